@@ -1,0 +1,111 @@
+"""What services need from the edges; app.py hands them the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from detector import alerts, frames
+
+
+class SeriesReader(Protocol):
+    """Reads PromQL answers as columns and frames of a table; each road gives the same values."""
+
+    def read_instant(self, expr: str, *, at_ms: int, table: frames.SeriesTable) -> frames.Floats:
+        """float64[len(table)] values at at_ms, NaN where a row has none; new series get rows.
+
+        Raises UpstreamError.
+        """
+        ...
+
+    def read_range(
+        self, expr: str, *, start_ms: int, end_ms: int, step_ms: int, table: frames.SeriesTable
+    ) -> frames.Frame:
+        """The frame of query_range from start to end, both included, any length; new series get
+        rows.
+
+        Raises UpstreamError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SparseSample:
+    """One sample of a series outside the dense scores; stale ends the series."""
+
+    labels: frames.Labels
+    time_ms: int
+    value: float
+    stale: bool = False
+
+
+class ScoreWriter(Protocol):
+    """Takes scores for Prometheus; keeps them in order and retries behind the caller's back."""
+
+    def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
+        """Queue anomaly_score, _expected, _lower, _upper of every finite value, oldest first."""
+        ...
+
+    def write_stale(
+        self, query: str, table: frames.SeriesTable, rows: Sequence[int], *, time_ms: int
+    ) -> None:
+        """Queue stale markers for the four series of each of these rows."""
+        ...
+
+    def write_sparse(self, samples: Sequence[SparseSample]) -> None:
+        """Queue these samples as they are."""
+        ...
+
+
+class EpisodeStore(Protocol):
+    """Remembers alert episodes."""
+
+    def record(
+        self, notifications: Sequence[alerts.Notification], *, received_at: datetime
+    ) -> alerts.Recorded:
+        """Commit all of them, each once by (fingerprint, starts_at, state), in any order.
+
+        Raises StoreError; then none of them is stored.
+        """
+        ...
+
+    def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
+        """The episodes that match, newest start first, one page.
+
+        Raises StoreError.
+        """
+        ...
+
+    def episode(self, episode_id: int) -> alerts.Episode | None:
+        """The episode of this id with its transitions, None if there is none.
+
+        Raises StoreError.
+        """
+        ...
+
+
+class FitLog(Protocol):
+    """Keeps one row for each fit of a model."""
+
+    def record_fit(self, fit: Fit) -> None:
+        """Raises StoreError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a fitted model stands on: enough to fit it again."""
+
+    query: str
+    model: str
+    parameters: dict[str, float | int | str]
+    seed: int
+    rows: int
+    features: int
+    window_start: datetime
+    window_end: datetime
+    quantiles: tuple[float, ...]
+    fitted_at: datetime
+    duration_s: float
