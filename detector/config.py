@@ -1,0 +1,327 @@
+"""One frozen model of all settings: defaults < YAML < environment < secrets from files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+import pydantic_settings
+import yaml
+from pydantic import Field
+
+from detector import errors, presets
+
+PREFIX = "MDA_"
+
+BARE_NAMES: dict[str, tuple[str, ...]] = {
+    "DATABASE_URL": ("database_url",),
+    "METRIC_COLLECTION_INTERVAL": ("metric_collection_interval",),
+    "DEFAULT_CPU_THRESHOLD": ("thresholds", "cpu"),
+    "DEFAULT_MEMORY_THRESHOLD": ("thresholds", "memory"),
+    "DEFAULT_DISK_THRESHOLD": ("thresholds", "disk"),
+    "ANOMALY_DETECTION_ENABLED": ("anomaly_detection_enabled",),
+    "ML_DETECTION_ENABLED": ("ml_detection_enabled",),
+    "EMAIL_SMTP_SERVER": ("email", "smtp_server"),
+    "EMAIL_SMTP_PORT": ("email", "smtp_port"),
+    "EMAIL_USERNAME": ("email", "username"),
+    "EMAIL_PASSWORD": ("email", "password"),
+    "EMAIL_FROM": ("email", "sender"),
+    "EMAIL_TO": ("email", "recipients"),
+    "SLACK_WEBHOOK_URL": ("slack", "webhook_url"),
+    "SLACK_CHANNEL": ("slack", "channel"),
+}
+"""Names that users of the system have already -> where their value belongs in Settings."""
+
+_SECRETS: dict[str, tuple[str, ...]] = {
+    name: BARE_NAMES[name] for name in ("DATABASE_URL", "EMAIL_PASSWORD", "SLACK_WEBHOOK_URL")
+} | {
+    "MDA_PROMETHEUS__PASSWORD": ("prometheus", "password"),
+    "MDA_PROMETHEUS__BEARER_TOKEN": ("prometheus", "bearer_token"),
+}
+"""Names that may also be given as NAME_FILE, a file that holds the value."""
+
+_NOT_SETTINGS = {"MDA_CONFIG_FILE"}
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(?:\d+(?:ms|[smhdw]))+")
+_DURATION_PART = re.compile(r"(\d+)(ms|[smhdw])")
+
+
+def parse_duration(value: object) -> object:
+    """A timedelta from seconds or from Prometheus' notation ("90s", "1h30m"); else unchanged.
+
+    >>> parse_duration("1h30m")
+    datetime.timedelta(seconds=5400)
+    """
+    if isinstance(value, str):
+        if _DURATION.fullmatch(value):
+            parts = _DURATION_PART.findall(value)
+            return timedelta(seconds=sum(int(count) * _UNIT_S[unit] for count, unit in parts))
+        try:
+            return timedelta(seconds=float(value))
+        except (ValueError, OverflowError):
+            raise ValueError("a number of seconds or a duration such as 90s, 5m, 1h30m") from None
+    return value
+
+
+Duration = Annotated[timedelta, pydantic.BeforeValidator(parse_duration)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class PrometheusSettings(_Section):
+    """The Prometheus that is queried and written to."""
+
+    url: str = Field("http://127.0.0.1:9090", pattern=r"^https?://[^\s/]+")
+    timeout: Duration = Field(timedelta(seconds=10), gt=timedelta(0), le=timedelta(minutes=10))
+    lookback: Duration = Field(timedelta(minutes=5), gt=timedelta(0), le=timedelta(hours=1))
+    username: str | None = None
+    password: pydantic.SecretStr | None = None
+    bearer_token: pydantic.SecretStr | None = None
+
+
+class AlertmanagerSettings(_Section):
+    """The Alertmanager that routes."""
+
+    url: str = Field("http://127.0.0.1:9093", pattern=r"^https?://[^\s/]+")
+
+
+class Thresholds(_Section):
+    """Percentages for rules that name none."""
+
+    cpu: Percent = 80.0
+    memory: Percent = 80.0
+    disk: Percent = 80.0
+
+
+class EmailSettings(_Section):
+    """Mail goes out once a server and recipients are given."""
+
+    smtp_server: str | None = None
+    smtp_port: int = Field(587, ge=1, le=65535)
+    username: str | None = None
+    password: pydantic.SecretStr | None = None
+    sender: str | None = None
+    recipients: str | None = None
+
+
+class SlackSettings(_Section):
+    """Slack is told once the webhook is given."""
+
+    webhook_url: pydantic.SecretStr | None = None
+    channel: str | None = None
+
+
+class Direction(StrEnum):
+    """The side of the expected value on which a deviation counts."""
+
+    BOTH = "both"
+    ABOVE = "above"
+    BELOW = "below"
+
+
+class Query(_Section):
+    """A PromQL query whose series are scored."""
+
+    name: Name
+    expr: str = Field(min_length=1, max_length=20_000)
+    step: Duration | None = Field(None, ge=timedelta(seconds=1), le=timedelta(hours=1))
+    history: Duration = Field(timedelta(days=1), ge=timedelta(0), le=timedelta(days=90))
+    budget: str = "1 per week per series"
+    direction: Direction = Direction.BOTH
+    min_deviation: float = Field(0.0, ge=0, allow_inf_nan=False)
+    min_relative_deviation: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+
+class DetectionSettings(_Section):
+    """How queries are run and scored."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    workers: int = Field(4, ge=1, le=64)
+    catch_up: Duration = Field(timedelta(hours=1), ge=timedelta(0), le=timedelta(days=7))
+    series_ttl: Duration = Field(timedelta(days=1), ge=timedelta(minutes=1))
+    startup_timeout: Duration = Field(timedelta(seconds=30), ge=timedelta(0))
+
+
+class LogSettings(_Section):
+    """Shape of the log on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+
+
+class Settings(pydantic_settings.BaseSettings):
+    """All settings of the detector."""
+
+    model_config = pydantic_settings.SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__"
+    )
+
+    home: Path = Path(".mda")
+    listen_address: str = Field("127.0.0.1:8490", pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:]*):\d{1,5}$")
+    database_url: pydantic.SecretStr | None = None
+    metric_collection_interval: Duration = Field(
+        timedelta(seconds=60), ge=timedelta(seconds=1), le=timedelta(hours=1)
+    )
+    anomaly_detection_enabled: bool = True
+    ml_detection_enabled: bool = False
+    token_file: Path | None = None
+    webhook_token_file: Path | None = None
+    presets: tuple[Literal["host"], ...] = ("host",)
+    queries: tuple[Query, ...] = ()
+    thresholds: Thresholds = Thresholds()
+    prometheus: PrometheusSettings = PrometheusSettings()
+    alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    detection: DetectionSettings = DetectionSettings()
+    email: EmailSettings = EmailSettings()
+    slack: SlackSettings = SlackSettings()
+    log: LogSettings = LogSettings()
+
+    @pydantic.model_validator(mode="after")
+    def _query_names_are_unique(self) -> Self:
+        names = [query.name for query in self.all_queries()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"queries: {', '.join(twice)}: a name may be used once (presets too)")
+        return self
+
+    def all_queries(self) -> tuple[Query, ...]:
+        """The queries of the presets, then the configured ones."""
+        preset = [
+            Query(
+                name=query.name,
+                expr=query.expr,
+                direction=Direction(query.direction),
+                min_deviation=query.min_deviation,
+            )
+            for name in self.presets
+            for query in presets.PRESETS[name]
+        ]
+        return (*preset, *self.queries)
+
+    def step_of(self, query: Query) -> timedelta:
+        """The step of a query: its own, else the collection interval."""
+        return query.step or self.metric_collection_interval
+
+    def expr_of(self, query: Query) -> str:
+        """The PromQL of a query, `$__rate_interval` put in as four steps."""
+        seconds = max(1, round(self.step_of(query).total_seconds() * 4))
+        return query.expr.replace("$__rate_interval", f"{seconds}s")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[pydantic_settings.BaseSettings],
+        init_settings: pydantic_settings.PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[pydantic_settings.PydanticBaseSettingsSource, ...]:
+        """Only what load() passes in: it has merged all sources already."""
+        return (init_settings,)
+
+
+def load(config_file: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings from a YAML file and an environment (this process' own by default).
+
+    Raises ConfigError: one line that names the file or variable, the key, the value, what is
+    allowed.
+    """
+    env = dict(os.environ) if environ is None else dict(environ)
+    if config_file is None and env.get("MDA_CONFIG_FILE"):
+        config_file = Path(env["MDA_CONFIG_FILE"])
+    tree = _yaml_tree(config_file) if config_file else {}
+    origin: dict[tuple[str, ...], str] = {}
+    for name, path, value in _environment(env):
+        _put(tree, path, value, name)
+        origin[path] = name
+    try:
+        return Settings.model_validate(tree)
+    except pydantic.ValidationError as error:
+        raise errors.ConfigError(_line(error, origin, config_file)) from None
+
+
+def _yaml_tree(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise errors.ConfigError(
+            f"{path}: {error.strerror}: name a file that can be read"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise errors.ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise errors.ConfigError(f"{path}: {type(tree).__name__}: keys with values are expected")
+    return tree
+
+
+def _environment(env: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...], object]]:
+    """(name, path, value) of each variable that is a setting, the strongest last."""
+    for name, path in BARE_NAMES.items():
+        if env.get(name):
+            yield name, path, env[name]
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name not in _NOT_SETTINGS and env[name]:
+            if name.removesuffix("_FILE") in _SECRETS and name.endswith("_FILE"):
+                continue
+            yield name, _path(name), _parsed(env[name])
+    for name, path in _SECRETS.items():
+        file = env.get(f"{name}_FILE")
+        if file:
+            try:
+                yield f"{name}_FILE", path, Path(file).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise errors.ConfigError(f"{name}_FILE: {file}: {error.strerror}") from None
+
+
+def _path(name: str) -> tuple[str, ...]:
+    return tuple(name.removeprefix(PREFIX).lower().split("__"))
+
+
+def _parsed(text: str) -> object:
+    """Lists and mappings may be given as JSON; all else stays text, which pydantic converts."""
+    if text[:1] in "[{":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: object, name: str) -> None:
+    node = tree
+    for key in path[:-1]:
+        node = node.setdefault(key, {})
+        if not isinstance(node, dict):
+            raise errors.ConfigError(f"{name}: {key} is not a section: see docs/configuration.md")
+    node[path[-1]] = value
+
+
+_ALLOWED = {"extra_forbidden": "unknown key: see docs/configuration.md"}
+_SECRET_KEYS = {path[-1] for path in _SECRETS.values()}
+
+
+def _line(
+    error: pydantic.ValidationError, origin: dict[tuple[str, ...], str], file: Path | None
+) -> str:
+    first = error.errors(include_url=False)[0]
+    path = tuple(str(part) for part in first["loc"])
+    source = next((name for at, name in origin.items() if path[: len(at)] == at), None)
+    where = f"environment {source}" if source else str(file or "settings")
+    message = _ALLOWED.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if not path:
+        return f"{where}: {message}"
+    value = "(hidden)" if set(path) & _SECRET_KEYS else repr(first["input"])[:200]
+    return f"{where}: {'.'.join(path)}: {value}: {message}"
