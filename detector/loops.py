@@ -1,0 +1,110 @@
+"""Threads that turn at an interval, can be stopped, and say when they stall."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from detector import errors, telemetry
+
+logger = logging.getLogger(__name__)
+
+STALL_INTERVALS = 5
+"""A loop that has not succeeded for so many intervals has stalled, but never before:"""
+STALL_AT_LEAST = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn of a loop did."""
+
+    came_in: int = 0
+    went_out: int = 0
+
+
+class Loop:
+    """Calls `turn` every `interval` on a thread of its own until stopped.
+
+    A turn that raises is logged once and counted by kind; the next one comes at its time. The
+    loop has stalled when no turn has succeeded for STALL_INTERVALS.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[], Turn],
+        *,
+        interval: timedelta,
+        meters: telemetry.Telemetry,
+        clock: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.interval = interval
+        self._turn = turn
+        self._meters = meters
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._last_success = clock()
+        self._failed_before = False
+        meters.loop_interval.labels(name).set(interval.total_seconds())
+        meters.loop_last_success.labels(name).set(0)
+        meters.loop_failures.labels(name, "none")
+
+    def start(self) -> None:
+        """Begin to turn."""
+        self._last_success = self._clock()
+        self._thread.start()
+
+    def stop(self, timeout: timedelta) -> bool:
+        """End after the turn under way; False if it did not end in time."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout.total_seconds())
+        return not self._thread.is_alive()
+
+    def is_stalled(self) -> bool:
+        """Whether no turn has succeeded for too long; also sets the metric."""
+        limit = max(STALL_AT_LEAST, STALL_INTERVALS * self.interval)
+        stalled = self._clock() - self._last_success > limit.total_seconds()
+        self._meters.loop_stalled.labels(self.name).set(stalled)
+        return stalled
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            began = self._clock()
+            self._turn_once()
+            took = self._clock() - began
+            self._meters.loop_duration.labels(self.name).observe(max(took, 0.0))
+            self._stop.wait(max(self.interval.total_seconds() - took, 0.0))
+
+    def _turn_once(self) -> None:
+        try:
+            turn = self._turn()
+        except errors.MdaError as error:
+            self._failed(_kind(error), str(error), trace=False)
+        except Exception as error:  # noqa: BLE001 - a turn of a loop must not end the loop
+            self._failed("bug", repr(error), trace=True)
+        else:
+            self._meters.loop_in.labels(self.name).inc(turn.came_in)
+            self._meters.loop_out.labels(self.name).inc(turn.went_out)
+            self._last_success = self._clock()
+            self._meters.loop_last_success.labels(self.name).set(self._last_success)
+            if self._failed_before:
+                self._failed_before = False
+                logger.info("loop works again", extra={"loop": self.name})
+
+    def _failed(self, kind: str, reason: str, *, trace: bool) -> None:
+        self._meters.loop_failures.labels(self.name, kind).inc()
+        if trace or not self._failed_before:
+            logger.error("turn failed", extra={"loop": self.name, "reason": reason}, exc_info=trace)
+        self._failed_before = True
+
+
+def _kind(error: errors.MdaError) -> str:
+    if isinstance(error, errors.UpstreamError):
+        return error.kind
+    return "store" if isinstance(error, errors.StoreError) else "other"

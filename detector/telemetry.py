@@ -1,0 +1,166 @@
+"""Every metric that the detector has of itself, on one registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from detector import __version__
+
+_TURN_BUCKETS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+class Telemetry:
+    """The metrics, made once by app.py and handed to what counts."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        prometheus_client.ProcessCollector(registry=registry)
+        prometheus_client.GCCollector(registry=registry)
+        loop, query = ("loop",), ("query",)
+
+        self.loop_last_success = Gauge(
+            "detector_loop_last_success_timestamp_seconds",
+            "When the loop's last successful turn ended.",
+            loop,
+            registry=registry,
+        )
+        self.loop_interval = Gauge(
+            "detector_loop_interval_seconds",
+            "How often the loop is to turn.",
+            loop,
+            registry=registry,
+        )
+        self.loop_duration = Histogram(
+            "detector_loop_duration_seconds",
+            "How long turns of the loop take.",
+            loop,
+            buckets=_TURN_BUCKETS_S,
+            registry=registry,
+        )
+        self.loop_failures = Counter(
+            "detector_loop_failures_total",
+            "Turns of the loop, or units in a turn, that failed, by kind of failure.",
+            ("loop", "kind"),
+            registry=registry,
+        )
+        self.loop_in = Counter(
+            "detector_loop_in_total", "Samples or rows that came in.", loop, registry=registry
+        )
+        self.loop_out = Counter(
+            "detector_loop_out_total", "Scores or rows that went out.", loop, registry=registry
+        )
+        self.loop_dropped = Counter(
+            "detector_loop_dropped_total",
+            "What came in and was given up, by reason.",
+            ("loop", "reason"),
+            registry=registry,
+        )
+        self.loop_stalled = Gauge(
+            "detector_loop_stalled",
+            "1 while the loop has not succeeded for several intervals.",
+            loop,
+            registry=registry,
+        )
+
+        self.query_series = Gauge(
+            "detector_query_series",
+            "Series of the query that are scored.",
+            query,
+            registry=registry,
+        )
+        self.query_samples_seen = Gauge(
+            "detector_query_samples_seen",
+            "Samples of the query's best known series so far, at most what is needed.",
+            query,
+            registry=registry,
+        )
+        self.query_samples_needed = Gauge(
+            "detector_query_samples_needed",
+            "Samples of a series that scoring needs before it gives a score.",
+            query,
+            registry=registry,
+        )
+        self.query_failures = Counter(
+            "detector_query_failures_total",
+            "Cycles of the query that failed, by kind of failure.",
+            ("query", "kind"),
+            registry=registry,
+        )
+        self.query_last_success = Gauge(
+            "detector_query_last_success_timestamp_seconds",
+            "When the query was last read and scored.",
+            query,
+            registry=registry,
+        )
+        self.query_skipped_steps = Counter(
+            "detector_query_skipped_steps_total",
+            "Steps of the query given up because they were too old to catch up.",
+            query,
+            registry=registry,
+        )
+        self.confidence = Gauge(
+            "detector_confidence_ratio",
+            "How well the query's alert budget is founded on history, mean of its series.",
+            query,
+            registry=registry,
+        )
+
+        self.write_samples = Counter(
+            "detector_remote_write_samples_total", "Samples that were accepted.", registry=registry
+        )
+        self.write_dropped = Counter(
+            "detector_remote_write_dropped_total",
+            "Samples that were given up, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self.write_retries = Counter(
+            "detector_remote_write_retries_total", "Requests sent again.", registry=registry
+        )
+        self.write_queue = Gauge(
+            "detector_remote_write_queue_samples", "Samples that wait.", registry=registry
+        )
+
+        self.webhook_notifications = Counter(
+            "detector_webhook_notifications_total",
+            "Notifications received from Alertmanager, by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.ready = Gauge("detector_ready", "1 while every part works.", registry=registry)
+        self.detection_enabled = Gauge(
+            "detector_anomaly_detection_enabled",
+            "1 if queries are scored, 0 if detection is turned off.",
+            registry=registry,
+        )
+        Gauge(
+            "detector_build_info", "The version that runs.", ("version",), registry=registry
+        ).labels(__version__).set(1)
+        for outcome in ("stored", "duplicate", "refused", "failed"):
+            self.webhook_notifications.labels(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class WriterMeters:
+    """Counts of the remote writer (the protocol that detector.prometheus asks for)."""
+
+    telemetry: Telemetry
+
+    def samples_sent(self, count: int) -> None:
+        """Count accepted samples."""
+        self.telemetry.write_samples.inc(count)
+
+    def dropped(self, count: int, reason: str) -> None:
+        """Count samples given up."""
+        self.telemetry.write_dropped.labels(reason).inc(count)
+
+    def retried(self) -> None:
+        """Count a request sent again."""
+        self.telemetry.write_retries.inc()
+
+    def queue_samples(self, count: int) -> None:
+        """Set the number of samples that wait."""
+        self.telemetry.write_queue.set(count)
