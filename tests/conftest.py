@@ -1,0 +1,141 @@
+"""Fixtures shared by all tests: the real servers, and an environment without our settings."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import pytest
+
+from detector import config
+from detector.stack import debian
+from tests import stack
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# A developer's own DATABASE_URL or token must never reach a test.
+for _name in [*os.environ]:
+    if _name.startswith(("MDA_", "EXPORTER_")) or _name.removesuffix("_FILE") in config.BARE_NAMES:
+        del os.environ[_name]
+
+
+class MakePrometheus(Protocol):
+    def __call__(
+        self, config_text: str = ..., flags: Sequence[str] = ..., port: int | None = ...
+    ) -> stack.Prometheus: ...
+
+
+class MakeAlertmanager(Protocol):
+    def __call__(
+        self, config_text: str = ..., flags: Sequence[str] = ..., port: int | None = ...
+    ) -> stack.Server: ...
+
+
+@pytest.fixture(scope="session")
+def stack_binaries() -> stack.Binaries:
+    """Programs of the suite that STACK names (host or next), fetched once into .cache/debian."""
+    suite = debian.Suite(os.environ.get("STACK") or "host")
+    say = sys.__stderr__.write if sys.__stderr__ else lambda _: 0
+    return stack.Binaries(
+        debian.Source(ROOT / ".cache" / "debian", suite, lambda text: void(say(f"{text}\n")))
+    )
+
+
+def void(_: object) -> None:
+    """For a callback whose answer nobody wants."""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[pathlib.Path]:
+    """A temporary folder with a short path that every user may enter, unlike tmp_path's parents."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="mda-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def prometheus(
+    stack_binaries: stack.Binaries, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakePrometheus]:
+    """prometheus(config_text=..., flags=..., port=...): each call a running server of its own."""
+    started: list[stack.Prometheus] = []
+
+    def make(
+        config_text: str = stack.PROMETHEUS_CONFIG,
+        flags: Sequence[str] = (),
+        port: int | None = None,
+    ) -> stack.Prometheus:
+        folder = tmp_path_factory.mktemp("prometheus")
+        binary = stack_binaries.find("prometheus")
+        started.append(stack.prometheus(binary, folder, config_text, flags, port))
+        started[-1].start()
+        return started[-1]
+
+    yield make
+    for server in started:
+        server.kill9()
+
+
+@pytest.fixture
+def alertmanager(
+    stack_binaries: stack.Binaries, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeAlertmanager]:
+    """alertmanager(config_text=..., flags=..., port=...): each call a running server of its own."""
+    started: list[stack.Server] = []
+
+    def make(
+        config_text: str = stack.ALERTMANAGER_CONFIG,
+        flags: Sequence[str] = (),
+        port: int | None = None,
+    ) -> stack.Server:
+        folder = tmp_path_factory.mktemp("alertmanager")
+        binary = stack_binaries.find("alertmanager")
+        started.append(stack.alertmanager(binary, folder, config_text, flags, port))
+        started[-1].start()
+        return started[-1]
+
+    yield make
+    for server in started:
+        server.kill9()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[stack.Postgres]:
+    """The one PostgreSQL that tests share; to kill one, take own_postgres."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="mda-test-"))
+    home.chmod(0o755)
+    server = stack.postgresql(home)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def database_url(postgres_server: stack.Postgres) -> Iterator[str]:
+    """The SQLAlchemy URL of an empty database of this test's own."""
+    url = postgres_server.database()
+    yield url
+    postgres_server.drop(url)
+
+
+@pytest.fixture
+def own_postgres(open_folder: pathlib.Path) -> Iterator[stack.Postgres]:
+    """A running PostgreSQL of this test's own, to be killed and restarted."""
+    server = stack.postgresql(open_folder)
+    server.start()
+    yield server
+    server.kill9()
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """free_port(): another free loopback port at each call."""
+    return stack.free_port
