@@ -26,7 +26,7 @@ class Turn:
 
 
 class Loop:
-    """Calls `turn` every `interval` on a thread of its own until stopped.
+    """Calls `turn` every `interval`, or after each `pause()`, on a thread of its own.
 
     A turn that raises is logged once and counted by kind; the next one comes at its time. The
     loop has stalled when no turn has succeeded for STALL_INTERVALS.
@@ -40,10 +40,12 @@ class Loop:
         interval: timedelta,
         meters: telemetry.Telemetry,
         clock: Callable[[], float],
+        pause: Callable[[], timedelta] | None = None,
     ) -> None:
         self.name = name
         self.interval = interval
         self._turn = turn
+        self._pause = pause
         self._meters = meters
         self._clock = clock
         self._stop = threading.Event()
@@ -79,7 +81,10 @@ class Loop:
             self._turn_once()
             took = self._clock() - began
             self._meters.loop_duration.labels(self.name).observe(max(took, 0.0))
-            self._stop.wait(max(self.interval.total_seconds() - took, 0.0))
+            if self._pause is not None:
+                self._stop.wait(self._pause().total_seconds())
+            else:
+                self._stop.wait(max(self.interval.total_seconds() - took, 0.0))
 
     def _turn_once(self) -> None:
         try:

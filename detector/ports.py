@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from detector import alerts, frames
@@ -30,15 +30,13 @@ class SeriesReader(Protocol):
         """
         ...
 
+    def last_written_ms(self, query: str, *, at_ms: int, within: timedelta) -> int | None:
+        """When the newest score of this query that the server holds is from, looking back
+        `within` from at_ms; None if there is none.
 
-@dataclass(frozen=True, slots=True)
-class SparseSample:
-    """One sample of a series outside the dense scores; stale ends the series."""
-
-    labels: frames.Labels
-    time_ms: int
-    value: float
-    stale: bool = False
+        Raises UpstreamError.
+        """
+        ...
 
 
 class ScoreWriter(Protocol):
@@ -54,8 +52,17 @@ class ScoreWriter(Protocol):
         """Queue stale markers for the four series of each of these rows."""
         ...
 
-    def write_sparse(self, samples: Sequence[SparseSample]) -> None:
-        """Queue these samples as they are."""
+    def write_active(
+        self,
+        query: str,
+        table: frames.SeriesTable,
+        row: int,
+        kind: frames.Kind,
+        *,
+        time_ms: int,
+        stale: bool,
+    ) -> None:
+        """Queue anomaly_active{kind} = 1 for this row, or its stale marker."""
         ...
 
 

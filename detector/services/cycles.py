@@ -1,0 +1,148 @@
+"""All queries, each at its own step, on a bounded pool; and the fits behind them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from detector import errors, loops, ports, telemetry
+from detector.services import scoring
+
+logger = logging.getLogger(__name__)
+
+RETRY_AT_LEAST_S = 1.0
+"""A query that failed is tried again after so long, doubled up to its step."""
+
+
+class Cycles:
+    """Runs the queries that are due; one that fails or hangs does not hold up the others."""
+
+    def __init__(
+        self,
+        runners: Sequence[scoring.QueryRunner],
+        *,
+        workers: int,
+        meters: telemetry.Telemetry,
+        clock: Callable[[], float],
+    ) -> None:
+        self.runners = tuple(runners)
+        self._meters, self._clock = meters, clock
+        self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="query")
+        self._running: dict[str, concurrent.futures.Future[loops.Turn]] = {}
+        self._failures: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
+        self._patience_s = min(
+            (runner.spec.step.total_seconds() for runner in self.runners), default=1.0
+        )
+
+    def due_in(self) -> timedelta:
+        """How long until the next query is due."""
+        now = self._clock()
+        waits = [
+            max(runner.due_in(), self._not_before.get(runner.spec.name, 0.0) - now)
+            for runner in self.runners
+            if runner.spec.name not in self._running
+        ]
+        return timedelta(seconds=min(max(min(waits, default=1.0), 0.02), 60.0))
+
+    def turn(self) -> loops.Turn:
+        """Run what is due and take in what has finished.
+
+        Raises the last UpstreamError if queries finished and none of them worked.
+        """
+        now = self._clock()
+        for runner in self.runners:
+            name = runner.spec.name
+            if name in self._running or self._not_before.get(name, 0.0) > now:
+                continue
+            if runner.due_in() <= 0:
+                self._running[name] = self._pool.submit(runner.run)
+        concurrent.futures.wait(self._running.values(), timeout=self._patience_s)
+        return self._take_in()
+
+    def stop(self) -> None:
+        """Let no further query start."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _take_in(self) -> loops.Turn:
+        finished = {name: future for name, future in self._running.items() if future.done()}
+        came_in = went_out = worked = 0
+        last_error: errors.UpstreamError | None = None
+        for name, future in finished.items():
+            del self._running[name]
+            try:
+                turn = future.result()
+            except errors.UpstreamError as error:
+                last_error = error
+                self._failed(name, error.kind, str(error), trace=False)
+            except Exception as error:  # noqa: BLE001 - a query in a cycle must not sink the rest
+                self._failed(name, "bug", repr(error), trace=True)
+            else:
+                worked += 1
+                came_in, went_out = came_in + turn.came_in, went_out + turn.went_out
+                if self._failures.pop(name, 0):
+                    logger.info("query works again", extra={"query": name})
+                self._not_before.pop(name, None)
+        if last_error is not None and not worked:
+            raise last_error
+        return loops.Turn(came_in, went_out)
+
+    def _failed(self, name: str, kind: str, reason: str, *, trace: bool) -> None:
+        self._meters.query_failures.labels(name, kind).inc()
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        step_s = next(r.spec.step.total_seconds() for r in self.runners if r.spec.name == name)
+        wait_s = min(RETRY_AT_LEAST_S * 2.0 ** min(failures - 1, 10), max(step_s, 1.0))
+        self._not_before[name] = self._clock() + wait_s
+        if failures == 1 or trace:
+            logger.error("query failed", extra={"query": name, "reason": reason}, exc_info=trace)
+
+
+class Refits:
+    """Fits the models that have grown out of their last fit, one query after the other."""
+
+    def __init__(
+        self,
+        runners: Sequence[scoring.QueryRunner],
+        *,
+        log: ports.FitLog,
+        clock: Callable[[], float],
+    ) -> None:
+        self._runners, self._log, self._clock = tuple(runners), log, clock
+
+    def turn(self) -> loops.Turn:
+        """Fit what is due; the scorers take the fitted models up between two steps.
+
+        Raises StoreError when a fit cannot be recorded; the model is in use all the same.
+        """
+        fits = 0
+        for runner in self._runners:
+            with runner.lock:
+                scorer = runner.scorer
+                job = scorer.refit_job()
+            if job is None:
+                continue
+            began = self._clock()
+            fitted = job.run()
+            ended = self._clock()
+            with runner.lock:
+                if runner.scorer is scorer:
+                    scorer.adopt(fitted)
+            self._log.record_fit(
+                ports.Fit(
+                    query=runner.spec.name,
+                    model=fitted.model,
+                    parameters=fitted.parameters,
+                    seed=fitted.seed,
+                    rows=fitted.rows,
+                    features=fitted.features,
+                    window_start=datetime.fromtimestamp(fitted.window_start_ms / 1000, UTC),
+                    window_end=datetime.fromtimestamp(fitted.window_end_ms / 1000, UTC),
+                    quantiles=fitted.quantiles,
+                    fitted_at=datetime.fromtimestamp(ended, UTC),
+                    duration_s=ended - began,
+                )
+            )
+            fits += 1
+        return loops.Turn(fits, fits)

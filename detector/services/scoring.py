@@ -1,0 +1,266 @@
+"""One query from Prometheus through its scorer back to Prometheus, step after step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from detector import frames, loops, ports, telemetry
+from detector.models import scoring as models_scoring
+
+DELAY_RATIO = 0.2
+"""A step is read this share of a step after its time, so that its scrapes are in, but at most"""
+DELAY_AT_MOST = timedelta(seconds=10)
+
+BLOCK_SAMPLES = 2_000_000
+"""History is read and learned in blocks of so many samples: 16 MB, 64 MB with its scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What is asked of one query.
+
+    history    how far back is learned from before the first score
+    catch_up   steps missed longer ago than this are not scored any more
+    series_ttl a series that has had no sample for so long is forgotten
+    """
+
+    name: str
+    expr: str
+    step: timedelta
+    history: timedelta
+    catch_up: timedelta
+    series_ttl: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a query stands after its newest step; arrays have one entry a live series.
+
+    labels of the live series, values and scores at time_ms (NaN: no sample), samples seen.
+    """
+
+    time_ms: int
+    labels: tuple[frames.Labels, ...]
+    values: frames.Floats
+    scores: frames.Floats
+    expected: frames.Floats
+    samples_seen: frames.Ints
+
+
+def _ms(span: timedelta) -> int:
+    return round(span.total_seconds() * 1000)
+
+
+class QueryRunner:
+    """Reads the steps that are due, scores them in order and writes the scores.
+
+    The first run learns from history. After downtime the missed steps come first, in order, each
+    once. A failed read changes nothing, so the next run takes up where this one began.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        reader: ports.SeriesReader,
+        writer: ports.ScoreWriter,
+        make_scorer: Callable[[], models_scoring.QueryScorer],
+        meters: telemetry.Telemetry,
+        clock: Callable[[], float],
+    ) -> None:
+        self.spec = spec
+        self.scorer = make_scorer()
+        self.standing: Standing | None = None
+        self.lock = threading.Lock()
+        self._reader, self._writer = reader, writer
+        self._make_scorer = make_scorer
+        self._meters, self._clock = meters, clock
+        self._step_ms = _ms(spec.step)
+        self._delay_ms = _ms(min(spec.step * DELAY_RATIO, DELAY_AT_MOST))
+        self._done_ms: int | None = None
+        self._table = frames.SeriesTable()
+        self._kind = np.zeros(0, np.int8)
+        self._seen_ms = np.zeros(0, np.int64)
+        self._is_live = np.zeros(0, np.bool_)
+        self._live: tuple[frames.Ints, tuple[frames.Labels, ...]] = (np.zeros(0, np.int64), ())
+        self._live_version = -1
+        meters.query_samples_needed.labels(spec.name).set(self.scorer.samples_needed)
+        meters.query_last_success.labels(spec.name).set(0)
+
+    def due_in(self) -> float:
+        """Seconds until the next step can be read; 0 or less when it can."""
+        if self._done_ms is None:
+            return 0.0
+        return (self._done_ms + self._step_ms + self._delay_ms) / 1000 - self._clock()
+
+    def run(self) -> loops.Turn:
+        """Score every step that is due.
+
+        Raises UpstreamError when Prometheus cannot be read; no step is lost by it.
+        """
+        with self.lock:
+            now_ms = int(self._clock() * 1000)
+            newest_ms = (now_ms - self._delay_ms) // self._step_ms * self._step_ms
+            if self._done_ms is None:
+                self._done_ms = self._learn_history(newest_ms)
+            turn = self._score_until(newest_ms)
+            self._forget_ended(newest_ms)
+            self._report(newest_ms)
+            return turn
+
+    def _learn_history(self, newest_ms: int) -> int:
+        """Learn up to the last score written before; the time of the last step learned."""
+        self._table, self.scorer = frames.SeriesTable(), self._make_scorer()
+        self._live_version = -1
+        written_ms = self._reader.last_written_ms(
+            self.spec.name, at_ms=newest_ms, within=self.spec.catch_up
+        )
+        end_ms = newest_ms - self._step_ms
+        if written_ms is not None:
+            end_ms = min(max(written_ms // self._step_ms * self._step_ms, 0), newest_ms)
+        start_ms = end_ms - _ms(self.spec.history) // self._step_ms * self._step_ms
+        if start_ms < end_ms:
+            self._reader.read_instant(self.spec.expr, at_ms=end_ms, table=self._table)
+            for frame in self._frames(start_ms, end_ms):
+                self.scorer.score(frame)
+        return end_ms
+
+    def _score_until(self, newest_ms: int) -> loops.Turn:
+        done_ms = self._done_ms or 0
+        oldest_ms = newest_ms - _ms(self.spec.catch_up) // self._step_ms * self._step_ms
+        first_ms = max(done_ms + self._step_ms, oldest_ms)
+        skipped = (first_ms - done_ms) // self._step_ms - 1
+        if skipped > 0:
+            self._meters.query_skipped_steps.labels(self.spec.name).inc(skipped)
+        came_in = went_out = 0
+        for frame in self._frames(first_ms, newest_ms):
+            scores = self.scorer.score(frame)
+            self._write(scores)
+            self._stand(frame, scores)
+            self._done_ms = int(frame.times_ms[-1])
+            came_in += int(np.isfinite(frame.values).sum())
+            went_out += 4 * int(np.isfinite(scores.score).sum())
+        return loops.Turn(came_in, went_out)
+
+    def _frames(self, first_ms: int, last_ms: int) -> Iterator[frames.Frame]:
+        """The frames from first to last step, read as they are asked for, in bounded blocks."""
+        if first_ms == last_ms:
+            values = self._reader.read_instant(self.spec.expr, at_ms=last_ms, table=self._table)
+            times_ms = np.array([last_ms], np.int64)
+            yield frames.Frame(times_ms, values.reshape(1, -1), self._step_ms)
+            return
+        while first_ms <= last_ms:
+            steps = max(1, BLOCK_SAMPLES // max(1, len(self._table)))
+            end_ms = min(first_ms + (steps - 1) * self._step_ms, last_ms)
+            yield self._reader.read_range(
+                self.spec.expr,
+                start_ms=first_ms,
+                end_ms=end_ms,
+                step_ms=self._step_ms,
+                table=self._table,
+            )
+            first_ms = end_ms + self._step_ms
+
+    def _write(self, scores: frames.Scores) -> None:
+        """Queue the scores; where a series or an anomaly ends, its stale marker in its place."""
+        self._grow(scores.score.shape[1], int(scores.times_ms[0]))
+        present = np.isfinite(scores.score)
+        before = np.vstack([self._is_live, present[:-1]])
+        kind_before = np.vstack([self._kind, scores.kind[:-1]])
+        if not ((before & ~present).any() or scores.kind.any() or kind_before.any()):
+            self._writer.write(self.spec.name, self._table, scores)
+        else:
+            for t in range(len(scores.times_ms)):
+                self._write_step(_step(scores, t), before[t] & ~present[t], kind_before[t])
+        self._is_live = present[-1].copy()
+        self._kind = np.where(present[-1], scores.kind[-1], 0).astype(np.int8)
+        rows, times = present.any(axis=0), scores.times_ms
+        last = len(times) - 1 - present[::-1].argmax(axis=0)
+        self._seen_ms = np.where(rows, times[last], self._seen_ms)
+
+    def _write_step(
+        self, scores: frames.Scores, gone: npt.NDArray[np.bool_], kind_before: frames.Bytes
+    ) -> None:
+        time_ms = int(scores.times_ms[0])
+        self._writer.write(self.spec.name, self._table, scores)
+        if gone.any():
+            rows = [int(row) for row in np.flatnonzero(gone)]
+            self._writer.write_stale(self.spec.name, self._table, rows, time_ms=time_ms)
+        kind = np.where(np.isfinite(scores.score[0]), scores.kind[0], 0)
+        ended = np.flatnonzero((kind_before != kind) & (kind_before != 0))
+        self._write_active(ended, kind_before, time_ms, stale=True)
+        self._write_active(np.flatnonzero(kind), kind, time_ms, stale=False)
+
+    def _write_active(
+        self, rows: frames.Ints, kinds: frames.Bytes, time_ms: int, *, stale: bool
+    ) -> None:
+        for row in rows.tolist():
+            kind = frames.Kind(int(kinds[row]))
+            self._writer.write_active(
+                self.spec.name, self._table, row, kind, time_ms=time_ms, stale=stale
+            )
+
+    def _grow(self, series: int, time_ms: int) -> None:
+        more = series - len(self._kind)
+        if more > 0:
+            self._kind = np.concatenate([self._kind, np.zeros(more, np.int8)])
+            self._is_live = np.concatenate([self._is_live, np.zeros(more, np.bool_)])
+            self._seen_ms = np.concatenate([self._seen_ms, np.full(more, time_ms, np.int64)])
+
+    def _forget_ended(self, newest_ms: int) -> None:
+        ended = self._seen_ms < newest_ms - _ms(self.spec.series_ttl)
+        rows = [
+            int(row) for row in np.flatnonzero(ended) if self._table.labels[int(row)] is not None
+        ]
+        if rows:
+            self._table.forget(rows)
+            self.scorer.forget(rows)
+
+    def _stand(self, frame: frames.Frame, scores: frames.Scores) -> None:
+        rows, labels = self._live_rows()
+        self.standing = Standing(
+            time_ms=int(frame.times_ms[-1]),
+            labels=labels,
+            values=frame.values[-1, rows],
+            scores=scores.score[-1, rows],
+            expected=scores.expected[-1, rows],
+            samples_seen=self.scorer.samples_seen[rows],
+        )
+
+    def _live_rows(self) -> tuple[frames.Ints, tuple[frames.Labels, ...]]:
+        """Rows of the table that hold a series, and its labels; worked out once a change."""
+        if self._live_version != self._table.version:
+            live = [(row, labels) for row, labels in enumerate(self._table.labels) if labels]
+            self._live = (
+                np.array([row for row, _ in live], np.int64),
+                tuple(labels for _, labels in live),
+            )
+            self._live_version = self._table.version
+        return self._live
+
+    def _report(self, newest_ms: int) -> None:
+        name, standing = self.spec.name, self.standing
+        self._meters.query_last_success.labels(name).set(newest_ms / 1000)
+        self._meters.query_series.labels(name).set(self._table.live)
+        if standing is not None and len(standing.samples_seen):
+            seen = min(int(standing.samples_seen.max()), self.scorer.samples_needed)
+            self._meters.query_samples_seen.labels(name).set(seen)
+            self._meters.confidence.labels(name).set(float(np.mean(self.scorer.confidence)))
+
+
+def _step(scores: frames.Scores, t: int) -> frames.Scores:
+    at = slice(t, t + 1)
+    return frames.Scores(
+        scores.times_ms[at],
+        scores.score[at],
+        scores.expected[at],
+        scores.lower[at],
+        scores.upper[at],
+        scores.kind[at],
+    )
