@@ -1,2 +1,124 @@
-def main() -> int:
-    return 0
+"""The `mda` command. Nothing heavy is imported before a subcommand runs: --help stays quick."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detector import __version__, errors
+
+if TYPE_CHECKING:
+    from detector import config
+
+OK, FAILED, WRONG_CONFIG = 0, 1, 2
+
+Command = Callable[["config.Settings", argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of the command line: 0 done, 1 failed while running, 2 wrong settings."""
+    arguments = _parser().parse_args(argv)
+    command: Command = arguments.command
+    try:
+        return command(_settings(arguments), arguments)
+    except errors.ConfigError as error:
+        print(f"mda: {error}", file=sys.stderr)
+        return WRONG_CONFIG
+    except errors.MdaError as error:
+        print(f"mda: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _settings(arguments: argparse.Namespace) -> config.Settings:
+    from detector import config, log
+
+    settings = config.load(arguments.config)
+    log.set_up(
+        arguments.log_level or settings.log.level, arguments.log_format or settings.log.format
+    )
+    return settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="YAML file with settings")
+    common.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), help="least level logged"
+    )
+    common.add_argument("--log-format", choices=("logfmt", "json"), help="shape of log lines")
+    parser = argparse.ArgumentParser(
+        prog="mda", description="Monitor/Drift Agent: detector, rules and remembered alerts."
+    )
+    parser.add_argument("--version", action="version", version=f"mda {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, parents=[common])
+        sub.set_defaults(command=command)
+        return sub
+
+    add("up", _up, "Run the whole stack on this machine, in the foreground.")
+    demo = add("demo", _demo, "Show the running stack at work.")
+    demo.add_argument("what", choices=("spike",), help="a bounded burst of CPU on this host")
+    demo.add_argument(
+        "--seconds", type=float, default=60.0, metavar="S", help="length of the burst, 20 to 300"
+    )
+    add("serve", _serve, "Run the detector: scoring, webhook receiver, API.")
+    check = add("check", _check, "Check settings, queries and connections; exit 2 if one is wrong.")
+    check.add_argument("--offline", action="store_true", help="only what needs no connection")
+    add("migrate", _migrate, "Bring the tables in PostgreSQL up to date.")
+    add("warm-up", _warm_up, "Compile the numeric kernels into their cache.")
+    render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
+    render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
+    return parser
+
+
+def _up(settings: config.Settings, _: argparse.Namespace) -> int:
+    from detector.stack import up
+
+    return up.run(settings)
+
+
+def _demo(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    from detector.demo import spike
+
+    return spike.run(settings, seconds=arguments.seconds)
+
+
+def _serve(settings: config.Settings, _: argparse.Namespace) -> int:
+    from detector import app
+
+    return app.serve(settings)
+
+
+def _check(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    from detector import checks
+
+    return checks.run(settings, offline=arguments.offline)
+
+
+def _migrate(settings: config.Settings, _: argparse.Namespace) -> int:
+    from detector import app
+
+    print(f"schema is at revision {app.migrate(settings)}")
+    return OK
+
+
+def _warm_up(settings: config.Settings, _: argparse.Namespace) -> int:
+    from detector import app
+
+    print(f"kernels compiled in {app.warm_up(settings):.1f} s")
+    return OK
+
+
+def _render(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    from detector.stack import render
+
+    for line in render.run(settings, arguments.out):
+        print(line)
+    return OK

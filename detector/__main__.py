@@ -1,0 +1,7 @@
+"""`python -m detector` is `mda`."""
+
+import sys
+
+from detector import cli
+
+sys.exit(cli.main())
