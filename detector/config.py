@@ -318,10 +318,13 @@ def _line(
 ) -> str:
     first = error.errors(include_url=False)[0]
     path = tuple(str(part) for part in first["loc"])
-    source = next((name for at, name in origin.items() if path[: len(at)] == at), None)
+    source = next((name for at, name in origin.items() if at[: len(path)] == path[: len(at)]), None)
     where = f"environment {source}" if source else str(file or "settings")
     message = _ALLOWED.get(first["type"], first["msg"].removeprefix("Value error, "))
     if not path:
         return f"{where}: {message}"
-    value = "(hidden)" if set(path) & _SECRET_KEYS else repr(first["input"])[:200]
+    given = first["input"]
+    if isinstance(given, timedelta):
+        given = f"{given.total_seconds():g}s"
+    value = "(hidden)" if set(path) & _SECRET_KEYS else repr(given)[:200]
     return f"{where}: {'.'.join(path)}: {value}: {message}"

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from detector import config, errors
+
+
+def _error(environ: dict[str, str], file: Path | None = None) -> str:
+    with pytest.raises(errors.ConfigError) as caught:
+        config.load(file, environ)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_defaults_are_those_that_the_documents_promise() -> None:
+    settings = config.load(None, {})
+
+    assert settings.metric_collection_interval == timedelta(seconds=60)
+    assert settings.thresholds == config.Thresholds(cpu=80.0, memory=80.0, disk=80.0)
+    assert settings.anomaly_detection_enabled is True
+    assert settings.ml_detection_enabled is False
+    assert settings.listen_address == "127.0.0.1:8490"
+
+
+def test_environment_beats_the_file_and_a_prefixed_name_beats_a_bare_one(tmp_path: Path) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text("metric_collection_interval: 10\nml_detection_enabled: true\n")
+    environ = {"METRIC_COLLECTION_INTERVAL": "20", "MDA_METRIC_COLLECTION_INTERVAL": "30s"}
+
+    assert config.load(file, {}).metric_collection_interval == timedelta(seconds=10)
+    settings = config.load(file, environ)
+    assert settings.metric_collection_interval == timedelta(seconds=30)
+    assert settings.ml_detection_enabled is True
+
+
+def test_a_secret_is_read_from_its_file_and_beats_the_plain_name(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://from-file\n")
+
+    settings = config.load(None, {"DATABASE_URL": "x", "DATABASE_URL_FILE": str(secret)})
+
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://from-file"
+    assert "from-file" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("environ", "parts"),
+    [
+        ({"MDA_PROMETEUS__URL": "http://x"}, ["MDA_PROMETEUS__URL", "unknown key"]),
+        ({"MDA_PROMETHEUS__URI": "http://x"}, ["MDA_PROMETHEUS__URI", "unknown key"]),
+        ({"DEFAULT_CPU_THRESHOLD": "hot"}, ["DEFAULT_CPU_THRESHOLD", "'hot'", "number"]),
+        ({"DEFAULT_CPU_THRESHOLD": "101"}, ["DEFAULT_CPU_THRESHOLD", "'101'", "100"]),
+        ({"METRIC_COLLECTION_INTERVAL": "5 parsecs"}, ["'5 parsecs'", "such as 90s"]),
+        ({"METRIC_COLLECTION_INTERVAL": "0"}, ["METRIC_COLLECTION_INTERVAL", "'0s'", "1 second"]),
+        ({"ML_DETECTION_ENABLED": "perhaps"}, ["ML_DETECTION_ENABLED", "'perhaps'", "boolean"]),
+        ({"DATABASE_URL_FILE": "/nowhere"}, ["DATABASE_URL_FILE", "/nowhere"]),
+        ({"MDA_PROMETHEUS": "here"}, ["MDA_PROMETHEUS", "'here'"]),
+        ({"MDA_QUERIES": '[{"name":"a b","expr":"x"}]'}, ["queries.0.name", "'a b'"]),
+        ({"MDA_QUERIES": '[{"name":"host_cpu","expr":"x"}]'}, ["host_cpu", "used once"]),
+    ],
+)
+def test_a_wrong_variable_is_one_line_that_names_it(
+    environ: dict[str, str], parts: list[str]
+) -> None:
+    message = _error(environ)
+
+    assert [part for part in parts if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("prometheus: {url: 5}\n", ["prometheus.url", "5", "string"]),
+        ("nonsense: 1\n", ["nonsense", "unknown key"]),
+        ("- a\n- b\n", ["list", "keys with values"]),
+        ("a: [\n", ["not YAML"]),
+        ("prometheus: {timeout: 1y}\n", ["prometheus.timeout", "'1y'"]),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_it(
+    tmp_path: Path, text: str, parts: list[str]
+) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text(text)
+
+    message = _error({}, file)
+
+    assert message.startswith(str(file))
+    assert [part for part in parts if part not in message] == []
+
+
+def test_a_missing_file_is_said_so() -> None:
+    assert "/nowhere.yml: No such file" in _error({"MDA_CONFIG_FILE": "/nowhere.yml"})
+
+
+def test_a_secret_of_the_wrong_type_is_not_shown() -> None:
+    assert "hunter2" not in _error({"MDA_PROMETHEUS__PASSWORD": '["hunter2"]'})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15", 15.0), ("1.5", 1.5), ("90s", 90.0), ("1h30m", 5400.0), ("1w", 604800.0)],
+)
+def test_durations_are_seconds_or_prometheus_notation(text: str, seconds: float) -> None:
+    settings = config.load(None, {"MDA_DETECTION__STARTUP_TIMEOUT": text})
+
+    assert settings.detection.startup_timeout == timedelta(seconds=seconds)
+
+
+def test_the_rate_interval_is_four_steps_of_the_query() -> None:
+    settings = config.load(None, {"METRIC_COLLECTION_INTERVAL": "5"})
+    query = config.Query(name="q", expr="rate(x[$__rate_interval])", step=timedelta(seconds=30))
+
+    assert settings.expr_of(query) == "rate(x[120s])"
+    assert "[20s]" in settings.expr_of(settings.all_queries()[0])
+
+
+def test_without_presets_only_configured_queries_are_left() -> None:
+    settings = config.load(
+        None, {"MDA_PRESETS": "[]", "MDA_QUERIES": '[{"name": "up", "expr": "up"}]'}
+    )
+
+    assert [query.name for query in settings.all_queries()] == ["up"]
