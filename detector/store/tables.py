@@ -1,0 +1,82 @@
+"""The tables of PostgreSQL as SQLAlchemy knows them; the migrations make them.
+
+episodes       one row for each (fingerprint, starts_at): an alert from its start to its end
+notifications  one row for each (episode, state) ever heard: what is a duplicate, and when the
+               episode was first told to be in that state
+fits           one row for each fit of a model
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+metadata = sa.MetaData()
+
+_INSTANT = sa.DateTime(timezone=True)
+
+episodes = sa.Table(
+    "episodes",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("starts_at", _INSTANT, nullable=False),
+    sa.Column("ends_at", _INSTANT),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("labels", postgresql.JSONB, nullable=False),
+    sa.Column("annotations", postgresql.JSONB, nullable=False),
+    sa.Column("generator_url", sa.Text, nullable=False),
+    sa.Column("received_at", _INSTANT, nullable=False),
+    sa.Column("updated_at", _INSTANT, nullable=False),
+    sa.Column("heard_at", _INSTANT, nullable=False),
+    sa.UniqueConstraint("fingerprint", "starts_at", name="episodes_fingerprint_starts_at_key"),
+    sa.CheckConstraint("state IN ('firing', 'resolved')", name="episodes_state_check"),
+    sa.CheckConstraint(
+        "(state = 'resolved') = (ends_at IS NOT NULL)", name="episodes_resolved_has_end_check"
+    ),
+    sa.CheckConstraint("ends_at >= starts_at", name="episodes_end_after_start_check"),
+    sa.CheckConstraint("updated_at >= received_at", name="episodes_updated_at_check"),
+    sa.CheckConstraint("heard_at >= updated_at", name="episodes_heard_at_check"),
+    sa.Index("episodes_newest_first", sa.text("starts_at DESC"), sa.text("id DESC")),
+    sa.Index(
+        "episodes_labels",
+        "labels",
+        postgresql_using="gin",
+        postgresql_ops={"labels": "jsonb_path_ops"},
+    ),
+)
+"""received_at  first heard of the episode
+updated_at   first heard of what the row says now
+heard_at     last heard of what the row says now: what is newer is judged by it
+"""
+
+notifications = sa.Table(
+    "notifications",
+    metadata,
+    sa.Column("episode_id", sa.ForeignKey("episodes.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("received_at", _INSTANT, nullable=False),
+    sa.Column("receiver", sa.Text, nullable=False),
+    sa.CheckConstraint("state IN ('firing', 'resolved')", name="notifications_state_check"),
+)
+
+fits = sa.Table(
+    "fits",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("parameters", postgresql.JSONB, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("features", sa.Integer, nullable=False),
+    sa.Column("window_start", _INSTANT, nullable=False),
+    sa.Column("window_end", _INSTANT, nullable=False),
+    sa.Column("quantiles", postgresql.ARRAY(sa.Float), nullable=False),
+    sa.Column("fitted_at", _INSTANT, nullable=False),
+    sa.Column("duration_s", sa.Float, nullable=False),
+    sa.CheckConstraint("rows >= 0 AND features >= 0", name="fits_size_check"),
+    sa.CheckConstraint("window_end >= window_start", name="fits_window_check"),
+    sa.CheckConstraint("duration_s >= 0", name="fits_duration_check"),
+    sa.Index("fits_newest_first", "query", "model", sa.text("fitted_at DESC")),
+)

@@ -1,0 +1,37 @@
+"""Made-up values for tests: everything has a default, a test names what it is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from detector import alerts, frames
+
+T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds after T0."""
+    return T0 + timedelta(seconds=seconds)
+
+
+def notification(
+    fingerprint: str = "a1b2c3d4e5f60718",
+    *,
+    starts_at: datetime = T0,
+    ends_at: datetime | None = None,
+    labels: frames.Labels = (("alertname", "HighCpu"), ("instance", "web-1")),
+    annotations: frames.Labels = (("summary", "CPU is at 93 %"),),
+    generator_url: str = "http://prometheus.example/graph",
+    receiver: str = "memory",
+) -> alerts.Notification:
+    """A firing notification, or a resolved one when an end is given."""
+    return alerts.Notification(
+        fingerprint=alerts.Fingerprint(fingerprint),
+        starts_at=starts_at,
+        ends_at=ends_at,
+        state=alerts.State.FIRING if ends_at is None else alerts.State.RESOLVED,
+        labels=labels,
+        annotations=annotations,
+        generator_url=generator_url,
+        receiver=receiver,
+    )
