@@ -78,10 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _up(settings: config.Settings, _: argparse.Namespace) -> int:
+def _up(settings: config.Settings, arguments: argparse.Namespace) -> int:
     from detector.stack import up
 
-    return up.run(settings)
+    return up.run(settings, arguments.config)
 
 
 def _demo(settings: config.Settings, arguments: argparse.Namespace) -> int:

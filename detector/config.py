@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import dotenv
 import pydantic
 import pydantic_settings
 import yaml
@@ -231,13 +232,19 @@ class Settings(pydantic_settings.BaseSettings):
         return (init_settings,)
 
 
+def environment(dotenv_file: Path = Path(".env")) -> dict[str, str]:
+    """This process' own environment; what it lacks comes from a .env file, if there is one."""
+    given = dotenv.dotenv_values(dotenv_file)
+    return {name: value for name, value in given.items() if value is not None} | dict(os.environ)
+
+
 def load(config_file: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings from a YAML file and an environment (this process' own by default).
+    """The settings from a YAML file and an environment (this process' own, and .env, by default).
 
     Raises ConfigError: one line that names the file or variable, the key, the value, what is
     allowed.
     """
-    env = dict(os.environ) if environ is None else dict(environ)
+    env = environment() if environ is None else dict(environ)
     if config_file is None and env.get("MDA_CONFIG_FILE"):
         config_file = Path(env["MDA_CONFIG_FILE"])
     tree = _yaml_tree(config_file) if config_file else {}
