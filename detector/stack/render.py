@@ -1,0 +1,194 @@
+"""Prometheus', Alertmanager's and the rules' files, written for the place they run in.
+
+The shipped files are read, never changed; a rendered copy differs in addresses, intervals,
+thresholds, recipients and paths, and in receivers left out for want of settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import yaml
+
+from detector import config, errors
+from detector.stack import addresses as addresses_
+from detector.stack import checkout, receivers, tokens
+
+CHECK_TIMEOUT_S = 30
+# Read by whoever serves them; the detector and Alertmanager share a group in compose.
+GROUP_MAY_READ = 0o640
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tools:
+    """promtool and amtool; without one its file is not checked."""
+
+    promtool: pathlib.Path | None = None
+    amtool: pathlib.Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rendered:
+    """Where the files are, and what a person should know about them, a line each."""
+
+    prometheus: pathlib.Path
+    alertmanager: pathlib.Path
+    notes: tuple[str, ...]
+
+
+def run(settings: config.Settings, out: pathlib.Path | None) -> list[str]:
+    """`mda render`: into out for the containers of docker-compose.yml, else for `mda up`'s stack.
+
+    Returns lines for the terminal. Raises StackError or ConfigError.
+    """
+    tools = Tools(promtool=_which("promtool"), amtool=_which("amtool"))
+    if out is None:
+        home = settings.home.absolute()
+        rendered = render(settings, addresses_.load(home), home / "rendered", tools)
+    else:
+        rendered = render(
+            settings, addresses_.COMPOSE, out.absolute(), tools, secrets_mode=GROUP_MAY_READ
+        )
+    return [*rendered.notes, f"wrote {rendered.prometheus}", f"wrote {rendered.alertmanager}"]
+
+
+def render(
+    settings: config.Settings,
+    addresses: addresses_.Addresses,
+    out_dir: pathlib.Path,
+    tools: Tools,
+    *,
+    secrets_mode: int = tokens.OWNER_ONLY,
+) -> Rendered:
+    """Write prometheus.yml, alertmanager.yml, rules/ and secrets/ into out_dir, an absolute path.
+
+    Raises ConfigError for settings that cannot work together, StackError when promtool or amtool
+    refuses a file or the project's own files are not found.
+    """
+    source = checkout.find(pathlib.Path.cwd())
+    _write_rules(source / "rules", out_dir / "rules", settings.thresholds)
+    prometheus = out_dir / "prometheus.yml"
+    tree = _moved(_read(source / "prometheus.yml"), addresses)
+    _set_intervals(tree["global"], settings.metric_collection_interval)
+    tree["rule_files"] = [str(out_dir / pattern) for pattern in tree["rule_files"]]
+    _write(prometheus, tree)
+
+    alertmanager = out_dir / "alertmanager.yml"
+    secrets = receivers.Secrets(out_dir / "secrets", secrets_mode)
+    tree = _moved(_read(source / "alertmanager.yml"), addresses)
+    notes = receivers.set_up(tree, settings, secrets)
+    _write(alertmanager, tree)
+    _check(tools.promtool, ["check", "config", str(prometheus)])
+    _check(tools.amtool, ["check-config", str(alertmanager)])
+    return Rendered(prometheus, alertmanager, tuple(notes))
+
+
+def prometheus_duration(duration: timedelta) -> str:
+    """Prometheus' notation, in whole seconds where that is exact.
+
+    >>> prometheus_duration(timedelta(seconds=5)), prometheus_duration(timedelta(seconds=2.5))
+    ('5s', '2500ms')
+    """
+    milliseconds = round(duration / timedelta(milliseconds=1))
+    return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"
+
+
+def _set_intervals(global_: dict[str, Any], interval: timedelta) -> None:
+    for key in ("scrape_interval", "evaluation_interval"):
+        global_[key] = prometheus_duration(interval)
+
+
+def _write_rules(source: pathlib.Path, target: pathlib.Path, thresholds: config.Thresholds) -> None:
+    """Copies of the hand-written rules, with our thresholds; rules/generated is left alone."""
+    (target / "generated").mkdir(parents=True, exist_ok=True)
+    files = sorted(source.glob("*.yml"))
+    for leftover in {file.name for file in target.glob("*.yml")} - {file.name for file in files}:
+        (target / leftover).unlink()
+    for file in files:
+        tree = _read(file)
+        if _set_thresholds(tree, thresholds):
+            _write(target / file.name, tree)
+        else:
+            tokens.write(target / file.name, file.read_text(), mode=0o644)
+
+
+def _set_thresholds(tree: dict[str, Any], thresholds: config.Thresholds) -> bool:
+    """Whether the tree holds threshold series, which now have our numbers."""
+    exprs = {
+        f"monitor:{name}_threshold:percent": f"vector({value:g})"
+        for name, value in thresholds.model_dump().items()
+    }
+    found = False
+    for group in tree.get("groups", []):
+        for rule in group["rules"]:
+            if rule.get("record") in exprs:
+                rule["expr"] = exprs[rule["record"]]
+                found = True
+    return found
+
+
+def _moved(node: Any, addresses: addresses_.Addresses) -> Any:
+    """A copy of the tree in which the addresses of compose are ours."""
+    moves = {
+        old: getattr(addresses, part)
+        for part, old in dataclasses.asdict(addresses_.COMPOSE).items()
+    }
+    return _replaced(node, moves)
+
+
+def _replaced(node: Any, moves: Mapping[str, str]) -> Any:
+    if isinstance(node, dict):
+        return {key: _replaced(value, moves) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replaced(value, moves) for value in node]
+    if isinstance(node, str):
+        for old, new in moves.items():
+            if node == old:
+                return new
+            node = node.replace(f"//{old}/", f"//{new}/")
+    return node
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise errors.StackError(f"{path}: {' '.join(str(exc).split())}") from exc
+    if not isinstance(tree, dict):
+        raise errors.StackError(f"{path}: keys with values are expected")
+    return tree
+
+
+def _write(path: pathlib.Path, tree: dict[str, Any]) -> None:
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
+    tokens.write(
+        path, f"# Written by mda render; edit the project's own file instead.\n{text}", 0o644
+    )
+
+
+def _check(tool: pathlib.Path | None, arguments: list[str]) -> None:
+    if tool is None:
+        return
+    ran = subprocess.run(  # noqa: S603 - argv, no shell
+        [tool, *arguments], capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False
+    )
+    if ran.returncode != 0:
+        said = " ".join(_complaints(f"{ran.stdout}\n{ran.stderr}"))
+        raise errors.StackError(f"{tool.name} refuses {arguments[-1]}: {said}")
+
+
+def _complaints(output: str) -> Iterator[str]:
+    for line in output.splitlines():
+        if line.strip() and "SUCCESS" not in line and not line.startswith("Checking"):
+            yield line.strip()
+
+
+def _which(name: str) -> pathlib.Path | None:
+    found = shutil.which(name)
+    return pathlib.Path(found) if found else None
