@@ -62,6 +62,10 @@ class Cycles:
         concurrent.futures.wait(self._running.values(), timeout=self._patience_s)
         return self._take_in()
 
+    def is_failing(self, name: str) -> bool:
+        """Whether the query's last cycle failed."""
+        return name in self._failures
+
     def stop(self) -> None:
         """Let no further query start."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,104 @@
+"""The state of the whole, gathered from those who know a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from detector import errors, loops, telemetry
+from detector.services import cycles, scoring, status
+
+TOP = 3
+"""So many of a query's highest scores are told."""
+
+DISABLED = "anomaly detection is turned off (ANOMALY_DETECTION_ENABLED=false): nothing is scored"
+
+
+class Overview:
+    """status.StatusSource over the running queries, loops and the store.
+
+    check_store  raises StoreError when PostgreSQL does not answer
+    scoring      None when detection is turned off
+    """
+
+    def __init__(
+        self,
+        *,
+        scoring_cycles: cycles.Cycles | None,
+        running: Sequence[loops.Loop],
+        check_store: Callable[[], None],
+        meters: telemetry.Telemetry,
+    ) -> None:
+        self._cycles = scoring_cycles
+        self._loops = tuple(running)
+        self._check_store = check_store
+        self._meters = meters
+        meters.detection_enabled.set(scoring_cycles is not None)
+
+    def status(self) -> status.Status:
+        """The state now; asks PostgreSQL."""
+        looped = tuple(
+            status.LoopStatus(loop.name, loop.interval.total_seconds(), loop.is_stalled())
+            for loop in self._loops
+        )
+        reasons = [
+            f"loop {loop.name} has stalled: its log says why" for loop in looped if loop.is_stalled
+        ]
+        try:
+            self._check_store()
+        except errors.StoreError as error:
+            reasons.append(f"PostgreSQL: {error}")
+        self._meters.ready.set(not reasons)
+        return status.Status(
+            ready=not reasons,
+            reasons=tuple(reasons),
+            queries=self._queries(),
+            loops=looped,
+            notes=() if self._cycles else (DISABLED,),
+        )
+
+    def _queries(self) -> tuple[status.QueryStatus, ...]:
+        if self._cycles is None:
+            return ()
+        return tuple(_query(runner, self._cycles) for runner in self._cycles.runners)
+
+
+def _query(runner: scoring.QueryRunner, running: cycles.Cycles) -> status.QueryStatus:
+    standing, needed = runner.standing, runner.scorer.samples_needed
+    seen = 0 if standing is None or not len(standing.labels) else standing.samples_seen.max()
+    return status.QueryStatus(
+        name=runner.spec.name,
+        expr=runner.spec.expr,
+        series=0 if standing is None else len(standing.labels),
+        samples_seen=min(int(seen), needed),
+        samples_needed=needed,
+        state=_state(runner, running, is_warm=seen >= needed),
+        last_success=None
+        if standing is None
+        else datetime.fromtimestamp(standing.time_ms / 1000, UTC),
+        top=() if standing is None else _top(standing),
+    )
+
+
+def _state(runner: scoring.QueryRunner, running: cycles.Cycles, *, is_warm: bool) -> str:
+    if running.is_failing(runner.spec.name):
+        return "failing"
+    if runner.standing is None or not runner.standing.labels:
+        return "waiting"
+    return "scoring" if is_warm else "warming_up"
+
+
+def _top(standing: scoring.Standing) -> tuple[status.TopScore, ...]:
+    scored = np.flatnonzero(np.isfinite(standing.scores))
+    best = scored[np.argsort(-standing.scores[scored], kind="stable")][:TOP]
+    return tuple(
+        status.TopScore(
+            labels=dict(standing.labels[row]),
+            score=float(standing.scores[row]),
+            expected=float(standing.expected[row]),
+            value=float(standing.values[row]),
+        )
+        for row in best.tolist()
+    )
