@@ -1,0 +1,154 @@
+"""PyOD's Isolation Forest, pooled over the series of a query, as flat arrays that we walk.
+
+Fitted on the same normalised residuals that the streaming member looks at: on raw values a forest
+is among the weakest detectors there are. The walk gives what PyOD's own scoring gives, row by row,
+without scikit-learn's cost for each call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detector import errors, frames
+from detector.models import kernel
+
+TREES = 100
+ROWS_PER_TREE = 256
+LEAST_ROWS = 500
+_EULER = 0.5772156649015329
+_TAIL_ROWS = 10
+"""Fitted rows beyond the last knot of the surprise curve."""
+_LEAST_TAIL_EXCESS = 1e-3
+QUANTILES = (0.5, 0.9, 0.95, 0.98, 0.99)
+
+NONE = kernel.Forest(
+    feature=np.empty(0, np.int32),
+    threshold=np.empty(0),
+    left=np.empty(0, np.int32),
+    depth=np.empty(0),
+    roots=np.empty(0, np.int32),
+    scale=1.0,
+    surprise=np.zeros((2, 1)),
+    tail=0.0,
+)
+"""No forest: the streaming member scores alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedForest:
+    """A fit and what it stands on: enough to fit it again from the same rows.
+
+    quantiles        isolation scores of the fitted rows at QUANTILES
+    window_start_ms, window_end_ms
+                     first and last instant of which rows may stem
+    """
+
+    forest: kernel.Forest
+    model: str
+    parameters: dict[str, float | int | str]
+    seed: int
+    rows: int
+    features: int
+    quantiles: tuple[float, ...]
+    window_start_ms: int
+    window_end_ms: int
+
+
+def fit_forest(
+    rows: npt.NDArray[np.float32], *, seed: int, window_start_ms: int = 0, window_end_ms: int = 0
+) -> FittedForest:
+    """A forest fitted on float32[N, F] feature rows, all finite; the same seed gives the same one.
+
+    Slow (some 0.2 s, and the import of PyOD the first time): meant for a background thread.
+
+    Raises NotEnoughData for fewer than LEAST_ROWS rows.
+    """
+    if len(rows) < LEAST_ROWS:
+        raise errors.NotEnoughData(
+            f"a forest needs {LEAST_ROWS} rows of features, {len(rows)} are here"
+        )
+    from pyod.models.iforest import IForest
+
+    trained = IForest(n_estimators=TREES, max_samples=ROWS_PER_TREE, random_state=seed, n_jobs=1)
+    trained.fit(rows)
+    bare = _flattened(trained)
+    scores = isolation_scores(bare, rows)
+    knots, tail = _surprise_curve(np.sort(scores))
+    return FittedForest(
+        forest=bare._replace(surprise=knots, tail=tail),
+        model="pyod.iforest",
+        parameters={"n_estimators": TREES, "max_samples": ROWS_PER_TREE},
+        seed=seed,
+        rows=len(rows),
+        features=rows.shape[1],
+        quantiles=tuple(float(q) for q in np.quantile(scores, QUANTILES)),
+        window_start_ms=window_start_ms,
+        window_end_ms=window_end_ms,
+    )
+
+
+def isolation_scores(forest: kernel.Forest, rows: npt.NDArray[np.float32]) -> frames.Floats:
+    """float64[N] in (0, 1), higher = more isolated; each row on its own."""
+    return np.array([kernel.isolation(forest, row) for row in rows])
+
+
+def _flattened(trained: Any) -> kernel.Forest:
+    """The trees of a fitted PyOD IForest, end to end, children side by side."""
+    parts: list[tuple[Any, ...]] = []
+    roots, offset = [], 0
+    for estimator in trained.detector_.estimators_:
+        parts.append(_flattened_tree(estimator.tree_, offset))
+        roots.append(offset)
+        offset += len(parts[-1][0])
+    feature, threshold, left, depth = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    expected = float(average_path(np.array([trained.detector_.max_samples_]))[0])
+    return NONE._replace(
+        feature=feature.astype(np.int32),
+        threshold=threshold,
+        left=left.astype(np.int32),
+        depth=depth,
+        roots=np.array(roots, np.int32),
+        scale=expected * len(roots),
+    )
+
+
+def _flattened_tree(tree: Any, offset: int) -> tuple[Any, ...]:
+    """Columns of one tree, breadth first, so that siblings stand side by side."""
+    order, depths, left_at = [0], [0], {}
+    for at, depth in zip(order, depths, strict=False):
+        if tree.children_left[at] >= 0:
+            left_at[at] = offset + len(order)
+            order += [tree.children_left[at], tree.children_right[at]]
+            depths += [depth + 1, depth + 1]
+    is_leaf = tree.children_left[order] < 0
+    leaf_depth = np.array(depths) + average_path(tree.n_node_samples[order])
+    return (
+        np.where(is_leaf, -1, tree.feature[order]),
+        tree.threshold[order],
+        np.array([left_at.get(at, 0) for at in order]),
+        np.where(is_leaf, leaf_depth, 0.0),
+    )
+
+
+def average_path(samples: npt.NDArray[np.int64]) -> frames.Floats:
+    """Mean path length of an unsuccessful search among n samples (Liu, Ting, Zhou 2008, eq. 1)."""
+    n = np.maximum(samples.astype(np.float64), 2.0)
+    path = 2.0 * (np.log(np.maximum(n - 1.0, 1.0)) + _EULER) - 2.0 * (n - 1.0) / n
+    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, path))
+
+
+def _surprise_curve(ranked: frames.Floats) -> tuple[frames.Floats, float]:
+    """Knots score -> -log(share above), from the sorted scores, and the slope beyond them."""
+    total = len(ranked)
+    above = np.unique(np.geomspace(total, _TAIL_ROWS, 24).astype(np.int64))[::-1]
+    scores = ranked[total - above]
+    knots, first = np.unique(scores, return_index=True)
+    excess = float(np.mean(ranked[-_TAIL_ROWS:] - knots[-1]))
+    curve = np.stack([knots, -np.log(above[first] / total)])
+    return curve, 1.0 / max(excess, _LEAST_TAIL_EXCESS)

@@ -1,0 +1,66 @@
+"""How long each part of the streaming detector remembers, for a step of any length.
+
+The rates were tuned on steps of one minute to one hour, where they hold in points. Below a minute
+what is a *memory* (how long the past matters to a host or a service) keeps its length in time: a
+rate `a` in points becomes `1 - (1 - a) ** (step / minute)`. What is a *count* (how many numbers an
+average, a quantile or a pause needs before it means something) stays in points at every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from detector import frames
+
+TUNED_STEP = timedelta(minutes=1)
+"""Shortest step for which the rates below hold in points."""
+EWMA_RATES = (1.0, 0.5, 0.2, 0.05, 0.01)
+SLOW_RATE = 0.0005
+SCALE_RATE = 0.0007
+DRIFT_RATE = 0.1
+PROFILE_RATE_PER_DAY = 0.3
+MAX_PROFILE_BINS = 288
+"""Five minutes each: finer than people's days, coarse enough for the state of many series."""
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """Rates per point at one step.
+
+    ewma          float64[5], fastest first; a rate of 1 remembers the last value alone
+    slow, scale   of the slow mean and of the running |residual|
+    drift         of the drift of the daily profile
+    profile       of one visit of a bin of the daily profile, after its first day
+    profile_bins  bins of a day
+    """
+
+    ewma: frames.Floats
+    slow: float
+    scale: float
+    drift: float
+    profile: float
+    profile_bins: int
+
+
+def memories_for_step(step: timedelta) -> Memories:
+    """The memories at this step: as tuned from a minute up, of the same length in time below."""
+    share = min(1.0, step / TUNED_STEP)
+    points_a_day = max(1, round(_DAY / step))
+    bins = min(MAX_PROFILE_BINS, points_a_day)
+    visits_a_day = points_a_day / bins
+    return Memories(
+        ewma=np.array([_shortened(rate, share) for rate in EWMA_RATES]),
+        slow=_shortened(SLOW_RATE, share),
+        scale=_shortened(SCALE_RATE, share),
+        drift=_shortened(DRIFT_RATE, share),
+        profile=_shortened(PROFILE_RATE_PER_DAY, 1 / visits_a_day),
+        profile_bins=bins,
+    )
+
+
+def _shortened(rate: float, share: float) -> float:
+    return float(1.0 - (1.0 - rate) ** share)

@@ -1,0 +1,25 @@
+"""Runs every kernel once on a frame of next to nothing, so that it is compiled and cached."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+
+from detector import frames
+from detector.models import budget, forest, kernel, scoring
+
+_STEP = timedelta(minutes=1)
+_STEPS = 300
+
+
+def compile_kernels() -> None:
+    """Compile the kernels, with and without a forest, for frames of one and of many steps."""
+    daily = budget.parse_budget("1 per day per series")
+    times_ms = np.arange(_STEPS, dtype=np.int64) * (_STEP // timedelta(milliseconds=1))
+    values = np.asfortranarray(np.sin(np.arange(_STEPS * 2.0)).reshape(_STEPS, 2))
+    for ml in (False, True):
+        scorer = scoring.QueryScorer(step=_STEP, budget=daily, ml=ml)
+        scorer.score(frames.Frame(times_ms, values, step_ms=60_000))
+        scorer.score(frames.Frame(times_ms[-1:] + 60_000, values[-1:], step_ms=60_000))
+    forest.isolation_scores(forest.NONE, np.zeros((1, kernel.RESIDUALS), dtype=np.float32))
