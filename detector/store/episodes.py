@@ -20,6 +20,16 @@ _INSERT_IF_NEW = (
     .on_conflict_do_nothing()
     .returning(_NOTIFICATIONS.c.episode_id)
 )
+_HEARD_EARLIER = (
+    _NOTIFICATIONS.update()
+    .where(
+        _NOTIFICATIONS.c.episode_id
+        == sa.any_(sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger))),
+        _NOTIFICATIONS.c.state == sa.bindparam("told"),
+        _NOTIFICATIONS.c.received_at > sa.bindparam("at"),
+    )
+    .values(received_at=sa.bindparam("at"))
+)
 
 
 class PostgresEpisodeStore:
@@ -92,14 +102,9 @@ def _remember(
     ]
     inserted = len(connection.execute(_INSERT_IF_NEW, rows).all())
     if inserted < len(heard):
-        connection.execute(
-            _NOTIFICATIONS.update()
-            .where(
-                sa.tuple_(_NOTIFICATIONS.c.episode_id, _NOTIFICATIONS.c.state).in_(list(heard)),
-                _NOTIFICATIONS.c.received_at > received_at,
-            )
-            .values(received_at=received_at)
-        )
+        for told in alerts.State:
+            ids = [key for key, state in heard if state == told]
+            connection.execute(_HEARD_EARLIER, {"ids": ids, "told": told.value, "at": received_at})
     return inserted
 
 

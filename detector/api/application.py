@@ -1,0 +1,63 @@
+"""The web application: routes over services."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import fastapi
+from prometheus_client import CollectorRegistry
+
+from detector import __version__, ports
+from detector.api import auth, bodies, episodes, probes, problems, webhook
+from detector.services import memory, status
+
+BODY_MAX_BYTES = 16 * 1024 * 1024
+"""Some 10,000 alerts; Alertmanager's max_alerts keeps deliveries below it."""
+BODY_DEADLINE = timedelta(seconds=10)
+
+
+def create_app(
+    *,
+    store: ports.EpisodeStore,
+    remembering: memory.Memory,
+    status_source: status.StatusSource,
+    registry: CollectorRegistry,
+    api_token: auth.Token,
+    webhook_token: auth.Token,
+    body_max_bytes: int = BODY_MAX_BYTES,
+    body_deadline: timedelta = BODY_DEADLINE,
+) -> fastapi.FastAPI:
+    """All routes, each under /api behind its token."""
+    app = fastapi.FastAPI(
+        title="Monitor/Drift Agent",
+        version=__version__,
+        description="Remembered alerts and the state of the detector.",
+        redoc_url=None,
+        responses=problems.RESPONSES,
+    )
+    problems.install(app)
+    guard = auth.guard(api_token)
+    read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
+    app.include_router(webhook.router(remembering, auth.guard(webhook_token), read))
+    app.include_router(episodes.router(store, guard))
+    app.include_router(probes.status_router(status_source, guard))
+    app.include_router(probes.router(status_source, registry))
+    _describe_problems(app)
+    return app
+
+
+def _describe_problems(app: fastapi.FastAPI) -> None:
+    """Put the schema that problems.RESPONSES refers to into the OpenAPI document."""
+    plain = app.openapi
+
+    def with_problems() -> dict[str, object]:
+        document = plain()
+        schema = problems.ProblemDetails.model_json_schema(
+            ref_template="#/components/schemas/{model}"
+        )
+        parts = document.setdefault("components", {}).setdefault("schemas", {})
+        parts |= schema.pop("$defs")
+        parts["ProblemDetails"] = schema
+        return document
+
+    app.openapi = with_problems  # type: ignore[method-assign]  # FastAPI's documented way

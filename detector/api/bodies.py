@@ -1,0 +1,53 @@
+"""Bodies of requests, read no further than allowed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from detector.api import problems
+
+Reader = Callable[[Request], Awaitable[bytes]]
+
+
+def reader(*, max_bytes: int, deadline: timedelta) -> Reader:
+    """A dependency that gives the whole body of a JSON request.
+
+    It raises Problem: 413 above max_bytes (at once where Content-Length says so), 408 if the body
+    is not there by the deadline, 415 where it is said to be anything but JSON.
+    """
+    too_large = problems.Problem(413, f"body: larger than the {max_bytes} bytes that are allowed")
+
+    async def read(request: Request) -> bytes:
+        _check_is_json(request)
+        if int(request.headers.get("content-length", "0")) > max_bytes:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(deadline.total_seconds()):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > max_bytes:
+                        raise too_large
+        except TimeoutError:
+            seconds = f"{deadline.total_seconds():g}"
+            raise problems.Problem(
+                408, f"body: not complete after {seconds} s", headers={"Connection": "close"}
+            ) from None
+        except ClientDisconnect:
+            raise problems.Problem(400, "body: the connection ended before the body") from None
+        return bytes(body)
+
+    return read
+
+
+def _check_is_json(request: Request) -> None:
+    given = request.headers.get("content-type", "application/json")
+    if given.split(";")[0].strip().lower() != "application/json":
+        raise problems.Problem(
+            415,
+            f"Content-Type: {given[:100]!r}: must be application/json",
+            headers={"Accept-Post": "application/json"},
+        )

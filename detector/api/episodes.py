@@ -1,0 +1,155 @@
+"""Remembered alerts: GET /api/alerts and GET /api/alerts/{id}."""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Annotated
+
+import pydantic
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BeforeValidator, Field
+
+from detector import alerts, frames, ports
+from detector.api import auth, instants, problems
+
+LARGEST_ID = 2**63 - 1
+"""PostgreSQL's bigint."""
+_CURSOR = b"after:"
+
+
+def _label(value: object) -> object:
+    name, colon, wanted = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if not (name and colon and wanted):
+        raise ValueError("name:value, neither of them empty")
+    return value
+
+
+def _cursor(value: object) -> object:
+    """The id in a cursor that an earlier answer gave."""
+    if value is None:
+        return None
+    try:
+        text = base64.b64decode(str(value).encode("ascii"), altchars=b"-_", validate=True)
+        episode_id = int(text.removeprefix(_CURSOR))
+    except (binascii.Error, ValueError):
+        episode_id = 0
+    if not 0 < episode_id <= LARGEST_ID or cursor_after(episode_id) != value:
+        raise ValueError("the next_cursor of an earlier answer")
+    return episode_id
+
+
+def cursor_after(episode_id: int) -> str:
+    """What a client hands back to get the page after this episode; nothing to rely on."""
+    return base64.urlsafe_b64encode(_CURSOR + str(episode_id).encode()).decode()
+
+
+class AlertsQuery(pydantic.BaseModel):
+    """Which alerts are wanted."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    state: alerts.State | None = Field(None, description="firing or resolved.")
+    label: list[Annotated[str, BeforeValidator(_label)]] = Field(
+        [], max_length=50, description="name:value that the alert must have; may be repeated."
+    )
+    since: instants.Instant | None = Field(None, description="Had not ended before it (RFC 3339).")
+    until: instants.Instant | None = Field(None, description="Started before it (RFC 3339).")
+    cursor: Annotated[int | None, BeforeValidator(_cursor)] = Field(
+        None,
+        description="next_cursor of the page before, with the same filters.",
+        json_schema_extra={"type": "string"},
+    )
+    limit: int = Field(100, ge=1, le=1000, description="Alerts of a page.")
+
+    def wanted(self) -> alerts.EpisodeFilter:
+        """The same for the store."""
+        pairs = (each.partition(":") for each in self.label)
+        return alerts.EpisodeFilter(
+            state=self.state,
+            labels=tuple((name, value) for name, _, value in pairs),
+            since=self.since,
+            until=self.until,
+            before_id=self.cursor,
+            limit=self.limit,
+        )
+
+
+class Alert(pydantic.BaseModel):
+    """One alert from its start to its end."""
+
+    id: int
+    fingerprint: str
+    state: alerts.State
+    starts_at: datetime
+    ends_at: datetime | None = Field(description="null while it fires.")
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    generator_url: str
+    received_at: datetime = Field(description="First heard of.")
+    updated_at: datetime = Field(description="First heard of what it says now.")
+
+
+class Transition(pydantic.BaseModel):
+    """A change of state, and when it was heard of."""
+
+    state: alerts.State
+    received_at: datetime
+
+
+class AlertWithTransitions(Alert):
+    """One alert and its changes of state, oldest first."""
+
+    transitions: list[Transition]
+
+
+class AlertPage(pydantic.BaseModel):
+    """Alerts, newest start first."""
+
+    alerts: list[Alert]
+    next_cursor: str | None = Field(description="null on the last page.")
+
+
+def router(store: ports.EpisodeStore, guard: auth.Guard) -> APIRouter:
+    """The two routes."""
+    routes = APIRouter(prefix="/api/alerts", tags=["alerts"], dependencies=[Depends(guard)])
+
+    @routes.get("")
+    def list_alerts(query: Annotated[AlertsQuery, Query()]) -> AlertPage:
+        """Alerts ever told of, newest start first."""
+        page = store.list_episodes(query.wanted())
+        return AlertPage(
+            alerts=[_alert(each) for each in page.episodes],
+            next_cursor=None if page.next_id is None else cursor_after(page.next_id),
+        )
+
+    @routes.get("/{alert_id}")
+    def show_alert(alert_id: Annotated[int, Path(ge=1, le=LARGEST_ID)]) -> AlertWithTransitions:
+        """One alert with its changes of state."""
+        found = store.episode(alert_id)
+        if found is None:
+            raise problems.Problem(404, f"alert_id: {alert_id}: no alert has this id")
+        changes = [
+            Transition(state=each.state, received_at=each.received_at) for each in found.transitions
+        ]
+        return AlertWithTransitions(**_alert(found).model_dump(), transitions=changes)
+
+    return routes
+
+
+def _alert(episode: alerts.Episode) -> Alert:
+    return Alert(
+        id=episode.id,
+        fingerprint=episode.fingerprint,
+        state=episode.state,
+        starts_at=episode.starts_at,
+        ends_at=episode.ends_at,
+        labels=_texts(episode.labels),
+        annotations=_texts(episode.annotations),
+        generator_url=episode.generator_url,
+        received_at=episode.received_at,
+        updated_at=episode.updated_at,
+    )
+
+
+def _texts(labels: frames.Labels) -> dict[str, str]:
+    return dict(labels)

@@ -1,0 +1,160 @@
+"""Where Alertmanager delivers: POST /api/webhooks/alertmanager.
+
+The body is Alertmanager's webhook message, version 4 (its documentation, <webhook_config>). Keys
+that we do not know are newer than we are and are passed over.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import pydantic
+from fastapi import APIRouter, Depends
+from pydantic import BeforeValidator, Field, JsonValue
+
+from detector import alerts, frames
+from detector.api import auth, bodies, instants, problems
+from detector.services import memory
+
+logger = logging.getLogger(__name__)
+
+_REPORTED_MAX = 20
+"""Problems that an answer names; a thousand alerts may share one mistake."""
+
+
+def _absent_as_empty(value: object) -> object:
+    return {} if value is None else value
+
+
+Texts = Annotated[dict[str, str], BeforeValidator(_absent_as_empty)]
+
+
+class WebhookAlert(pydantic.BaseModel):
+    """One alert of a message; endsAt is the year 1 while it fires."""
+
+    status: alerts.State
+    labels: dict[str, str]
+    annotations: Texts = {}
+    startsAt: instants.Instant
+    endsAt: instants.Instant | None = None
+    generatorURL: str = ""
+    fingerprint: str = Field(min_length=1, max_length=128)
+
+    @pydantic.model_validator(mode="after")
+    def _resolved_has_an_end(self) -> "WebhookAlert":
+        if self.status is alerts.State.RESOLVED and (
+            self.endsAt is None or self.endsAt < self.startsAt
+        ):
+            raise ValueError("endsAt: a resolved alert ends, and not before startsAt")
+        return self
+
+
+class WebhookMessage(pydantic.BaseModel):
+    """What Alertmanager posts."""
+
+    version: Literal["4"]
+    receiver: str = ""
+    alerts: list[JsonValue]
+    truncatedAlerts: int = 0
+
+
+class Received(pydantic.BaseModel):
+    """What became of the alerts of a message, all of them in the database now."""
+
+    stored: int
+    duplicate: int
+
+
+def router(remembering: memory.Memory, guard: auth.Guard, read: bodies.Reader) -> APIRouter:
+    """The route, which asks for its token before it reads the body."""
+    routes = APIRouter(tags=["webhooks"], dependencies=[Depends(guard)])
+
+    @routes.post(
+        "/api/webhooks/alertmanager",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": _message_schema()}},
+            }
+        },
+    )
+    def receive(body: Annotated[bytes, Depends(read)]) -> Received:
+        """Remember the alerts of one message; repeating a message changes nothing.
+
+        Alerts that cannot be understood are refused with 422; the others of the message are
+        stored nevertheless.
+        """
+        message = _parse(body, remembering)
+        if message.truncatedAlerts:
+            logger.warning("alerts were cut off", extra={"count": message.truncatedAlerts})
+        good, bad = _notifications(message)
+        recorded = remembering.remember(good)
+        if bad:
+            remembering.refuse(len({each.field.split(".")[1] for each in bad}))
+            raise _refusal(422, bad)
+        return Received(stored=recorded.stored, duplicate=recorded.duplicate)
+
+    return routes
+
+
+def _parse(body: bytes, remembering: memory.Memory) -> WebhookMessage:
+    try:
+        return WebhookMessage.model_validate_json(body)
+    except pydantic.ValidationError as error:
+        remembering.refuse(1)
+        found = error.errors(include_url=False)
+        if found[0]["type"] == "json_invalid":
+            raise problems.Problem(400, f"body: {found[0]['msg']}") from None
+        raise _refusal(422, problems.fields_from(found)) from None
+
+
+def _notifications(
+    message: WebhookMessage,
+) -> tuple[list[alerts.Notification], list[problems.FieldProblem]]:
+    good: list[alerts.Notification] = []
+    bad: list[problems.FieldProblem] = []
+    for position, given in enumerate(message.alerts):
+        try:
+            good.append(_notification(WebhookAlert.model_validate(given), message.receiver))
+        except pydantic.ValidationError as error:
+            for each in problems.fields_from(error.errors(include_url=False)):
+                where = "" if each.field == "body" else f".{each.field}"
+                bad.append(each.model_copy(update={"field": f"alerts.{position}{where}"}))
+    return good, bad
+
+
+def _notification(given: WebhookAlert, receiver: str) -> alerts.Notification:
+    return alerts.Notification(
+        fingerprint=alerts.Fingerprint(given.fingerprint),
+        starts_at=given.startsAt,
+        ends_at=given.endsAt if given.status is alerts.State.RESOLVED else None,
+        state=given.status,
+        labels=_pairs(given.labels),
+        annotations=_pairs(given.annotations),
+        generator_url=given.generatorURL,
+        receiver=receiver,
+    )
+
+
+def _pairs(texts: Mapping[str, str]) -> frames.Labels:
+    return frames.labels_from_pairs(texts.items())
+
+
+def _refusal(status: int, bad: list[problems.FieldProblem]) -> problems.Problem:
+    first = bad[0]
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    return problems.Problem(
+        status,
+        f"{first.line()}{more}",
+        fields=bad[:_REPORTED_MAX],
+    )
+
+
+def _message_schema() -> dict[str, object]:
+    schema = WebhookMessage.model_json_schema()
+    alert = WebhookAlert.model_json_schema(ref_template="#/components/schemas/{model}")
+    alert.pop("$defs", None)
+    alert["properties"]["status"] = {"enum": [state.value for state in alerts.State]}
+    schema["properties"]["alerts"]["items"] = alert
+    schema.pop("$defs", None)
+    return schema

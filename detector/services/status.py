@@ -1,0 +1,68 @@
+"""What the program can say of its own state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class TopScore:
+    """One of the highest scores of a query at its last cycle, with the value it judges."""
+
+    labels: dict[str, str]
+    score: float
+    expected: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueryStatus:
+    """How far one query is.
+
+    samples_seen   of its best known series, at most samples_needed
+    state          a bounded word: waiting, warming_up, scoring, failing
+    last_success   when it was last read and scored, None before the first time
+    top            highest scores first
+    """
+
+    name: str
+    expr: str
+    series: int
+    samples_seen: int
+    samples_needed: int
+    state: str
+    last_success: datetime | None
+    top: tuple[TopScore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """One loop, and whether it has succeeded lately."""
+
+    name: str
+    interval_s: float
+    is_stalled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole; reasons says in one line each why ready is false, and is empty when it is true.
+
+    notes  what is worth knowing although it is as was asked for
+    """
+
+    ready: bool
+    reasons: tuple[str, ...]
+    queries: tuple[QueryStatus, ...] = ()
+    loops: tuple[LoopStatus, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class StatusSource(Protocol):
+    """Knows the state; threads may ask at once, and the answer comes in a few seconds at most."""
+
+    def status(self) -> Status:
+        """The state now."""
+        ...

@@ -1,0 +1,56 @@
+"""The API with a real store as a process of its own, to be killed: URL TOKEN_FILE PORT."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import prometheus_client
+
+from detector import log
+from detector.api import application, auth, server
+from detector.services import memory, status
+from detector.store import database, episodes, migrate
+
+
+class AlwaysReady:
+    """A StatusSource for tests that are not about status."""
+
+    def status(self) -> status.Status:
+        return status.Status(ready=True, reasons=())
+
+
+def main(url: str, token_file: str, port: str) -> None:
+    log.set_up("info", "logfmt")
+    migrate.migrate(url)
+    registry = prometheus_client.CollectorRegistry()
+    counter = prometheus_client.Counter(
+        "detector_webhook_notifications_total", "By outcome.", ("outcome",), registry=registry
+    )
+    store = episodes.PostgresEpisodeStore(database.Database(url))
+    token = auth.token_from_file(Path(token_file))
+    app = application.create_app(
+        store=store,
+        remembering=memory.Memory(
+            store,
+            count=lambda outcome, count: counter.labels(outcome).inc(count),
+            clock=lambda: datetime.now(UTC),
+        ),
+        status_source=AlwaysReady(),
+        registry=registry,
+        api_token=token,
+        webhook_token=token,
+    )
+    running = server.Server(app, f"127.0.0.1:{port}")
+    running.start()
+    told_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
+    told_to_stop.wait()
+    running.stop(timedelta(seconds=5))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
