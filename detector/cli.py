@@ -99,20 +99,27 @@ def _serve(settings: config.Settings, _: argparse.Namespace) -> int:
 def _check(settings: config.Settings, arguments: argparse.Namespace) -> int:
     from detector import checks
 
-    return checks.run(settings, offline=arguments.offline)
+    found = list(checks.offline(settings))
+    if not arguments.offline:
+        found += checks.online(settings)
+    for check in found:
+        print(f"{check.verdict:<6}{check.subject}: {check.text}")
+    is_wrong = any(check.verdict is checks.Verdict.WRONG for check in found)
+    return WRONG_CONFIG if is_wrong else OK
 
 
 def _migrate(settings: config.Settings, _: argparse.Namespace) -> int:
     from detector import app
 
-    print(f"schema is at revision {app.migrate(settings)}")
+    app.migrate_store(settings)
+    print("the tables are up to date")
     return OK
 
 
-def _warm_up(settings: config.Settings, _: argparse.Namespace) -> int:
+def _warm_up(_: config.Settings, __: argparse.Namespace) -> int:
     from detector import app
 
-    print(f"kernels compiled in {app.warm_up(settings):.1f} s")
+    print(f"kernels compiled in {app.warm_up():.1f} s")
     return OK
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from detector import errors, loops, telemetry
-from detector.services import cycles, scoring, status
+from detector.services import cycles, scoring
+from detector.services import status as statuses
 
 TOP = 3
 """So many of a query's highest scores are told."""
@@ -17,7 +18,7 @@ DISABLED = "anomaly detection is turned off (ANOMALY_DETECTION_ENABLED=false): n
 
 
 class Overview:
-    """status.StatusSource over the running queries, loops and the store.
+    """statuses.StatusSource over the running queries, loops and the store.
 
     check_store  raises StoreError when PostgreSQL does not answer
     scoring      None when detection is turned off
@@ -37,10 +38,10 @@ class Overview:
         self._meters = meters
         meters.detection_enabled.set(scoring_cycles is not None)
 
-    def status(self) -> status.Status:
+    def status(self) -> statuses.Status:
         """The state now; asks PostgreSQL."""
         looped = tuple(
-            status.LoopStatus(loop.name, loop.interval.total_seconds(), loop.is_stalled())
+            statuses.LoopStatus(loop.name, loop.interval.total_seconds(), loop.is_stalled())
             for loop in self._loops
         )
         reasons = [
@@ -51,7 +52,7 @@ class Overview:
         except errors.StoreError as error:
             reasons.append(f"PostgreSQL: {error}")
         self._meters.ready.set(not reasons)
-        return status.Status(
+        return statuses.Status(
             ready=not reasons,
             reasons=tuple(reasons),
             queries=self._queries(),
@@ -59,16 +60,16 @@ class Overview:
             notes=() if self._cycles else (DISABLED,),
         )
 
-    def _queries(self) -> tuple[status.QueryStatus, ...]:
+    def _queries(self) -> tuple[statuses.QueryStatus, ...]:
         if self._cycles is None:
             return ()
         return tuple(_query(runner, self._cycles) for runner in self._cycles.runners)
 
 
-def _query(runner: scoring.QueryRunner, running: cycles.Cycles) -> status.QueryStatus:
+def _query(runner: scoring.QueryRunner, running: cycles.Cycles) -> statuses.QueryStatus:
     standing, needed = runner.standing, runner.scorer.samples_needed
     seen = 0 if standing is None or not len(standing.labels) else standing.samples_seen.max()
-    return status.QueryStatus(
+    return statuses.QueryStatus(
         name=runner.spec.name,
         expr=runner.spec.expr,
         series=0 if standing is None else len(standing.labels),
@@ -90,11 +91,11 @@ def _state(runner: scoring.QueryRunner, running: cycles.Cycles, *, is_warm: bool
     return "scoring" if is_warm else "warming_up"
 
 
-def _top(standing: scoring.Standing) -> tuple[status.TopScore, ...]:
+def _top(standing: scoring.Standing) -> tuple[statuses.TopScore, ...]:
     scored = np.flatnonzero(np.isfinite(standing.scores))
     best = scored[np.argsort(-standing.scores[scored], kind="stable")][:TOP]
     return tuple(
-        status.TopScore(
+        statuses.TopScore(
             labels=dict(standing.labels[row]),
             score=float(standing.scores[row]),
             expected=float(standing.expected[row]),

@@ -1,0 +1,223 @@
+"""Builds the objects and runs them: the one place that knows all rooms."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import fastapi
+
+from detector import checks, config, errors, loops, ports, telemetry
+from detector.api import application, auth, server
+from detector.models import budget, gates, warm
+from detector.models import scoring as models_scoring
+from detector.prometheus import reader, writer
+from detector.services import cycles, memory, overview, scoring
+from detector.store import database, episodes, fits, migrate
+
+logger = logging.getLogger(__name__)
+
+STOP_WITHIN = timedelta(seconds=2)
+"""Each part may take so long to stop; all together stay below the 10 s of a supervisor."""
+REFIT_EVERY = timedelta(seconds=30)
+WATCH_EVERY_S = 1.0
+
+
+def clock() -> float:
+    """Epoch seconds: the one clock that all parts are given."""
+    return time.time()  # noqa: TID251 - the edge where the clock comes in
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What scores: absent when detection is turned off."""
+
+    runners: tuple[scoring.QueryRunner, ...]
+    cycles: cycles.Cycles
+    writer: writer.Writer
+    loops: tuple[loops.Loop, ...]
+
+
+def serve(settings: config.Settings) -> int:
+    """Run until SIGTERM or SIGINT; 0 after a clean stop, 1 when the server ended by itself.
+
+    Raises ConfigError, StoreError.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    url = _database_url(settings)
+    checks.require(settings, patience=settings.detection.startup_timeout, say=_say_waiting)
+    migrate.migrate(url)
+    store = database.Database(url)
+    meters = telemetry.Telemetry()
+    detection = _detection(settings, store, meters) if settings.anomaly_detection_enabled else None
+    api = server.Server(_application(settings, store, detection, meters), settings.listen_address)
+    logger.info("serving", extra={"url": api.start()})
+    try:
+        if detection:
+            detection.writer.start()
+            for loop in detection.loops:
+                loop.start()
+        else:
+            logger.warning("anomaly detection is turned off")
+        while not stopping.wait(WATCH_EVERY_S):
+            if not api.is_running():
+                logger.error("the HTTP server ended")
+                return 1
+        return 0
+    finally:
+        _stop(detection, api)
+        store.close()
+
+
+def migrate_store(settings: config.Settings) -> None:
+    """Bring the tables up to date. Raises ConfigError, StoreError."""
+    migrate.migrate(_database_url(settings))
+
+
+def warm_up() -> float:
+    """Compile every kernel into its cache; the seconds that took."""
+    began = time.monotonic()
+    warm.warm_up()
+    writer.warm_up()
+    return time.monotonic() - began
+
+
+def _say_waiting(check: checks.Check) -> None:
+    logger.warning("waiting", extra={"subject": check.subject, "reason": check.text})
+
+
+def _database_url(settings: config.Settings) -> str:
+    if settings.database_url is None:
+        raise errors.ConfigError(
+            "DATABASE_URL: not set: postgresql://user:password@host:5432/name is needed "
+            "(mda up brings its own PostgreSQL)"
+        )
+    return settings.database_url.get_secret_value()
+
+
+def _detection(
+    settings: config.Settings, store: database.Database, meters: telemetry.Telemetry
+) -> Detection:
+    reads = checks.connect(settings)
+    writes = writer.Writer(
+        settings.prometheus.url,
+        timeout=settings.prometheus.timeout,
+        auth=checks.auth(settings),
+        metrics=telemetry.WriterMeters(meters),
+        clock=clock,
+    )
+    runners = tuple(
+        _runner(settings, query, reads, writes, meters) for query in settings.all_queries()
+    )
+    scored = cycles.Cycles(runners, workers=settings.detection.workers, meters=meters, clock=clock)
+    running = [
+        loops.Loop(
+            "scoring",
+            scored.turn,
+            interval=min((r.spec.step for r in runners), default=timedelta(minutes=1)),
+            meters=meters,
+            clock=clock,
+            pause=scored.due_in,
+        )
+    ]
+    if settings.ml_detection_enabled:
+        refits = cycles.Refits(runners, log=fits.PostgresFitLog(store), clock=clock)
+        running.append(
+            loops.Loop("refits", refits.turn, interval=REFIT_EVERY, meters=meters, clock=clock)
+        )
+    return Detection(runners, scored, writes, tuple(running))
+
+
+def _runner(
+    settings: config.Settings,
+    query: config.Query,
+    reads: reader.Reader,
+    writes: ports.ScoreWriter,
+    meters: telemetry.Telemetry,
+) -> scoring.QueryRunner:
+    return scoring.QueryRunner(
+        scoring.Spec(
+            name=query.name,
+            expr=settings.expr_of(query),
+            step=settings.step_of(query),
+            history=query.history,
+            catch_up=settings.detection.catch_up,
+            series_ttl=settings.detection.series_ttl,
+        ),
+        reader=reads,
+        writer=writes,
+        make_scorer=_scorer_factory(settings, query),
+        meters=meters,
+        clock=clock,
+    )
+
+
+def _scorer_factory(
+    settings: config.Settings, query: config.Query
+) -> Callable[[], models_scoring.QueryScorer]:
+    return lambda: models_scoring.QueryScorer(
+        step=settings.step_of(query),
+        budget=budget.parse_budget(query.budget),
+        direction=gates.Direction(query.direction.value),
+        min_deviation=query.min_deviation,
+        min_relative_deviation=query.min_relative_deviation,
+        ml=settings.ml_detection_enabled,
+        seed=settings.detection.seed,
+    )
+
+
+def _application(
+    settings: config.Settings,
+    store: database.Database,
+    detection: Detection | None,
+    meters: telemetry.Telemetry,
+) -> fastapi.FastAPI:
+    remembered = episodes.PostgresEpisodeStore(store)
+    return application.create_app(
+        store=remembered,
+        remembering=memory.Memory(
+            remembered,
+            count=lambda outcome, count: meters.webhook_notifications.labels(outcome).inc(count),
+            clock=lambda: datetime.fromtimestamp(clock(), UTC),
+        ),
+        status_source=overview.Overview(
+            scoring_cycles=detection.cycles if detection else None,
+            running=detection.loops if detection else (),
+            check_store=store.check,
+            meters=meters,
+        ),
+        registry=meters.registry,
+        api_token=_token(settings.token_file or settings.home / "token"),
+        webhook_token=_token(settings.webhook_token_file or settings.home / "webhook_token"),
+    )
+
+
+def _token(path: Path) -> auth.Token:
+    """The token that the file holds; the first start writes a random one, mode 0600."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(auth.TOKEN_BYTES) + "\n", encoding="ascii")
+    return auth.token_from_file(path)
+
+
+def _stop(detection: Detection | None, api: server.Server) -> None:
+    """Stop what takes work in first, and send what is queued."""
+    api.stop(STOP_WITHIN)
+    if detection is None:
+        return
+    detection.cycles.stop()
+    late = [loop.name for loop in detection.loops if not loop.stop(STOP_WITHIN)]
+    if not detection.writer.stop(STOP_WITHIN):
+        late.append("writer")
+    if late:
+        logger.warning("stopped before all was done", extra={"parts": ",".join(late)})

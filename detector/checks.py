@@ -1,0 +1,217 @@
+"""What can be wrong before anything runs: queries, Prometheus, PostgreSQL, Alertmanager."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from detector import config, errors, frames
+from detector.models import budget
+from detector.prometheus import connection, reader, selectors
+from detector.store import database
+
+RETRY_S = 0.5
+NO_RECEIVER = 404
+"""What Prometheus answers to a remote write that it was not told to take; an empty one else gets
+400."""
+
+
+class Verdict(StrEnum):
+    """How a check came out; a note is worth reading but stops nothing."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    verdict: Verdict
+    subject: str
+    text: str
+
+
+def offline(settings: config.Settings) -> Iterator[Check]:
+    """What the settings alone can tell."""
+    for query in settings.all_queries():
+        yield _query(settings, query)
+    if settings.database_url is None:
+        yield Check(
+            Verdict.NOTE, "DATABASE_URL", "not set: mda serve needs it, mda up brings its own"
+        )
+
+
+def online(settings: config.Settings) -> Iterator[Check]:
+    """What the servers say."""
+    prometheus = connect(settings)
+    server = _prometheus(settings, prometheus)
+    yield server
+    if server.verdict is not Verdict.WRONG:
+        for query in settings.all_queries():
+            yield _series(settings, query, prometheus)
+    if settings.database_url is not None:
+        yield _database(settings)
+    yield _alertmanager(settings)
+
+
+def connect(settings: config.Settings) -> reader.Reader:
+    """A reader of the configured Prometheus."""
+    return reader.Reader(
+        settings.prometheus.url,
+        timeout=settings.prometheus.timeout,
+        auth=auth(settings),
+        lookback=settings.prometheus.lookback,
+        clock=time.time,  # noqa: TID251 - handed on as the clock
+    )
+
+
+def auth(settings: config.Settings) -> connection.Auth | None:
+    """Who we are to Prometheus."""
+    given = settings.prometheus
+    if given.bearer_token is not None:
+        return connection.Auth(bearer_token=given.bearer_token.get_secret_value())
+    if given.username is None:
+        return None
+    password = given.password.get_secret_value() if given.password else None
+    return connection.Auth(username=given.username, password=password)
+
+
+def require(
+    settings: config.Settings, *, patience: timedelta, say: Callable[[Check], None]
+) -> None:
+    """Wait until nothing is wrong any more; what stays wrong after `patience` is an error.
+
+    Raises ConfigError with the first thing that is wrong.
+    """
+    for check in offline(settings):
+        if check.verdict is Verdict.WRONG:
+            raise errors.ConfigError(f"{check.subject}: {check.text}")
+    deadline = time.monotonic() + patience.total_seconds()
+    told: Check | None = None
+    while True:
+        wrong = next((c for c in _required(settings) if c.verdict is Verdict.WRONG), None)
+        if wrong is None:
+            return
+        if time.monotonic() > deadline:
+            raise errors.ConfigError(f"{wrong.subject}: {wrong.text}")
+        if wrong != told:
+            say(wrong)
+            told = wrong
+        time.sleep(RETRY_S)
+
+
+def _required(settings: config.Settings) -> Iterator[Check]:
+    prometheus = connect(settings)
+    server = _prometheus(settings, prometheus)
+    yield server
+    if server.verdict is not Verdict.WRONG:
+        for query in settings.all_queries():
+            yield _syntax(settings, query, prometheus)
+    yield _database(settings)
+
+
+def _query(settings: config.Settings, query: config.Query) -> Check:
+    subject = f"query {query.name}"
+    try:
+        selectors.parse(settings.expr_of(query))
+        budget.parse_budget(query.budget)
+    except (errors.UpstreamError, ValueError) as error:
+        return Check(Verdict.WRONG, subject, str(error))
+    return Check(Verdict.OK, subject, f"{query.budget}, step {_step(settings, query)}")
+
+
+def _step(settings: config.Settings, query: config.Query) -> str:
+    return f"{settings.step_of(query).total_seconds():g}s"
+
+
+def _prometheus(settings: config.Settings, prometheus: reader.Reader) -> Check:
+    subject = f"Prometheus {settings.prometheus.url}"
+    client = connection_of(settings)
+    try:
+        now_ms = int(time.time() * 1000)  # noqa: TID251 - asks for the present
+        prometheus.read_instant("vector(1)", at_ms=now_ms, table=frames.SeriesTable())
+        write = client.call("POST", "/api/v1/write", body=b"", headers={})
+        build = client.call("GET", "/api/v1/status/buildinfo")
+    except errors.UpstreamError as error:
+        return Check(Verdict.WRONG, subject, str(error))
+    if write.status == NO_RECEIVER:
+        return Check(
+            Verdict.WRONG,
+            subject,
+            "refuses remote write: start it with --web.enable-remote-write-receiver",
+        )
+    return Check(Verdict.OK, subject, f"version {_version(build)}")
+
+
+def _version(build: connection.Answer) -> str:
+    try:
+        return str(json.loads(build.body)["data"]["version"])
+    except (ValueError, KeyError, TypeError):
+        return "unknown"
+
+
+def connection_of(settings: config.Settings) -> connection.Client:
+    """An HTTP client of the configured Prometheus."""
+    return connection.Client(
+        settings.prometheus.url, timeout=settings.prometheus.timeout, auth=auth(settings)
+    )
+
+
+def _syntax(settings: config.Settings, query: config.Query, prometheus: reader.Reader) -> Check:
+    subject = f"query {query.name}"
+    try:
+        prometheus.validate(settings.expr_of(query))
+    except errors.UpstreamError as error:
+        verdict = Verdict.WRONG if error.kind == "query" else Verdict.NOTE
+        return Check(verdict, subject, str(error))
+    return Check(Verdict.OK, subject, "valid")
+
+
+def _series(settings: config.Settings, query: config.Query, prometheus: reader.Reader) -> Check:
+    subject = f"query {query.name}"
+    table = frames.SeriesTable()
+    try:
+        now_ms = int(time.time() * 1000)  # noqa: TID251 - asks for the present
+        prometheus.read_instant(settings.expr_of(query), at_ms=now_ms, table=table)
+    except errors.UpstreamError as error:
+        return Check(Verdict.WRONG, subject, str(error))
+    if not table.live:
+        return Check(Verdict.NOTE, subject, "gives no series now")
+    return Check(Verdict.OK, subject, f"{table.live} series")
+
+
+def _database(settings: config.Settings) -> Check:
+    if settings.database_url is None:
+        return Check(
+            Verdict.WRONG,
+            "DATABASE_URL",
+            "not set: postgresql://user:password@host:5432/name is needed (mda up brings its own)",
+        )
+    try:
+        store = database.Database(settings.database_url.get_secret_value())
+        try:
+            store.check()
+        finally:
+            store.close()
+    except errors.StoreError as error:
+        return Check(Verdict.WRONG, "DATABASE_URL", str(error))
+    return Check(Verdict.OK, "DATABASE_URL", "PostgreSQL answers")
+
+
+def _alertmanager(settings: config.Settings) -> Check:
+    subject = f"Alertmanager {settings.alertmanager.url}"
+    client = connection.Client(
+        settings.alertmanager.url, timeout=settings.prometheus.timeout, auth=None
+    )
+    try:
+        answer = client.call("GET", "/-/ready")
+    except errors.UpstreamError:
+        return Check(Verdict.NOTE, subject, "does not answer: alerts will not be routed")
+    verdict = Verdict.OK if answer.status == 200 else Verdict.NOTE
+    return Check(verdict, subject, f"answers {answer.status}")

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+import pytest
+
+from detector import errors, frames, telemetry
+from detector.models import budget
+from detector.models import scoring as models_scoring
+from detector.services import scoring
+from tests.fakes import prometheus
+
+STEP_MS = 5_000
+NOW_MS = 1_700_000_000_000 // STEP_MS * STEP_MS
+DELAY_MS = 1_000
+A: frames.Labels = (("instance", "a"),)
+B: frames.Labels = (("instance", "b"),)
+
+
+class Clock:
+    """Milliseconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.ms = NOW_MS + DELAY_MS
+
+    def __call__(self) -> float:
+        return self.ms / 1000
+
+
+def _wave(time_ms: int) -> float:
+    return 10.0 + math.sin(time_ms / 7_000) + 0.3 * math.sin(time_ms / 1_900)
+
+
+def _runner(
+    reader: prometheus.FakeReader,
+    writer: prometheus.RecordingWriter,
+    clock: Clock,
+    *,
+    history: timedelta = timedelta(0),
+    series_ttl: timedelta = timedelta(days=1),
+    meters: telemetry.Telemetry | None = None,
+) -> scoring.QueryRunner:
+    return scoring.QueryRunner(
+        scoring.Spec(
+            name="q",
+            expr="x",
+            step=timedelta(milliseconds=STEP_MS),
+            history=history,
+            catch_up=timedelta(hours=1),
+            series_ttl=series_ttl,
+        ),
+        reader=reader,
+        writer=writer,
+        make_scorer=lambda: models_scoring.QueryScorer(
+            step=timedelta(milliseconds=STEP_MS),
+            budget=budget.parse_budget("1 per week per series"),
+        ),
+        meters=meters or telemetry.Telemetry(),
+        clock=clock,
+    )
+
+
+def test_the_newest_step_is_written_first_and_then_each_new_one_once() -> None:
+    reader, writer, clock = (
+        prometheus.FakeReader({A: _wave}),
+        prometheus.RecordingWriter(),
+        Clock(),
+    )
+    runner = _runner(reader, writer, clock)
+
+    turns = [runner.run()]
+    turns.append(runner.run())
+    clock.ms += STEP_MS
+    turns.append(runner.run())
+
+    assert writer.times_of(A) == [NOW_MS, NOW_MS + STEP_MS]
+    assert [turn.came_in for turn in turns] == [1, 0, 1]
+    assert reader.ranges == []
+
+
+def test_a_step_is_due_a_fifth_of_a_step_after_its_time() -> None:
+    clock = Clock()
+    runner = _runner(prometheus.FakeReader({A: _wave}), prometheus.RecordingWriter(), clock)
+    runner.run()
+
+    assert runner.due_in() == pytest.approx(STEP_MS / 1000)
+    clock.ms += STEP_MS
+    assert runner.due_in() == pytest.approx(0.0)
+
+
+def test_missed_steps_are_caught_up_in_order_without_a_double() -> None:
+    reader, writer, clock = (
+        prometheus.FakeReader({A: _wave}),
+        prometheus.RecordingWriter(),
+        Clock(),
+    )
+    runner = _runner(reader, writer, clock)
+    runner.run()
+    reader.broken = True
+    for _ in range(5):
+        clock.ms += STEP_MS
+        with pytest.raises(errors.UpstreamError):
+            runner.run()
+    reader.broken = False
+    runner.run()
+
+    assert writer.times_of(A) == [NOW_MS + STEP_MS * step for step in range(6)]
+    assert reader.ranges == [(NOW_MS + STEP_MS, NOW_MS + 5 * STEP_MS)]
+
+
+def test_steps_too_old_to_catch_up_are_counted_as_skipped() -> None:
+    meters, clock = telemetry.Telemetry(), Clock()
+    writer = prometheus.RecordingWriter()
+    runner = _runner(prometheus.FakeReader({A: _wave}), writer, clock, meters=meters)
+    runner.run()
+    clock.ms += 2 * 3_600_000
+    runner.run()
+
+    skipped = meters.registry.get_sample_value("detector_query_skipped_steps_total", {"query": "q"})
+    assert skipped == 3_600_000 / STEP_MS - 1
+    assert len(writer.times_of(A)) == 1 + 3_600_000 / STEP_MS + 1
+
+
+def test_history_is_learned_without_being_written() -> None:
+    reader, writer = prometheus.FakeReader({A: _wave}), prometheus.RecordingWriter()
+    runner = _runner(reader, writer, Clock(), history=timedelta(minutes=10))
+
+    runner.run()
+
+    assert writer.times_of(A) == [NOW_MS]
+    assert runner.scorer.samples_seen.tolist() == [10 * 60_000 / STEP_MS + 2]
+
+
+def test_a_restart_takes_up_after_the_last_score_written() -> None:
+    last_ms = NOW_MS - 4 * STEP_MS
+    reader = prometheus.FakeReader({A: _wave}, written_ms=last_ms)
+    writer = prometheus.RecordingWriter()
+    runner = _runner(reader, writer, Clock(), history=timedelta(minutes=10))
+
+    runner.run()
+
+    assert writer.times_of(A) == [last_ms + STEP_MS * step for step in range(1, 5)]
+
+
+def test_a_history_that_could_not_be_read_is_learned_from_the_start_again() -> None:
+    reader, writer = prometheus.FakeReader({A: _wave}), prometheus.RecordingWriter()
+    runner = _runner(reader, writer, Clock(), history=timedelta(minutes=10))
+    reader.broken = True
+    with pytest.raises(errors.UpstreamError):
+        runner.run()
+    reader.broken = False
+
+    runner.run()
+
+    assert runner.scorer.samples_seen.tolist() == [10 * 60_000 / STEP_MS + 2]
+
+
+def test_a_series_that_ends_gets_its_stale_marker_in_its_step_and_only_once() -> None:
+    reader = prometheus.FakeReader({A: _wave, B: lambda t: _wave(t) if t <= NOW_MS else math.nan})
+    writer, clock = prometheus.RecordingWriter(), Clock()
+    runner = _runner(reader, writer, clock)
+    for _ in range(4):
+        runner.run()
+        clock.ms += STEP_MS
+
+    assert writer.stale == [(NOW_MS + STEP_MS, B)]
+    assert writer.times_of(B) == [NOW_MS]
+
+
+def test_a_failed_read_ends_no_series() -> None:
+    reader, writer, clock = (
+        prometheus.FakeReader({A: _wave}),
+        prometheus.RecordingWriter(),
+        Clock(),
+    )
+    runner = _runner(reader, writer, clock)
+    runner.run()
+    reader.broken = True
+    clock.ms += STEP_MS
+    with pytest.raises(errors.UpstreamError):
+        runner.run()
+
+    assert writer.stale == []
+
+
+def test_a_series_that_came_and_went_while_catching_up_is_marked_between() -> None:
+    gap = range(NOW_MS + 2 * STEP_MS, NOW_MS + 4 * STEP_MS)
+    reader = prometheus.FakeReader({A: lambda t: math.nan if t in gap else _wave(t), B: _wave})
+    writer, clock = prometheus.RecordingWriter(), Clock()
+    runner = _runner(reader, writer, clock)
+    runner.run()
+    clock.ms += 5 * STEP_MS
+    runner.run()
+
+    assert writer.stale == [(NOW_MS + 2 * STEP_MS, A)]
+    assert writer.times_of(A) == [NOW_MS + STEP_MS * step for step in (0, 1, 4, 5)]
+
+
+def test_an_open_anomaly_is_written_each_step_and_ended_by_a_stale_marker() -> None:
+    burst = range(NOW_MS + 60 * STEP_MS, NOW_MS + 66 * STEP_MS)
+    reader = prometheus.FakeReader({A: lambda t: _wave(t) + (200.0 if t in burst else 0.0)})
+    writer, clock = prometheus.RecordingWriter(), Clock()
+    runner = _runner(reader, writer, clock)
+    for _ in range(120):
+        runner.run()
+        clock.ms += STEP_MS
+
+    open_ = [time_ms for time_ms, _, kind, stale in writer.active if not stale]
+    ended = [time_ms for time_ms, _, _, stale in writer.active if stale]
+    assert open_[0] == burst.start
+    assert open_ == list(range(open_[0], open_[-1] + 1, STEP_MS))
+    assert ended == [open_[-1] + STEP_MS]
+    assert {kind for _, _, kind, _ in writer.active} == {frames.Kind.SPIKE}
+
+
+def test_an_ended_series_is_forgotten_after_its_ttl_and_its_row_used_again() -> None:
+    reader = prometheus.FakeReader({A: lambda t: _wave(t) if t <= NOW_MS else math.nan, B: _wave})
+    writer, clock = prometheus.RecordingWriter(), Clock()
+    runner = _runner(reader, writer, clock, series_ttl=timedelta(minutes=1))
+    for _ in range(20):
+        runner.run()
+        clock.ms += STEP_MS
+
+    assert runner.standing is not None
+    assert runner.standing.labels == (B,)
+
+
+def test_no_series_at_all_is_a_quiet_turn() -> None:
+    runner = _runner(prometheus.FakeReader({}), prometheus.RecordingWriter(), Clock())
+
+    turn = runner.run()
+
+    assert (turn.came_in, turn.went_out) == (0, 0)

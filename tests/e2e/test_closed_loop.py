@@ -1,0 +1,134 @@
+"""The loop, closed: a value jumps, and in the end PostgreSQL remembers an episode that is over."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from typing import Any
+
+from tests import stack
+from tests.e2e import live
+from tests.e2e.conftest import QUERY, Injected
+
+SELECTOR = f'{{query="{QUERY}"}}'
+NORMAL = 10.0
+
+
+def _noise(turn: int) -> float:
+    return NORMAL + 0.3 * math.sin(turn * 2.1) + 0.2 * math.sin(turn * 0.7)
+
+
+class Driver:
+    """Keeps the injected metric moving while it waits for something."""
+
+    def __init__(self, running: live.LiveStack, injected: Injected) -> None:
+        self.running, self.injected, self.shift, self.turn = running, injected, 0.0, 0
+
+    def until(self, what: str, timeout_s: float, done: Any) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self.turn += 1
+            self.injected.set(_noise(self.turn) + self.shift)
+            answer = done()
+            if answer:
+                return answer
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {timeout_s} s for {what}; last answer {answer!r}")
+            time.sleep(0.2)
+
+    def score(self) -> float:
+        found = self.running.query(f"anomaly_score{SELECTOR}")
+        return float(found[0]["value"][1]) if found else -1.0
+
+    def alert_states(self) -> list[str]:
+        rows = self.running.query(f'ALERTS{{alertname="AnomalyDetected",query="{QUERY}"}}')
+        return [row["metric"]["alertstate"] for row in rows]
+
+    def episodes(self, **wanted: str) -> list[dict[str, Any]]:
+        answer = self.running.api("/api/alerts", label=f"query:{QUERY}", **wanted)
+        return [e for e in answer["alerts"] if e["labels"]["alertname"] == "AnomalyDetected"]
+
+    def is_warm(self) -> bool:
+        queries = {q["name"]: q for q in self.running.api("/api/status")["queries"]}
+        query = queries.get(QUERY)
+        return query is not None and query["samples_seen"] >= query["samples_needed"]
+
+
+def test_an_injected_spike_is_scored_fires_is_delivered_stored_and_resolves(
+    live_stack: tuple[live.LiveStack, Injected],
+) -> None:
+    running, injected = live_stack
+    driver = Driver(running, injected)
+    driver.until("the query to warm up", 120, driver.is_warm)
+    first_score = driver.until("a first score", 30, lambda: driver.score() >= 0)
+    assert first_score
+    driver.until("a quiet score", 60, lambda: 0 <= driver.score() < 1)
+
+    driver.shift = 25.0
+    driver.until("a score above 1", 30, lambda: driver.score() > 1)
+    driver.until("the rule to fire", 60, lambda: "firing" in driver.alert_states())
+    firing = driver.until("the stored episode", 60, lambda: driver.episodes(state="firing"))
+    active = running.query(f"anomaly_active{SELECTOR}")
+
+    driver.shift = 0.0
+    done = driver.until("the episode's end", 180, lambda: driver.episodes(state="resolved"))
+
+    assert [row["metric"]["kind"] for row in active] == ["spike"]
+    assert [episode["id"] for episode in done] == [episode["id"] for episode in firing]
+    whole = running.api(f"/api/alerts/{done[0]['id']}")
+    assert [change["state"] for change in whole["transitions"]] == ["firing", "resolved"]
+    expected = running.query(f"anomaly_expected{SELECTOR}")
+    lower = running.query(f"anomaly_lower{SELECTOR}")
+    upper = running.query(f"anomaly_upper{SELECTOR}")
+    bounds = [float(rows[0]["value"][1]) for rows in (lower, expected, upper)]
+    assert bounds == sorted(bounds)
+    assert expected[0]["metric"].get("job") == "node"
+
+
+def test_scores_stand_on_the_grid_once_a_step_and_never_in_the_future(
+    live_stack: tuple[live.LiveStack, Injected],
+) -> None:
+    running, injected = live_stack
+    driver = Driver(running, injected)
+    driver.until("a score", 120, lambda: driver.score() >= 0)
+
+    rows = running.query(f"anomaly_score{SELECTOR}[1m]")
+    now = time.time()
+
+    stamps = [stamp for stamp, _ in rows[0]["values"]]
+    assert all(stamp == int(stamp) and stamp <= now for stamp in stamps)
+    assert len(stamps) == len(set(stamps))
+    assert max(b - a for a, b in itertools.pairwise(stamps)) <= 2
+
+
+def test_the_host_preset_is_scored_without_any_editing(
+    live_stack: tuple[live.LiveStack, Injected],
+) -> None:
+    running, injected = live_stack
+    driver = Driver(running, injected)
+
+    def scored() -> set[str]:
+        rows = running.query("count by (query) (anomaly_score)")
+        return {row["metric"]["query"] for row in rows}
+
+    wanted = {"host_cpu", "host_memory", "host_load", "host_network_receive"}
+    driver.until("scores of the host", 180, lambda: wanted <= scored())
+
+
+def test_the_stack_says_that_it_is_ready_and_why(
+    live_stack: tuple[live.LiveStack, Injected],
+) -> None:
+    running, _ = live_stack
+
+    status = stack.wait_until(lambda: _ready(running), 60, "readiness")
+
+    assert status["reasons"] == []
+    assert {loop["name"] for loop in status["loops"]} >= {"scoring", "refits"}
+    assert json.dumps(status)
+
+
+def _ready(running: live.LiveStack) -> Any:
+    status = running.api("/api/status")
+    return status if status["ready"] else None

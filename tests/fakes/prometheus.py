@@ -1,0 +1,93 @@
+"""A Prometheus of functions, and a writer that keeps what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+
+from detector import errors, frames
+
+Series = Callable[[int], float]
+"""Value of a series at epoch milliseconds; NaN where it has none."""
+
+
+@dataclass
+class FakeReader:
+    """ports.SeriesReader over functions of time; `broken` makes every call fail."""
+
+    series: dict[frames.Labels, Series]
+    written_ms: int | None = None
+    broken: bool = False
+    instants: list[int] = field(default_factory=list)
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+
+    def read_instant(self, expr: str, *, at_ms: int, table: frames.SeriesTable) -> frames.Floats:
+        self._answer()
+        self.instants.append(at_ms)
+        return self._values(at_ms, table)
+
+    def read_range(
+        self, expr: str, *, start_ms: int, end_ms: int, step_ms: int, table: frames.SeriesTable
+    ) -> frames.Frame:
+        self._answer()
+        self.ranges.append((start_ms, end_ms))
+        times_ms = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
+        rows = [self._values(int(time_ms), table) for time_ms in times_ms]
+        values = np.full((len(table), len(times_ms)), np.nan)
+        for t, row in enumerate(rows):
+            values[: len(row), t] = row
+        return frames.Frame(times_ms, values.T, step_ms)
+
+    def last_written_ms(self, query: str, *, at_ms: int, within: timedelta) -> int | None:
+        self._answer()
+        return self.written_ms
+
+    def _values(self, at_ms: int, table: frames.SeriesTable) -> frames.Floats:
+        found = {labels: series(at_ms) for labels, series in self.series.items()}
+        rows = {table.row(labels): value for labels, value in found.items() if value == value}
+        values = np.full(len(table), np.nan)
+        for row, value in rows.items():
+            values[row] = value
+        return values
+
+    def _answer(self) -> None:
+        if self.broken:
+            raise errors.UpstreamError("Prometheus is down", kind="unreachable", retryable=True)
+
+
+@dataclass
+class RecordingWriter:
+    """ports.ScoreWriter that keeps (time_ms, labels, score), stale markers and open anomalies."""
+
+    scores: list[tuple[int, frames.Labels, float]] = field(default_factory=list)
+    stale: list[tuple[int, frames.Labels]] = field(default_factory=list)
+    active: list[tuple[int, frames.Labels, frames.Kind, bool]] = field(default_factory=list)
+
+    def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
+        for t, time_ms in enumerate(scores.times_ms.tolist()):
+            for row in np.flatnonzero(np.isfinite(scores.score[t])).tolist():
+                score = float(scores.score[t, row])
+                self.scores.append((time_ms, table.labels[row] or (), score))
+
+    def write_stale(
+        self, query: str, table: frames.SeriesTable, rows: Sequence[int], *, time_ms: int
+    ) -> None:
+        self.stale += [(time_ms, table.labels[row] or ()) for row in rows]
+
+    def write_active(
+        self,
+        query: str,
+        table: frames.SeriesTable,
+        row: int,
+        kind: frames.Kind,
+        *,
+        time_ms: int,
+        stale: bool,
+    ) -> None:
+        self.active.append((time_ms, table.labels[row] or (), kind, stale))
+
+    def times_of(self, labels: frames.Labels) -> list[int]:
+        return [time_ms for time_ms, found, _ in self.scores if found == labels]
