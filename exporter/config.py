@@ -70,15 +70,9 @@ Pattern = Annotated[str, pydantic.BeforeValidator(parse_pattern)]
 
 
 class Section(pydantic.BaseModel):
-    """A part of the settings: frozen, unknown keys refused.
+    """A part of the settings: frozen, unknown keys refused."""
 
-    A section that is left out is validated from {} as a part of the whole, so that pydantic need
-    not build a validator for each section: that is 0.4 MB less in a process of 38.
-    """
-
-    model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, defer_build=True, validate_default=True
-    )
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
 class CollectorSettings(Section):
@@ -130,22 +124,22 @@ class TextfileSettings(CollectorSettings):
 class Collectors(Section):
     """One section a collector, of the collector's name."""
 
-    cpu: CollectorSettings = Field({})
-    diskstats: DiskstatsSettings = Field({})
-    filefd: CollectorSettings = Field({})
-    filesystem: FilesystemSettings = Field({})
-    hwmon: CollectorSettings = Field({})
-    loadavg: CollectorSettings = Field({})
-    meminfo: CollectorSettings = Field({})
-    netdev: NetdevSettings = Field({})
-    pressure: CollectorSettings = Field({})
-    sockstat: CollectorSettings = Field({})
-    stat: CollectorSettings = Field({})
-    textfile: TextfileSettings = Field({})
-    thermal_zone: CollectorSettings = Field({})
-    time: CollectorSettings = Field({})
-    uname: CollectorSettings = Field({})
-    vmstat: VmstatSettings = Field({})
+    cpu: CollectorSettings = CollectorSettings()
+    diskstats: DiskstatsSettings = DiskstatsSettings()
+    filefd: CollectorSettings = CollectorSettings()
+    filesystem: FilesystemSettings = FilesystemSettings()
+    hwmon: CollectorSettings = CollectorSettings()
+    loadavg: CollectorSettings = CollectorSettings()
+    meminfo: CollectorSettings = CollectorSettings()
+    netdev: NetdevSettings = NetdevSettings()
+    pressure: CollectorSettings = CollectorSettings()
+    sockstat: CollectorSettings = CollectorSettings()
+    stat: CollectorSettings = CollectorSettings()
+    textfile: TextfileSettings = TextfileSettings()
+    thermal_zone: CollectorSettings = CollectorSettings()
+    time: CollectorSettings = CollectorSettings()
+    uname: CollectorSettings = CollectorSettings()
+    vmstat: VmstatSettings = VmstatSettings()
 
     def of(self, name: str) -> CollectorSettings:
         """The section of the collector of this name."""
@@ -211,11 +205,11 @@ class Settings(Section):
 
     listen_address: str = Field("127.0.0.1:9100", pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:]*):\d{1,5}$")
     self_metrics: bool = True
-    tls: Tls = Field({})
-    auth: Auth = Field({})
-    paths: Paths = Field({})
-    collectors: Collectors = Field({})
-    log: Log = Field({})
+    tls: Tls = Tls()
+    auth: Auth = Auth()
+    paths: Paths = Paths()
+    collectors: Collectors = Collectors()
+    log: Log = Log()
 
 
 def load(config_file: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
