@@ -54,9 +54,11 @@ def choose(home: pathlib.Path, wanted: Mapping[str, int], say: Callable[[str], N
     for part, default in DEFAULT_PORTS.items():
         asked = wanted.get(part, default)
         first = asked if asked != default else kept.get(part, asked)
-        ports[part] = _free_port(first, taken={*ports.values(), *DEFAULT_PORTS.values()} - {first})
+        ports[part] = _free_port(
+            first, taken={*ports.values(), *({*DEFAULT_PORTS.values()} - {first})}
+        )
         if ports[part] != first:
-            say(f"port {first} of the {part} is taken on this machine: using {ports[part]}")
+            say(f"{part}: port {first} is taken on this machine, using {ports[part]}")
     return Addresses(**{part: f"{LOOPBACK}:{port}" for part, port in ports.items()})
 
 

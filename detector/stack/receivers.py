@@ -35,8 +35,11 @@ class Secrets:
 def set_up(tree: Tree, settings: config.Settings, secrets: Secrets) -> list[str]:
     """Complete the tree of an alertmanager.yml in place.
 
-    Returns what was left out and why, a line each. Raises ConfigError if a mail has no sender.
+    Returns what was left out and why, a line each. Raises ConfigError if a mail has no sender,
+    or the tree no route or receivers.
     """
+    if not isinstance(tree.get("route"), dict) or not isinstance(tree.get("receivers"), list):
+        raise errors.ConfigError("alertmanager.yml: a route and a list of receivers are expected")
     notes = []
     _set_webhook_token(tree, settings, secrets)
     missing = _missing_for_email(settings.email)

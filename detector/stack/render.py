@@ -33,6 +33,9 @@ class Tools:
     amtool: pathlib.Path | None = None
 
 
+NO_TOOLS = Tools()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rendered:
     """Where the files are, and what a person should know about them, a line each."""
@@ -62,7 +65,7 @@ def render(
     settings: config.Settings,
     addresses: addresses_.Addresses,
     out_dir: pathlib.Path,
-    tools: Tools,
+    tools: Tools = NO_TOOLS,
     *,
     secrets_mode: int = tokens.OWNER_ONLY,
 ) -> Rendered:
@@ -75,8 +78,8 @@ def render(
     _write_rules(source / "rules", out_dir / "rules", settings.thresholds)
     prometheus = out_dir / "prometheus.yml"
     tree = _moved(_read(source / "prometheus.yml"), addresses)
-    _set_intervals(tree["global"], settings.metric_collection_interval)
-    tree["rule_files"] = [str(out_dir / pattern) for pattern in tree["rule_files"]]
+    _set_intervals(tree.setdefault("global", {}), settings.metric_collection_interval)
+    tree["rule_files"] = [str(out_dir / pattern) for pattern in tree.get("rule_files", [])]
     _write(prometheus, tree)
 
     alertmanager = out_dir / "alertmanager.yml"
