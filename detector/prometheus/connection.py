@@ -17,6 +17,7 @@ import ssl
 import threading
 import time
 import urllib.parse
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -148,6 +149,7 @@ class Client:
         if authorization is not None:
             self._headers["Authorization"] = authorization
         self._mine = threading.local()
+        self._all: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def call(
         self,
@@ -209,6 +211,13 @@ class Client:
             connection.close()
             self._mine.connection = None
 
+    def abort(self) -> None:
+        """End the calls under way in every thread: they raise UpstreamError at once."""
+        for connection in list(self._all):
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
     def _open(
         self,
         method: str,
@@ -244,6 +253,7 @@ class Client:
         if connection is None:
             connection = _Connection(self._host, self._port, self._tls)
             self._mine.connection = connection
+            self._all.add(connection)
         connection.timeout = _left(deadline_s)
         if connection.sock is not None:
             connection.sock.settimeout(connection.timeout)

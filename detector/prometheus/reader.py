@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from detector import errors, frames
-from detector.prometheus import connection, grid, query, ranges, selectors
+from detector.prometheus import connection, grid, outputs, query, ranges, selectors
 
 MAX_POINTS = 11_000
 """Prometheus refuses a query_range of more points per series (web/api/v1, since 2.1)."""
@@ -44,7 +44,7 @@ class Reader:
             ca_file=ca_file,
             insecure_skip_verify=insecure_skip_verify,
         )
-        self._lookback_ms = lookback // timedelta(milliseconds=1)
+        self._lookback = lookback
         self._clock = clock
 
     def read_instant(self, expr: str, *, at_ms: int, table: frames.SeriesTable) -> frames.Floats:
@@ -52,10 +52,7 @@ class Reader:
 
         Raises UpstreamError.
         """
-        answer = self._api("/api/v1/query", query=expr, time=_seconds(at_ms), **self._common())
-        if answer.status != 200:
-            query.envelope_from_answer(answer.status, answer.body)
-        return query.vector_into_table(answer.body, table)
+        return self._instant(expr, at_ms, table, self._lookback)
 
     def read_range(
         self, expr: str, *, start_ms: int, end_ms: int, step_ms: int, table: frames.SeriesTable
@@ -69,6 +66,34 @@ class Reader:
         target.reserve(len(table))
         self._read_json(expr, target, table)
         return target.frame(table)
+
+    def last_written_ms(self, query: str, *, at_ms: int, within: timedelta) -> int | None:
+        """When the newest score of this query that the server holds is from, looking back
+        `within` from at_ms; None if there is none.
+
+        Exact: timestamp() of a selector is the sample's own time, and the lookback is ours to
+        choose. Where stale markers have ended every series, a subquery looks for what was before
+        them, second by second (in a span of more than three hours at wider steps).
+
+        Raises UpstreamError.
+        """
+        score = selectors.selector(
+            (
+                selectors.Matcher("__name__", selectors.MatchType.EQUAL, outputs.METRICS[0]),
+                selectors.Matcher("query", selectors.MatchType.EQUAL, query),
+            )
+        )
+        times = f"timestamp({score})"
+        newest = self._number(f"max({times})", at_ms=at_ms, lookback=within)
+        if newest is None:
+            span_s = max(within // timedelta(seconds=1), 1)
+            step_s = -(-span_s // MAX_POINTS)
+            newest = self._number(
+                f"max(max_over_time({times}[{span_s}s:{step_s}s]))",
+                at_ms=at_ms,
+                lookback=timedelta(seconds=step_s),
+            )
+        return None if newest is None else round(newest * 1000)
 
     def is_ready(self) -> bool:
         """Whether the server answers and says that it is ready."""
@@ -101,7 +126,7 @@ class Reader:
                 "start": _seconds(first_ms),
                 "end": _seconds(last_ms),
                 "step": _seconds(target.step_ms),
-                **self._common(),
+                **self._common(self._lookback),
             }
             method, path, body, headers = _request("/api/v1/query_range", form)
             with self._client.stream(method, path, body=body, headers=headers) as stream:
@@ -118,15 +143,27 @@ class Reader:
 
     def _count(self, expr: str, at_ms: int) -> int:
         """About how many series the expression gives."""
-        counted = self.read_instant(
-            f"count({expr}\n)", at_ms=at_ms, table=(table := frames.SeriesTable())
-        )
-        return int(counted[0]) if len(table) else 0
+        return int(self._number(f"count({expr}\n)", at_ms=at_ms) or 0)
 
-    def _common(self) -> dict[str, str]:
+    def _number(self, expr: str, *, at_ms: int, lookback: timedelta | None = None) -> float | None:
+        """The value of an expression that gives one series or none."""
+        table = frames.SeriesTable()
+        values = self._instant(expr, at_ms, table, lookback or self._lookback)
+        return float(values[0]) if len(table) else None
+
+    def _instant(
+        self, expr: str, at_ms: int, table: frames.SeriesTable, lookback: timedelta
+    ) -> frames.Floats:
+        form = {"query": expr, "time": _seconds(at_ms), **self._common(lookback)}
+        answer = self._api("/api/v1/query", **form)
+        if answer.status != 200:
+            query.envelope_from_answer(answer.status, answer.body)
+        return query.vector_into_table(answer.body, table)
+
+    def _common(self, lookback: timedelta) -> dict[str, str]:
         return {
             "timeout": f"{self._client.timeout.total_seconds():g}s",
-            "lookback_delta": _seconds(self._lookback_ms),
+            "lookback_delta": _seconds(lookback // timedelta(milliseconds=1)),
         }
 
     def _api(self, path: str, **form: str) -> connection.Answer:
