@@ -10,35 +10,33 @@ from detector.stack import probe
 
 
 class Top(msgspec.Struct, frozen=True):
-    """The series with a query's highest score."""
+    """One of a query's highest scores; the highest comes first."""
 
     labels: dict[str, str]
     score: float
 
 
 class Query(msgspec.Struct, frozen=True):
-    """One query's progress; samples are those of its slowest series."""
+    """One query's progress; state is waiting (for series), warming_up, scoring or failing."""
 
     name: str
     series: int
     samples_seen: int
     samples_needed: int
-    state: str = ""
-    top: Top | None = None
-
-    def is_warm(self) -> bool:
-        return self.series > 0 and self.samples_seen >= self.samples_needed
+    state: str
+    top: tuple[Top, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All queries, in the order of the configuration."""
+    """All queries, in the order of the configuration; notes are for people."""
 
     queries: tuple[Query, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def has_first_scores(self) -> bool:
-        """Whether every query that has series at all has scored one."""
-        live = [query for query in self.queries if query.series > 0]
-        return bool(live) and all(query.is_warm() and query.top is not None for query in live)
+        """Whether some query scores, and none is still on its way there."""
+        states = {query.state for query in self.queries}
+        return "scoring" in states and "warming_up" not in states
 
 
 def read(address: str, token_file: pathlib.Path) -> Status | None:

@@ -20,6 +20,7 @@ from detector.stack import (
     render,
     status,
     supervisor,
+    terminal,
     tokens,
     warmup,
 )
@@ -32,21 +33,17 @@ def run(settings: config.Settings, config_file: pathlib.Path | None = None) -> i
 
     Raises StackError when a part cannot be had or started, ConfigError for settings that clash.
     """
-    console = rich.console.Console(highlight=False, log_path=False)
+    console = terminal.console()
     home = settings.home.absolute()
     try:
         home.mkdir(parents=True, exist_ok=True)
         with lock.held(home):
-            stack = _settled(settings, home, config_file, _sayer(console))
+            stack = _settled(settings, home, config_file, terminal.sayer(console))
             _supervise(stack, console)
     except OSError as exc:
         raise errors.StackError(f"{exc.filename or home}: {exc.strerror or exc}") from exc
     console.print("Everything is stopped; the data stays.", markup=False)
     return 0
-
-
-def _sayer(console: rich.console.Console) -> Say:
-    return lambda text: console.log(text, markup=False)
 
 
 def _settled(
@@ -98,7 +95,7 @@ def _wanted_ports(settings: config.Settings) -> Mapping[str, int]:
 
 
 def _supervise(stack: programs.Stack, console: rich.console.Console) -> None:
-    say = _sayer(console)
+    say = terminal.sayer(console)
     services = programs.services(stack)
     say(f"starting {', '.join(service.program.name for service in services)}")
     display = warmup.Display(

@@ -11,12 +11,14 @@ import rich.progress
 import rich.table
 import rich.text
 
-from detector.stack import status
+from detector.stack import status, terminal
 
 READ_EVERY_S = 1.0
 # On a terminal that cannot redraw, a line is enough every so often.
 LINE_EVERY_S = 15.0
 ANOMALOUS = 1.0
+# Labels that the table's other columns say.
+OURS = ("__name__", "query")
 
 
 class Display:
@@ -26,12 +28,14 @@ class Display:
         self, console: rich.console.Console, read_status: Callable[[], status.Status | None]
     ) -> None:
         self._console = console
+        self._say = terminal.sayer(console)
         self._read = read_status
         self._started_s = time.monotonic()
         self._read_s = 0.0
         self._line_s = 0.0
         self._line = ""
         self._is_done = False
+        self._notes: tuple[str, ...] = ()
         self._bars: rich.progress.Progress | None = None
         self._tasks: dict[str, rich.progress.TaskID] = {}
 
@@ -42,12 +46,18 @@ class Display:
             return
         self._read_s = now_s
         seen = self._read()
-        if seen is None or not seen.queries:
+        if seen is None:
             return
+        if seen.notes != self._notes:
+            self._notes = seen.notes
+            for note in seen.notes:
+                self._say(note)
         if seen.has_first_scores():
             self._is_done = True
             self.close()
             self._show_scores(seen, now_s - self._started_s)
+        elif not seen.queries:
+            return
         elif self._console.is_terminal:
             self._draw(seen)
         elif now_s - self._line_s >= LINE_EVERY_S:
@@ -84,7 +94,7 @@ class Display:
         line = ", ".join(f"{query.name} {_said(query)}" for query in seen.queries)
         if line != self._line:
             self._line = line
-            self._console.log(f"warming up: {line}", markup=False)
+            self._say(f"warming up: {line}")
 
     def _show_scores(self, seen: status.Status, after_s: float) -> None:
         table = rich.table.Table(
@@ -98,23 +108,25 @@ class Display:
             box=rich.box.SIMPLE_HEAD,
         )
         for query in seen.queries:
-            table.add_row(query.name, str(query.series), *_score(query.top))
+            table.add_row(query.name, str(query.series), *_score(query))
         self._console.print(table)
         self._console.print("See it at work, in another terminal: mda demo spike", markup=False)
 
 
 def _said(query: status.Query) -> str:
+    if query.state == "failing":
+        return "failing, see logs/detector.log"
     if query.series == 0:
         return "no series yet"
     seen = min(query.samples_seen, query.samples_needed)
     return f"{seen}/{query.samples_needed} samples, {query.series} series"
 
 
-def _score(top: status.Top | None) -> tuple[rich.text.Text, rich.text.Text]:
-    if top is None:
-        return rich.text.Text("-", style="dim"), rich.text.Text("no series", style="dim")
-    labels = ", ".join(
-        f"{name}={value}" for name, value in top.labels.items() if name not in ("__name__", "query")
-    )
+def _score(query: status.Query) -> tuple[rich.text.Text, rich.text.Text]:
+    if not query.top:
+        said = "failing, see logs/detector.log" if query.state == "failing" else "no series"
+        return rich.text.Text("-", style="dim"), rich.text.Text(said, style="dim")
+    top = query.top[0]
+    labels = ", ".join(f"{name}={value}" for name, value in top.labels.items() if name not in OURS)
     style = "bold red" if top.score > ANOMALOUS else "green"
     return rich.text.Text(f"{top.score:.2f}", style=style), rich.text.Text(labels)
