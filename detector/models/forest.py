@@ -93,7 +93,8 @@ def fit_forest(
 
 def isolation_scores(forest: kernel.Forest, rows: npt.NDArray[np.float32]) -> frames.Floats:
     """float64[N] in (0, 1), higher = more isolated; each row on its own."""
-    return np.array([kernel.isolation(forest, row) for row in rows])
+    scores: frames.Floats = kernel.isolations(forest, np.ascontiguousarray(rows))
+    return scores
 
 
 def _flattened(trained: Any) -> kernel.Forest:

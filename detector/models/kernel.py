@@ -44,6 +44,8 @@ UNCLIPPED_POINTS = 10
 CLIP_SCALES = 6.0
 Z_LIMIT = 1e4
 FLOOR_OF_SPREAD = 0.05
+LEAST_SCALE = 1e-200
+"""Keeps a division by a scale finite; smaller than any change that is news."""
 ROUNDING = 1e-9
 """Part of a value below which its changes are rounding, not news."""
 LEVEL_POINTS = 20
@@ -58,11 +60,17 @@ CLUSTER_GAP = 12
 """Points below the tail's start, or below CALM_SCORE, after which an excursion has ended."""
 CALM_SCORE = 0.7
 LEAST_LOG_RATIO = 0.3
+LEAST_EXCESS = 0.05
+"""Mean excess of plain Gaussian noise: what looks thinner is rounding or too few clusters."""
 GAP_STEPS = 12
 """Absent steps after which the short memories start anew and an open incident ends."""
 FLAG = 0.6
 FROZEN_POINTS = 36
 DAY_MS = 86_400_000
+
+
+_compiled = njit(cache=True, nogil=True, error_model="numpy")
+_inlined = njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 
 class Params(NamedTuple):
@@ -140,15 +148,14 @@ class Out(NamedTuple):
     kind: frames.Bytes
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _clip(value: float, limit: float) -> float:
     return max(-limit, min(limit, value))
 
 
-@njit(cache=True, nogil=True)
-def _enter_bin(n, c, profile, bins, t_ms):  # type: ignore[no-untyped-def]
-    """Move to the profile bin of this time of day; says whether the bin holds an older day."""
-    here = (t_ms % DAY_MS) * bins // DAY_MS
+@_inlined
+def _enter_bin(c, profile, here):  # type: ignore[no-untyped-def]
+    """Move to this bin of the daily profile; says whether the bin holds an older day."""
     if here != c[_BIN]:
         c[_BIN] = here
         c[_BIN_VISITS] = 0
@@ -156,7 +163,7 @@ def _enter_bin(n, c, profile, bins, t_ms):  # type: ignore[no-untyped-def]
     return c[_BIN_NEW] == 0
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _references(p, n, profile, c, has_profile, ref):  # type: ignore[no-untyped-def]
     """The eight values that x is compared with."""
     for i in range(EWMAS):
@@ -170,19 +177,19 @@ def _references(p, n, profile, c, has_profile, ref):  # type: ignore[no-untyped-
         ref[_DRIFTED] = n[_E + 4]
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _rate(memory, points):  # type: ignore[no-untyped-def]
     return max(memory, 1.0 / points)
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _floor(n, points, x):  # type: ignore[no-untyped-def]
     sd = math.sqrt(n[_M2] / points) if points > 0 else 0.0
     spread = max(1.25 * n[_S + _SLOW], FLOOR_OF_SPREAD * sd)
-    return max(FLOOR_OF_SPREAD * spread, ROUNDING * abs(x + n[_X0]))
+    return max(FLOOR_OF_SPREAD * spread, ROUNDING * abs(x + n[_X0]), LEAST_SCALE)
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _residuals(p, n, ref, x, points, floor, r, z):  # type: ignore[no-untyped-def]
     """Residuals and the same in units of their running size; gives the largest |z|."""
     for j in range(_ABOUT_VALUE):
@@ -193,15 +200,12 @@ def _residuals(p, n, ref, x, points, floor, r, z):  # type: ignore[no-untyped-de
     r[_WIDE_PAIR] = wide - ref[4]
     largest = 0.0
     for j in range(RESIDUALS):
-        size = max(n[_S + j], floor)
-        z[j] = _clip(r[j] / size, Z_LIMIT) if size > 0.0 else (Z_LIMIT if r[j] > 0 else -Z_LIMIT)
-        if r[j] == 0.0:
-            z[j] = 0.0
+        z[j] = _clip(r[j] / max(n[_S + j], floor), Z_LIMIT)
         largest = max(largest, abs(z[j]))
     return largest
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _learn_scales(p, n, r, points, floor):  # type: ignore[no-untyped-def]
     rate = _rate(p.scale, points)
     for j in range(RESIDUALS):
@@ -211,7 +215,7 @@ def _learn_scales(p, n, r, points, floor):  # type: ignore[no-untyped-def]
         n[_S + j] += rate * (size - n[_S + j])
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _learn_references(p, n, c, profile, x, points, has_profile, r):  # type: ignore[no-untyped-def]
     for i in range(EWMAS):
         n[_E + i] += _rate(p.ewma[i], points + 2) * (x - n[_E + i])
@@ -231,7 +235,7 @@ def _learn_references(p, n, c, profile, x, points, has_profile, r):  # type: ign
     n[_M2] += past * (x - n[_MEAN])
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _start(n, c, x):  # type: ignore[no-untyped-def]
     """The first sample of a series: every later one is taken relative to it."""
     n[_X0] = x
@@ -239,13 +243,13 @@ def _start(n, c, x):  # type: ignore[no-untyped-def]
     c[_SINCE] = CLUSTER_GAP + 1
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _restart_short_memories(n, x):  # type: ignore[no-untyped-def]
     for i in range(EWMAS - 1):
         n[_E + i] = x
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _rise(score, level, floor):  # type: ignore[no-untyped-def]
     """How far a member's score stands above its level, as the log of their ratio, 0..5."""
     base = max(level, floor)
@@ -254,7 +258,7 @@ def _rise(score, level, floor):  # type: ignore[no-untyped-def]
     return min(Y_LIMIT, math.log(score / base))
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _learn_level(n, level, spread, c, count, score):  # type: ignore[no-untyped-def]
     if score <= 0.0:
         return
@@ -266,7 +270,7 @@ def _learn_level(n, level, spread, c, count, score):  # type: ignore[no-untyped-
     n[spread] += (abs(step) - n[spread]) / c[count]
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def tail_quantile(c, histogram, share):  # type: ignore[no-untyped-def]
     """The value that this share of the combined scores so far exceeds, inside a histogram bin.
 
@@ -286,7 +290,7 @@ def tail_quantile(c, histogram, share):  # type: ignore[no-untyped-def]
     return (at + 1 - (target - above) / histogram[at]) / _BINS_PER_UNIT
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _budget(p, base, points):  # type: ignore[no-untyped-def]
     """Alarms a point allowed at this age."""
     allowed = base
@@ -296,30 +300,30 @@ def _budget(p, base, points):  # type: ignore[no-untyped-def]
     return min(allowed, 1.0)
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def tail_share(allowed):  # type: ignore[no-untyped-def]
     """Part of the points that make up the tail, for this many alarms a point."""
     return min(0.1, max(0.02, 8.0 * allowed))
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _tail_start(n, c, histogram, allowed):  # type: ignore[no-untyped-def]
     """Where the tail starts, and the mean excess of its clusters; prior and own past mixed."""
     own = tail_quantile(c, histogram, tail_share(allowed)) if c[TAIL_POINTS] > 0 else 0.0
     weight = n[PRIOR_POINTS]
     start = (weight * n[PRIOR_U] + c[TAIL_POINTS] * own) / (weight + c[TAIL_POINTS])
     excess = (n[_SUM] + n[PRIOR_CLUSTERS] * n[PRIOR_E]) / (c[CLUSTERS] + n[PRIOR_CLUSTERS])
-    return start, excess
+    return start, max(excess, LEAST_EXCESS)
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _threshold(n, c, start, excess, allowed):  # type: ignore[no-untyped-def]
     weight = n[PRIOR_POINTS]
     clusters = (c[CLUSTERS] + weight * n[PRIOR_L]) / (c[TAIL_POINTS] + weight)
     return start + excess * max(LEAST_LOG_RATIO, math.log(clusters / allowed))
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _learn_tail(n, c, histogram, combined, start, excess):  # type: ignore[no-untyped-def]
     at = min(BINS - 1, int(combined * _BINS_PER_UNIT))
     histogram[at] += 1
@@ -340,7 +344,7 @@ def _learn_tail(n, c, histogram, combined, start, excess):  # type: ignore[no-un
     c[_SINCE] = 0
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _gated(p, x, expected, score):  # type: ignore[no-untyped-def]
     """The score, cut to 1 where the query's gates say that this deviation does not matter."""
     least = max(p.min_deviation, p.min_relative_deviation * abs(expected))
@@ -349,7 +353,7 @@ def _gated(p, x, expected, score):  # type: ignore[no-untyped-def]
     return score if matters else min(score, 1.0)
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _follow_incident(c, score, up):  # type: ignore[no-untyped-def]
     if c[OPEN] == 0:
         if score > 1.0:
@@ -361,7 +365,7 @@ def _follow_incident(c, score, up):  # type: ignore[no-untyped-def]
         c[OPEN] = 0
 
 
-@njit(cache=True, nogil=True)
+@_inlined
 def _band(p, n, ref, points, floor, reach, has_profile):  # type: ignore[no-untyped-def]
     """Expected value and the interval in which no residual exceeds `reach` times its size."""
     best, lower, upper = 1, -math.inf, math.inf
@@ -384,7 +388,7 @@ def _band(p, n, ref, points, floor, reach, has_profile):  # type: ignore[no-unty
     return expected, expected - half, expected + half
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _mixed(key):  # type: ignore[no-untyped-def]
     """splitmix64's finaliser (Steele, Lea, Flood 2014): spreads a key over 64 bits."""
     key = np.uint64(key)
@@ -393,7 +397,7 @@ def _mixed(key):  # type: ignore[no-untyped-def]
     return key ^ (key >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _offer(p, sample, row, t_ms, z):  # type: ignore[no-untyped-def]
     """Keep this row of features if its key is among the smallest so far."""
     sample.sizes[1] += 1
@@ -416,13 +420,13 @@ def _offer(p, sample, row, t_ms, z):  # type: ignore[no-untyped-def]
     sample.sizes[0] = held + 1
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def feature(z):  # type: ignore[no-untyped-def]
     """What a fitted model sees of a residual: its log size, with its sign."""
     return np.float32(math.copysign(math.log(1.0 + abs(z)), z))
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def isolation(forest, row):  # type: ignore[no-untyped-def]
     """Isolation score in (0, 1) of one row of features (Liu, Ting, Zhou 2008), higher = rarer."""
     total = 0.0
@@ -434,7 +438,16 @@ def isolation(forest, row):  # type: ignore[no-untyped-def]
     return 2.0 ** (-total / forest.scale)
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+def isolations(forest, rows):  # type: ignore[no-untyped-def]
+    """float64[N]: the isolation score of each row of float32[N, F]."""
+    scores = np.empty(rows.shape[0])
+    for i in range(rows.shape[0]):
+        scores[i] = isolation(forest, rows[i])
+    return scores
+
+
+@_compiled
 def surprise(forest, score):  # type: ignore[no-untyped-def]
     """-log of the share of fitted rows with a higher isolation score, straight beyond the last."""
     knots, values = forest.surprise[0], forest.surprise[1]
@@ -448,7 +461,7 @@ def surprise(forest, score):  # type: ignore[no-untyped-def]
     return values[at - 1] + share * (values[at] - values[at - 1])
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def score_steps(p, base, forest, st, sample, values, times, first, last, out):  # type: ignore[no-untyped-def]
     """Score steps first..last-1 of every series in order, the state moving with them.
 
@@ -456,7 +469,7 @@ def score_steps(p, base, forest, st, sample, values, times, first, last, out):  
     """
     ref, r, z = np.empty(_ABOUT_VALUE), np.empty(RESIDUALS), np.empty(RESIDUALS)
     row = np.empty(RESIDUALS, np.float32)
-    bins = st.profile.shape[1]
+    bins = times % DAY_MS * st.profile.shape[1] // DAY_MS
     for s in range(values.shape[0]):
         n, c = st.numbers[s], st.counts[s]
         profile, histogram = st.profile[s], st.histogram[s]
@@ -479,7 +492,7 @@ def score_steps(p, base, forest, st, sample, values, times, first, last, out):  
             x -= n[_X0]
             if absent:
                 _restart_short_memories(n, x)
-            has_profile = _enter_bin(n, c, profile, bins, t_ms)
+            has_profile = _enter_bin(c, profile, bins[t])
             _references(p, n, profile, c, has_profile, ref)
             floor = _floor(n, points, x)
             largest = _residuals(p, n, ref, x, points, floor, r, z)
@@ -531,7 +544,7 @@ def score_steps(p, base, forest, st, sample, values, times, first, last, out):  
             c[LAST_MS] = t_ms
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def tail_quantiles(st, rows, share):  # type: ignore[no-untyped-def]
     """float64[len(rows)]: the value that this share of each row's combined scores exceeds."""
     found = np.empty(rows.size)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,8 +71,9 @@ class QueryScorer:
         self._gates = gates.Gates(direction, min_deviation, min_relative_deviation)
         self._params = _params(step, self._gates, seed)
         self._bins = memories.memories_for_step(step).profile_bins
+        self._prior = siblings.prior_for_step(step)
         self._size = 0
-        self._state = _empty_state(0, self._bins)
+        self._state = _empty_state(0, self._bins, self._prior)
         self._sample = _empty_sample(SAMPLE_ROWS if ml else 0)
         self._forest = forest.NONE
         self._epoch: int | None = None
@@ -98,7 +100,8 @@ class QueryScorer:
         """
         seen = np.maximum(self.samples_seen, 1) / self.samples_needed
         needed = max(1.0 / (self._per_step * self.samples_needed), np.e)
-        return np.clip(np.log(seen) / np.log(needed), 0.0, 1.0)
+        reached: frames.Floats = np.clip(np.log(seen) / np.log(needed), 0.0, 1.0)
+        return reached
 
     @property
     def state_bytes(self) -> int:
@@ -114,7 +117,7 @@ class QueryScorer:
         values = np.ascontiguousarray(frame.values.T)
         self._grow(values.shape[0])
         out = _empty_out(values.shape)
-        state = kernel.State(*(part[: self._size] for part in self._state))
+        state = _rows(self._state, self._size)
         for first, last in self._spans(frame.times_ms, state):
             kernel.score_steps(
                 self._params, self._per_step, self._forest, state, self._sample,
@@ -132,8 +135,8 @@ class QueryScorer:
     def forget(self, rows: npt.ArrayLike) -> None:
         """Start these rows afresh, for the series that get them next."""
         chosen = np.asarray(rows, dtype=np.int64)
-        fresh = _empty_state(1, self._bins)
-        for part, new in zip(self._state, fresh, strict=True):
+        fresh = _empty_state(1, self._bins, self._prior)
+        for part, new in _pairs(self._state, fresh):
             part[chosen] = new[0]
 
     def refit_job(self) -> RefitJob | None:
@@ -157,8 +160,8 @@ class QueryScorer:
         """Make room for this many rows, the new ones cold."""
         held = len(self._state.counts)
         if rows > held:
-            grown = _empty_state(max(rows, held + held // 2), self._bins)
-            for part, old in zip(grown, self._state, strict=True):
+            grown = _empty_state(max(rows, held + held // 2), self._bins, self._prior)
+            for part, old in _pairs(grown, self._state):
                 part[:held] = old
             self._state = grown
         self._size = max(self._size, rows)
@@ -173,11 +176,27 @@ class QueryScorer:
             if epochs[first] != self._epoch:
                 live = int(np.count_nonzero(state.counts[:, kernel.POINTS]))
                 self._per_step = self._budget.per_step(self._step, series=live)
-                siblings.refresh_priors(state, self._per_step)
+                siblings.refresh_priors(state, self._prior, self._per_step)
                 self._epoch = int(epochs[first])
             yield first, last
         self._first_ms = self._first_ms or int(times_ms[0])
         self._last_ms = int(times_ms[-1])
+
+
+def _rows(state: kernel.State, rows: int) -> kernel.State:
+    """A view of the first rows."""
+    return kernel.State(
+        state.numbers[:rows], state.counts[:rows], state.profile[:rows], state.histogram[:rows]
+    )
+
+
+def _pairs(
+    one: kernel.State, other: kernel.State
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """The arrays of two states, kind by kind."""
+    arrays: tuple[npt.NDArray[Any], ...] = one
+    others: tuple[npt.NDArray[Any], ...] = other
+    return zip(arrays, others, strict=True)
 
 
 def _params(step: timedelta, limits: gates.Gates, seed: int) -> kernel.Params:
@@ -200,14 +219,14 @@ def _params(step: timedelta, limits: gates.Gates, seed: int) -> kernel.Params:
     )
 
 
-def _empty_state(rows: int, bins: int) -> kernel.State:
+def _empty_state(rows: int, bins: int, prior: siblings.TailPrior) -> kernel.State:
     state = kernel.State(
         numbers=np.zeros((rows, kernel.NUMBERS)),
         counts=np.zeros((rows, kernel.COUNTS), dtype=np.int64),
         profile=np.full((rows, bins), np.nan, dtype=np.float32),
         histogram=np.zeros((rows, kernel.BINS), dtype=np.uint32),
     )
-    siblings.reset_priors(state, slice(None))
+    siblings.reset_priors(state, prior)
     return state
 
 
