@@ -28,8 +28,7 @@ _TEXT_MAX_CHARS = 500
 def translated(secrets: tuple[str, ...] = ()) -> Iterator[None]:
     """Raise StoreError in place of what the database libraries raise.
 
-    The text is the server's or driver's first line without the statement, its values and these
-    secrets.
+    The text is the server's or driver's without the statement, its values and these secrets.
     """
     try:
         yield
@@ -53,7 +52,14 @@ def _store_error(
     state = getattr(error, "pgcode", None)
     later = lost or state in _LATER
     later = later or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    return errors.StoreError(f"PostgreSQL: {one_line(str(error), secrets)}", retryable=later)
+    text = _without_values(error)
+    return errors.StoreError(f"PostgreSQL: {one_line(text, secrets)}", retryable=later)
+
+
+def _without_values(error: BaseException) -> str:
+    """The server's first line: those after it repeat the statement and its values."""
+    diagnosis = error.diag.message_primary if isinstance(error, psycopg2.Error) else None
+    return diagnosis or str(error)
 
 
 def one_line(text: str, secrets: tuple[str, ...]) -> str:
