@@ -16,6 +16,8 @@ class Assembly:
     def __init__(self, own: telemetry.Telemetry, *, self_metrics: bool) -> None:
         self._own = own
         self._self_metrics = self_metrics
+        own_block = own.collect() if self_metrics else []
+        self._own_names = exposition.family_names(own_block)
         self._names: tuple[str, ...] = ()
         self._statuses = telemetry.status_template(())
 
@@ -26,19 +28,17 @@ class Assembly:
             self._statuses, self._names = telemetry.status_template(names), names
         blocks = [outcome.block for outcome in outcomes.values()]
         statuses = exposition.Filled(self._statuses, telemetry.status_values(outcomes))
-        blocks.append(statuses)
+        blocks = self._distinct([*blocks, statuses])
         if self._self_metrics:
             blocks.append(self._own.collect())
-        parts = [
-            exposition.render(block, openmetrics=openmetrics) for block in self._distinct(blocks)
-        ]
+        parts = [exposition.render(block, openmetrics=openmetrics) for block in blocks]
         if openmetrics:
             parts.append(exposition.EOF)
         return b"".join(parts)
 
     def _distinct(self, blocks: list[exposition.Block]) -> list[exposition.Block]:
         # Templates are of known, different names; only families from outside can clash.
-        taken: set[str] = set()
+        taken = set(self._own_names)
         for block in blocks:
             if isinstance(block, exposition.Filled):
                 taken |= block.template.names

@@ -34,6 +34,7 @@ NETWORK_DEVICES_EXCLUDE = r"^lo$"
 VMSTAT_FIELDS = r"^(oom_kill|pgpg|pswp|pg.*fault).*"
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_HASH = re.compile(r"scrypt\$(?:[0-9a-f]{2})+\$[0-9a-f]{128}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 
 
@@ -65,7 +66,16 @@ def parse_pattern(value: object) -> object:
     return value
 
 
-Duration = Annotated[timedelta, pydantic.BeforeValidator(parse_duration)]
+def check_timeout(value: timedelta) -> timedelta:
+    """A time that a scrape may be waited for, unchanged."""
+    if not timedelta(milliseconds=10) <= value <= timedelta(minutes=1):
+        raise ValueError("a duration from 10ms to 1m")
+    return value
+
+
+Timeout = Annotated[
+    timedelta, pydantic.BeforeValidator(parse_duration), pydantic.AfterValidator(check_timeout)
+]
 Pattern = Annotated[str, pydantic.BeforeValidator(parse_pattern)]
 
 
@@ -79,9 +89,7 @@ class CollectorSettings(Section):
     """What every collector has: whether it runs, and how long a scrape waits for it."""
 
     enabled: bool = True
-    deadline: Duration = Field(
-        timedelta(seconds=1), ge=timedelta(milliseconds=10), le=timedelta(minutes=1)
-    )
+    deadline: Timeout = timedelta(seconds=1)
 
 
 class DeviceFilter(CollectorSettings):
@@ -108,9 +116,7 @@ class NetdevSettings(DeviceFilter):
 class FilesystemSettings(CollectorSettings):
     mount_points_exclude: Pattern = MOUNT_POINTS_EXCLUDE
     fs_types_exclude: Pattern = FS_TYPES_EXCLUDE
-    mount_timeout: Duration = Field(
-        timedelta(milliseconds=500), ge=timedelta(milliseconds=10), le=timedelta(minutes=1)
-    )
+    mount_timeout: Timeout = timedelta(milliseconds=500)
 
 
 class VmstatSettings(CollectorSettings):
@@ -170,15 +176,15 @@ class Tls(Section):
 class User(Section):
     """A user of basic authentication: a scrypt hash, or a file that holds the password."""
 
-    password_hash: pydantic.SecretStr | None = Field(
-        None, pattern=r"^scrypt\$[0-9a-f]+\$[0-9a-f]+$"
-    )
+    password_hash: pydantic.SecretStr | None = None
     password_file: Path | None = None
 
     @pydantic.model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.password_hash is None) == (self.password_file is None):
             raise ValueError("a user has either password_hash or password_file")
+        if self.password_hash and not _HASH.fullmatch(self.password_hash.get_secret_value()):
+            raise ValueError("password_hash is what mda-exporter hash-password prints")
         return self
 
 
@@ -310,7 +316,7 @@ def _line(
 ) -> str:
     first = error.errors(include_url=False)[0]
     path = tuple(str(part) for part in first["loc"])
-    source = next((name for at, name in origin.items() if path[: len(at)] == at), None)
+    source = next((name for at, name in origin.items() if at[: len(path)] == path[: len(at)]), None)
     where = f"environment {source}" if source else str(file or "settings")
     message = _ALLOWED.get(first["type"], first["msg"].removeprefix("Value error, "))
     if not path:

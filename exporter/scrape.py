@@ -213,6 +213,6 @@ class Scraper:
         if outcome.status is Status.FAILED:
             logger.error("collector failed", extra=fields)
         elif outcome.status is Status.NO_DATA:
-            logger.info("collector has no data", extra=fields)
+            logger.debug("collector has no data", extra=fields)
         else:
             logger.info("collector works again", extra=fields)

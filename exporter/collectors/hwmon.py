@@ -21,7 +21,7 @@ from exporter.collectors import contract
 
 TYPES: Final = {
     *("vrm", "beep_enable", "update_interval", "in", "cpu", "fan", "pwm", "temp", "curr"),
-    *("power", "energy", "humidity", "intrusion", "freq"),
+    *("power", "energy", "humidity", "intrusion"),
 }
 FILE: Final = re.compile(r"([^0-9]+)([0-9]*)(?:_(.+))?")
 INTERVALS: Final = frozenset(("average_interval", "average_interval_min", "average_interval_max"))
@@ -120,9 +120,6 @@ def _sensor_reading(kind: str, name: str, element: str, value: float) -> Reading
     if kind == "fan" and element in FAN_SPEEDS:
         text = f"Hardware monitor for fan revolutions per minute ({element})"
         return Reading(f"{name}_rpm", text, value)
-    if kind == "freq" and element == "input":
-        text = "Hardware monitor for GPU frequency in MHz"
-        return Reading(f"{name}_freq_mhz", text, value * MICRO)
     return Reading(name, f"Hardware monitor {kind} element {element}", value)
 
 

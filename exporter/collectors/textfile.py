@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,14 @@ from exporter import exposition, procfs
 from exporter.collectors import contract
 
 MAX_FILE_BYTES: Final = 16 * 2**20
+# The lines of the text format 0.0.4: a name, labels, a value, perhaps a time stamp.
+_LABEL: Final = r'[a-zA-Z_][a-zA-Z0-9_]*[ \t]*=[ \t]*"(?:[^"\\]|\\.)*"'
+SAMPLE: Final = re.compile(
+    r"[ \t]*[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*"
+    rf"(?:\{{[ \t]*(?:{_LABEL}[ \t]*,?[ \t]*)*\}})?[ \t]*[0-9a-zA-Z.+-]+(?:[ \t]+-?\d+)?[ \t]*"
+)
+# To OpenMetrics a counter ends in _total: one that does not is served as untyped.
+BARE_COUNTER: Final = re.compile(r"(?m)^# TYPE (\S+(?<!_total)) counter[ \t]*$")
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +52,7 @@ def parse_file(text: str, path: str) -> tuple[Metric, ...]:
     Raises Malformed for what is not the text format, and for time stamps.
     """
     try:
-        families = tuple(_with_honest_type(metric) for metric in _parsed(text))
+        families = tuple(_parsed(text))
     except (ValueError, IndexError, KeyError) as error:
         raise procfs.Malformed(f"not the text format: {error}") from error
     for metric in families:
@@ -56,18 +65,11 @@ def parse_file(text: str, path: str) -> tuple[Metric, ...]:
 def _parsed(text: str) -> Iterator[Metric]:
     if text and not text.endswith("\n"):
         raise ValueError("the last line has no end: was the file written in place?")
-    yield from parser.text_string_to_metric_families(text)
-
-
-def _with_honest_type(metric: Metric) -> Metric:
-    """Counters without _total are no counters to OpenMetrics: their type becomes unknown."""
-    if metric.type == "counter" and any(
-        not sample.name.endswith(("_total", "_created")) for sample in metric.samples
-    ):
-        untyped = Metric(metric.name, metric.documentation, "unknown")
-        untyped.samples = metric.samples
-        return untyped
-    return metric
+    for line in text.split("\n"):  # prometheus_client lets much pass that Prometheus does not
+        if line.strip() and not line.lstrip().startswith("#") and not SAMPLE.fullmatch(line):
+            raise ValueError(f"{line[:80]!r} is no sample")
+    honest = BARE_COUNTER.sub(r"# TYPE \1 untyped", text)
+    yield from parser.text_string_to_metric_families(honest)
 
 
 class Textfile:
@@ -76,6 +78,7 @@ class Textfile:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._parsed: dict[Path, Parsed] = {}
+        self._refused: dict[Path, str] = {}
 
     def collect(self) -> exposition.Block:
         if self._folder is None:
@@ -85,8 +88,15 @@ class Textfile:
         for path in paths:
             self._parsed[path] = self._read(path, before.get(path))
         served = merged({path: it for path, it in self._parsed.items() if not it.error})
+        self._log_new(served.refused)
         is_error = len(served.paths) < len(paths) or not is_readable
         return [*served.families, *_about(served.paths, self._parsed, is_error)]
+
+    def _log_new(self, refused: dict[Path, str]) -> None:
+        for path, reason in refused.items():
+            if self._refused.get(path) != reason:
+                logger.error("textfile refused", extra={"file": str(path), "reason": reason})
+        self._refused = refused
 
     def _paths(self, folder: Path) -> tuple[list[Path], bool]:
         try:
@@ -117,10 +127,11 @@ class Textfile:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the files hold together, and the files whose series are in it."""
+    """What the files hold together, whose series are in it, and why others' are not."""
 
     families: list[Metric]
     paths: list[Path]
+    refused: dict[Path, str]
 
 
 def merged(files: dict[Path, Parsed]) -> Served:
@@ -130,7 +141,8 @@ def merged(files: dict[Path, Parsed]) -> Served:
     """
     by_name: dict[str, Metric] = {}
     seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
-    paths = []
+    paths: list[Path] = []
+    refused: dict[Path, str] = {}
     for path, parsed in files.items():
         series = [
             (sample.name, tuple(sorted(sample.labels.items())))
@@ -141,13 +153,13 @@ def merged(files: dict[Path, Parsed]) -> Served:
             "has a series twice" if len({*series}) < len(series) or seen & {*series} else ""
         )
         if reason:
-            logger.error("textfile refused", extra={"file": str(path), "reason": reason})
+            refused[path] = reason
             continue
         seen.update(series)
         paths.append(path)
         for metric in parsed.families:
             _join(metric, by_name)
-    return Served(list(by_name.values()), paths)
+    return Served(list(by_name.values()), paths, refused)
 
 
 def _clash(parsed: Parsed, by_name: dict[str, Metric]) -> str:
