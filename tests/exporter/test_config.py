@@ -80,7 +80,7 @@ def test_wrong_settings_are_one_line_that_names_file_key_and_value(
     [
         ({"EXPORTER_LISTEN_ADRESS": ":1"}, "EXPORTER_LISTEN_ADRESS: listen_adress: ':1': unknown"),
         ({"EXPORTER_LOG__LEVEL": "loud"}, "EXPORTER_LOG__LEVEL: log.level: 'loud'"),
-        ({"EXPORTER_SELF_METRICS__X": "1"}, "EXPORTER_SELF_METRICS__X: self_metrics.x"),
+        ({"EXPORTER_SELF_METRICS__X": "1"}, "EXPORTER_SELF_METRICS__X: self_metrics: {'x': '1'}"),
         ({"EXPORTER_AUTH__BEARER_TOKEN_FILE": "/absent"}, "BEARER_TOKEN_FILE: /absent: No such"),
         ({"EXPORTER_CONFIG_FILE": "/absent"}, "/absent: No such file"),
     ],
