@@ -58,11 +58,11 @@ def make_token_file(path: Path) -> bool:
 
     Gives whether it was made. Raises ConfigError.
     """
+    if path.exists():
+        return False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
     except OSError as error:
         raise errors.ConfigError(f"token file: {path}: {error.strerror}") from error
     with os.fdopen(handle, "w", encoding="ascii") as file:

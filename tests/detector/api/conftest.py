@@ -1,0 +1,88 @@
+"""The application on a real server, over the fake store."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import fastapi
+import prometheus_client
+import pytest
+import requests
+
+from detector.api import application, auth, server
+from detector.services import memory, status
+from tests.fakes.episodes import FakeEpisodeStore
+
+API_TOKEN = "canary-api-token-0123456789"
+WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
+BODY_MAX_BYTES = 1_000_000
+BODY_DEADLINE = timedelta(seconds=1)
+
+
+class FakeStatus:
+    """A status.StatusSource that says what it is told."""
+
+    def __init__(self) -> None:
+        self.now = status.Status(ready=True, reasons=())
+        self.answer: Callable[[], status.Status] = lambda: self.now
+
+    def status(self) -> status.Status:
+        return self.answer()
+
+
+@dataclasses.dataclass
+class Served:
+    """A running server and what stands behind it."""
+
+    url: str
+    port: int
+    app: fastapi.FastAPI
+    running: server.Server
+    store: FakeEpisodeStore
+    source: FakeStatus
+    counted: dict[str, int]
+
+    def get(self, path: str, **parameters: object) -> requests.Response:
+        """GET with the API token."""
+        return requests.get(
+            self.url + path,
+            params=parameters,  # type: ignore[arg-type]
+            headers={"Authorization": f"Bearer {API_TOKEN}"},
+            timeout=10,
+        )
+
+    def post(self, body: object, **headers: str) -> requests.Response:
+        """POST to the webhook with its token; bytes as they are, all else as JSON."""
+        return requests.post(
+            f"{self.url}/api/webhooks/alertmanager",
+            data=body if isinstance(body, bytes) else None,
+            json=None if isinstance(body, bytes) else body,
+            headers={"Authorization": f"Bearer {WEBHOOK_TOKEN}"} | headers,
+            timeout=10,
+        )
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    store, source, counted = FakeEpisodeStore(), FakeStatus(), dict[str, int]()
+
+    def count(outcome: str, number: int) -> None:
+        counted[outcome] = counted.get(outcome, 0) + number
+
+    app = application.create_app(
+        store=store,
+        remembering=memory.Memory(store, count=count, clock=lambda: datetime.now(UTC)),
+        status_source=source,
+        registry=prometheus_client.CollectorRegistry(),
+        api_token=auth.Token(API_TOKEN),
+        webhook_token=auth.Token(WEBHOOK_TOKEN),
+        body_max_bytes=BODY_MAX_BYTES,
+        body_deadline=BODY_DEADLINE,
+    )
+    running = server.Server(app, "127.0.0.1:0")
+    url = running.start()
+    port = int(url.rsplit(":", 1)[1])
+    yield Served(url, port, app, running, store, source, counted)
+    assert running.stop(timedelta(seconds=5))

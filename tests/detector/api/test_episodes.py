@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+
+from detector import errors
+from tests.detector.api.conftest import Served
+from tests.factories import at, notification
+
+
+@pytest.fixture
+def three(served: Served) -> Served:
+    served.store.record(
+        [
+            notification("1", labels=(("job", "a"), ("path", "/a:b")), ends_at=at(20)),
+            notification("2", labels=(("job", "a"),), starts_at=at(10)),
+            notification("3", labels=(("job", "b"),), starts_at=at(30)),
+        ],
+        received_at=at(40),
+    )
+    return served
+
+
+def ids(served: Served, **parameters: object) -> list[int]:
+    answer = served.get("/api/alerts", **parameters)
+    assert answer.status_code == 200, answer.text
+    return [each["id"] for each in answer.json()["alerts"]]
+
+
+def test_alert_is_shown_whole(served: Served) -> None:
+    served.store.record([notification(ends_at=at(60))], received_at=at(65))
+    assert served.get("/api/alerts/1").json() == {
+        "id": 1,
+        "fingerprint": "a1b2c3d4e5f60718",
+        "state": "resolved",
+        "starts_at": "2026-03-01T12:00:00Z",
+        "ends_at": "2026-03-01T12:01:00Z",
+        "labels": {"alertname": "HighCpu", "instance": "web-1"},
+        "annotations": {"summary": "CPU is at 93 %"},
+        "generator_url": "http://prometheus.example/graph",
+        "received_at": "2026-03-01T12:01:05Z",
+        "updated_at": "2026-03-01T12:01:05Z",
+        "transitions": [{"state": "resolved", "received_at": "2026-03-01T12:01:05Z"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, [3, 2, 1]),
+        ({"state": "firing"}, [3, 2]),
+        ({"label": "job:a"}, [2, 1]),
+        ({"label": ["job:a", "path:/a:b"]}, [1]),
+        ({"since": "2026-03-01T12:00:21Z"}, [3, 2]),
+        ({"until": "2026-03-01T13:00:30+01:00"}, [2, 1]),
+        ({"limit": 2}, [3, 2]),
+        ({"label": "job:\x00"}, []),
+    ],
+)
+def test_filters_reach_the_store(
+    three: Served, parameters: dict[str, object], expected: list[int]
+) -> None:
+    assert ids(three, **parameters) == expected
+
+
+def test_cursors_lead_through_all_pages(three: Served) -> None:
+    found, cursor = [], None
+    for _ in range(3):
+        page = three.get("/api/alerts", limit=1, cursor=cursor).json()
+        found += [each["id"] for each in page["alerts"]]
+        cursor = page["next_cursor"]
+    assert (found, cursor) == ([3, 2, 1], None)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"state": "pending"}, "state"),
+        ({"stat": "firing"}, "stat"),
+        ({"label": "job"}, "label.0"),
+        ({"label": ":a"}, "label.0"),
+        ({"label": "job:"}, "label.0"),
+        ({"label": ["a:b"] * 51}, "label"),
+        ({"since": "5"}, "since"),
+        ({"since": "2026-03-01T12:00:00"}, "since"),
+        ({"until": "tomorrow"}, "until"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 1001}, "limit"),
+        ({"limit": "many"}, "limit"),
+        ({"cursor": "nonsense"}, "cursor"),
+        ({"cursor": ""}, "cursor"),
+        ({"cursor": "5"}, "cursor"),
+        ({"cursor": "YWZ0ZXI6MA=="}, "cursor"),
+        ({"cursor": "YWZ0ZXI6OTk5OTk5OTk5OTk5OTk5OTk5OTk="}, "cursor"),
+        ({"cursor": "\N{FIRE}"}, "cursor"),
+    ],
+)
+def test_wrong_parameter_is_named_with_what_is_allowed(
+    served: Served, parameters: dict[str, object], field: str
+) -> None:
+    answer = served.get("/api/alerts", **parameters)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["errors"]
+    assert problem["field"] == field
+    assert problem["allowed"]
+    assert answer.json()["detail"] == f"{field}: {problem['value']}: {problem['allowed']}"
+
+
+@pytest.mark.parametrize("alert_id", ["0", "-1", "x", str(2**63)])
+def test_impossible_id_is_refused(served: Served, alert_id: str) -> None:
+    assert served.get(f"/api/alerts/{alert_id}").status_code == 422
+
+
+def test_unknown_id_is_not_found(served: Served) -> None:
+    answer = served.get("/api/alerts/17")
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "alert_id: 17: no alert has this id"
+
+
+def test_store_that_is_down_is_said(served: Served) -> None:
+    served.store.failure = errors.StoreError("PostgreSQL: gone", retryable=True)
+    for path in ("/api/alerts", "/api/alerts/1"):
+        assert served.get(path).status_code == 503
