@@ -16,7 +16,7 @@ import fastapi
 
 from detector import checks, config, errors, loops, ports, telemetry
 from detector.api import application, auth, server
-from detector.models import budget, gates, warm
+from detector.models import budget, gates, warming
 from detector.models import scoring as models_scoring
 from detector.prometheus import reader, writer
 from detector.services import cycles, memory, overview, scoring
@@ -86,8 +86,7 @@ def migrate_store(settings: config.Settings) -> None:
 def warm_up() -> float:
     """Compile every kernel into its cache; the seconds that took."""
     began = time.monotonic()
-    warm.warm_up()
-    writer.warm_up()
+    warming.compile_kernels()
     return time.monotonic() - began
 
 

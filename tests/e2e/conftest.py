@@ -21,18 +21,18 @@ class Injected:
     """A metric whose value tests set, read by the exporter's textfile collector."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self._folder = folder
+        self.folder = folder
         folder.mkdir()
         self.set(10.0)
 
     def set(self, value: float) -> None:
         """Expose this value from the next scrape on."""
-        unfinished = self._folder / "injected.tmp"
+        unfinished = self.folder / "injected.tmp"
         unfinished.write_text(
             "# HELP injected_value Set by a test.\n# TYPE injected_value gauge\n"
             f"injected_value {value}\n"
         )
-        unfinished.rename(self._folder / "injected.prom")
+        unfinished.rename(self.folder / "injected.prom")
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,12 @@ class LiveStack:
         return time.monotonic() - began
 
     @property
+    def pid(self) -> int:
+        """Of `mda up` itself."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
     def output(self) -> str:
         """What it has printed."""
         return self._log.read_text(encoding="utf-8", errors="replace")
