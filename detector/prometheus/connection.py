@@ -273,6 +273,9 @@ class _Connection(http.client.HTTPConnection):
         super().__init__(host, port or default_port)
         self._tls = tls
 
+    def __del__(self) -> None:
+        self.close()  # a thread that ends takes its connection along, with no chance to close it
+
     def connect(self) -> None:
         super().connect()
         if self._tls is not None:
@@ -310,6 +313,13 @@ def _without_userinfo(url: str) -> str:
 def _reason(exc: Exception) -> str:
     text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
     return one_line(text)
+
+
+def unreadable(reason: str) -> errors.UpstreamError:
+    """What to raise for an answer that cannot be parsed."""
+    return errors.UpstreamError(
+        f"Prometheus' answer is not readable: {one_line(reason)}", kind="decode", retryable=True
+    )
 
 
 def one_line(text: str, limit: int = 500) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import frames
+from detector.prometheus import wire
 
 STALE_BITS = 0x7FF0000000000002
 """The NaN that ends a series (prometheus/model/value): no arithmetic makes it."""
@@ -119,13 +120,13 @@ class _Symbols:
             return b""
         numbers = self._numbers
         references = b"".join(
-            _varint(numbers.setdefault(text, len(numbers))) for pair in labels for text in pair
+            wire.varint(numbers.setdefault(text, len(numbers))) for pair in labels for text in pair
         )
-        return _field(0x2A, _field(0x0A, references) + _samples(samples))
+        return wire.field(0x2A, wire.field(0x0A, references) + _samples(samples))
 
     def encoded(self) -> bytes:
         """Field 4 (symbols), the first one empty."""
-        return b"".join(_field(0x22, text.encode()) for text in self._numbers)
+        return b"".join(wire.field(0x22, text.encode()) for text in self._numbers)
 
 
 def present(values: frames.Floats) -> npt.NDArray[np.bool_]:
@@ -146,19 +147,6 @@ def warm_up() -> None:
         template.body(np.array([value]), np.zeros(1, dtype=np.int64))
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _field(tag: int, content: bytes) -> bytes:
-    return bytes((tag,)) + _varint(len(content)) + content
-
-
 def _samples(count: int) -> bytes:
     blank_time = b"\x80" * (TIME_BYTES - 1) + b"\x00"
     return (_SAMPLE_HEAD + bytes(8) + _TIME_TAG + blank_time) * count
@@ -169,10 +157,10 @@ def _entry_v1(labels: frames.Labels | None, samples: int) -> bytes:
     if labels is None:
         return b""
     encoded = b"".join(
-        _field(0x0A, _field(0x0A, name.encode()) + _field(0x12, value.encode()))
+        wire.field(0x0A, wire.field(0x0A, name.encode()) + wire.field(0x12, value.encode()))
         for name, value in labels
     )
-    return _field(0x0A, encoded + _samples(samples))
+    return wire.field(0x0A, encoded + _samples(samples))
 
 
 @numba.njit(cache=True, nogil=True)

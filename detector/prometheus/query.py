@@ -68,7 +68,7 @@ def envelope_from_answer(status: int, body: bytes) -> Envelope:
         envelope = _ENVELOPES.decode(body)
     except msgspec.DecodeError as exc:
         if status == 200:
-            raise _unreadable(str(exc)) from exc
+            raise connection.unreadable(str(exc)) from exc
         raise _status(status, body.decode(errors="replace")) from exc
     if envelope.status == "success" and status == 200:
         return envelope
@@ -87,7 +87,7 @@ def vector_into_table(body: bytes, table: frames.SeriesTable) -> frames.Floats:
             raise wrong_type(result.result_type)
         rows, found = _pairs(bytes(result.result), table)
     except (msgspec.DecodeError, ValueError) as exc:
-        raise _unreadable(str(exc)) from exc
+        raise connection.unreadable(str(exc)) from exc
     values = np.full(len(table), math.nan)
     values[rows] = found
     return values
@@ -149,12 +149,4 @@ def _status(status: int, text: str) -> errors.UpstreamError:
     said = connection.one_line(text)
     return errors.UpstreamError(
         f"Prometheus answered {status}: {said}", kind="status", retryable=status >= 500
-    )
-
-
-def _unreadable(reason: str) -> errors.UpstreamError:
-    return errors.UpstreamError(
-        f"Prometheus' answer is not readable: {connection.one_line(reason)}",
-        kind="decode",
-        retryable=True,
     )

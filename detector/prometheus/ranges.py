@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from detector import errors, frames
+from detector import frames
 from detector.prometheus import connection, grid, matrix_kernels, query
 
 _READ_BYTES = 1 << 20
@@ -83,7 +83,7 @@ class _MatrixReader:
         """Append what has arrived, after moving what is unread to the front."""
         unread = self._end - self._begin
         if unread > _LONGEST_SERIES_BYTES:
-            raise _unreadable("a series of more than 64 MB")
+            raise connection.unreadable("a series of more than 64 MB")
         size = max(len(self._buffer), 2 * unread + _READ_BYTES)
         if size > len(self._buffer):
             self._buffer = self._buffer[self._begin : self._end] + bytearray(size - unread)
@@ -101,7 +101,7 @@ class _MatrixReader:
             self._begin = found + len(_MARK)
             self._envelope = bytes(self._buffer[: self._begin])
         elif self._end > _HEAD_BYTES:
-            raise _unreadable("no list of series")
+            raise connection.unreadable("no list of series")
         return found >= 0
 
     def _take_series(self) -> bool:
@@ -133,12 +133,12 @@ class _MatrixReader:
         try:
             series = _ODD_SERIES.decode(self._buffer[self._begin : after])
         except msgspec.DecodeError as exc:
-            raise _unreadable(str(exc)) from exc
+            raise connection.unreadable(str(exc)) from exc
         self._out[:] = np.nan
         for time_s, text in series.values:
             step, off = divmod(round(time_s * 1000) - self._start_ms, self._grid.step_ms)
             if off or not 0 <= step < self._block.steps:
-                raise _unreadable(f"a point at {time_s} s, which was not asked for")
+                raise connection.unreadable(f"a point at {time_s} s, which was not asked for")
             self._out[step] = _float(text.encode())
         if series.values:  # a series of nothing but native histograms has no row
             self._put(bytes(series.metric))
@@ -148,7 +148,7 @@ class _MatrixReader:
         try:
             (row,) = query.rows_of_keys([key], self._table)
         except msgspec.DecodeError as exc:
-            raise _unreadable(str(exc)) from exc
+            raise connection.unreadable(str(exc)) from exc
         self._grid.reserve(max(row + 1, len(self._table)))
         first = self._block.first
         self._grid.values[row, first : first + self._block.steps] = self._out
@@ -162,7 +162,7 @@ class _MatrixReader:
         try:
             result_type = _MATRICES.decode(envelope.data).result_type
         except msgspec.DecodeError as exc:
-            raise _unreadable(str(exc)) from exc
+            raise connection.unreadable(str(exc)) from exc
         if result_type != "matrix":
             raise query.wrong_type(result_type)
 
@@ -171,12 +171,4 @@ def _float(text: bytes) -> float:
     try:
         return float(text)
     except ValueError as exc:
-        raise _unreadable(f"{text[:40]!r} is not a number") from exc
-
-
-def _unreadable(reason: str) -> errors.UpstreamError:
-    return errors.UpstreamError(
-        f"Prometheus' answer is not readable: {connection.one_line(reason)}",
-        kind="decode",
-        retryable=True,
-    )
+        raise connection.unreadable(f"{text[:40]!r} is not a number") from exc

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from detector import errors, frames
-from detector.prometheus import connection, grid, outputs, query, ranges, selectors
+from detector.prometheus import chunks, connection, grid, outputs, query, ranges, selectors, servers
 
 MAX_POINTS = 11_000
 """Prometheus refuses a query_range of more points per series (web/api/v1, since 2.1)."""
 POINTS_PER_ANSWER = 2_000_000
 """So many samples are asked for at once: the server holds them all, 40 MB of JSON goes over."""
+CHUNKS_FROM_STEPS = 60
+"""A chunk holds some 120 samples and is sent whole: for few steps JSON is less work."""
+_REMEMBERED = 1_000
+_HOUR_MS = 3_600_000
 _LONGEST_GET = 2_000
 _PROBE_STEPS = 200
 """A frame of so few steps is read at once, without asking how many series there are."""
@@ -23,7 +27,10 @@ class Reader:
 
     url       with a path prefix if need be
     timeout   for each call
-    lookback  how old a sample may be to stand for a step; asked of the server on every road
+    lookback  how old a sample may be to stand for a step. Asked of the server in each query, but
+              Prometheus 2.42 does not heed that and takes its --query.lookback-delta
+    chunks_from_steps
+              a frame of so many steps is read from raw chunks where that is possible
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class Reader:
         clock: Callable[[], float],
         ca_file: str | None = None,
         insecure_skip_verify: bool = False,
+        chunks_from_steps: int = CHUNKS_FROM_STEPS,
     ) -> None:
         self._client = connection.Client(
             url,
@@ -45,14 +53,21 @@ class Reader:
             insecure_skip_verify=insecure_skip_verify,
         )
         self._lookback = lookback
-        self._clock = clock
+        self._probe = servers.Probe(self._client, clock)
+        self._chunks_from_steps = chunks_from_steps
+        self._not_by_chunks: set[str] = set()
+        self.roads_taken = {"chunks": 0, "json": 0}
+        """How many frames were read by which road."""
 
     def read_instant(self, expr: str, *, at_ms: int, table: frames.SeriesTable) -> frames.Floats:
         """float64[len(table)] values at at_ms, NaN where a row has none; new series get rows.
 
         Raises UpstreamError.
         """
-        return self._instant(expr, at_ms, table, self._lookback)
+        answer = self._api("/api/v1/query", query=expr, time=_seconds(at_ms), **self._common())
+        if answer.status != 200:
+            query.envelope_from_answer(answer.status, answer.body)
+        return query.vector_into_table(answer.body, table)
 
     def read_range(
         self, expr: str, *, start_ms: int, end_ms: int, step_ms: int, table: frames.SeriesTable
@@ -62,38 +77,47 @@ class Reader:
 
         Raises UpstreamError; ValueError if start is not on the grid or end is before it.
         """
-        target = grid.Grid(start_ms=start_ms, end_ms=end_ms, step_ms=step_ms)
+        span = {"start_ms": start_ms, "end_ms": end_ms, "step_ms": step_ms}
+        target = grid.Grid(**span)
         target.reserve(len(table))
-        self._read_json(expr, target, table)
+        if target.steps < self._chunks_from_steps or not self._read_chunks(expr, target, table):
+            target = grid.Grid(**span)
+            target.reserve(len(table))
+            self._read_json(expr, target, table)
+            self.roads_taken["json"] += 1
+        else:
+            self.roads_taken["chunks"] += 1
         return target.frame(table)
 
     def last_written_ms(self, query: str, *, at_ms: int, within: timedelta) -> int | None:
         """When the newest score of this query that the server holds is from, looking back
         `within` from at_ms; None if there is none.
 
-        Exact: timestamp() of a selector is the sample's own time, and the lookback is ours to
-        choose. Where stale markers have ended every series, a subquery looks for what was before
-        them, second by second (in a span of more than three hours at wider steps).
+        timestamp() of a selector is the sample's own time. The first search goes by minutes and
+        finds about when; the second goes by seconds, so it also sees scores that a stale marker
+        ended within the minute.
 
         Raises UpstreamError.
         """
-        score = selectors.selector(
-            (
-                selectors.Matcher("__name__", selectors.MatchType.EQUAL, outputs.METRICS[0]),
-                selectors.Matcher("query", selectors.MatchType.EQUAL, query),
-            )
-        )
-        times = f"timestamp({score})"
-        newest = self._number(f"max({times})", at_ms=at_ms, lookback=within)
-        if newest is None:
-            span_s = max(within // timedelta(seconds=1), 1)
-            step_s = -(-span_s // MAX_POINTS)
-            newest = self._number(
-                f"max(max_over_time({times}[{span_s}s:{step_s}s]))",
-                at_ms=at_ms,
-                lookback=timedelta(seconds=step_s),
-            )
-        return None if newest is None else round(newest * 1000)
+        times = f"timestamp({selectors.selector(_score_of(query))})"
+        earliest_ms = at_ms - within // timedelta(milliseconds=1)
+        end_ms = at_ms
+        while end_ms > earliest_ms:
+            span_ms = min(end_ms - earliest_ms, _HOUR_MS)
+            about_ms = self._newest_ms(times, end_ms, span_ms, timedelta(minutes=1))
+            if about_ms is not None:
+                span_ms = max(end_ms - about_ms, 1000)
+                exact_ms = self._newest_ms(times, end_ms, span_ms, timedelta(seconds=1))
+                newest_ms = max(about_ms, exact_ms or about_ms)
+                return newest_ms if newest_ms >= earliest_ms else None
+            end_ms -= span_ms
+        return None
+
+    def _newest_ms(self, times: str, end_ms: int, span_ms: int, step: timedelta) -> int | None:
+        """The greatest of these times, looked at every step of the span before end_ms."""
+        window = f"{-(-span_ms // 1000)}s:{step // timedelta(seconds=1)}s"
+        newest_s = self._number(f"max(max_over_time({times}[{window}]))", at_ms=end_ms)
+        return None if newest_s is None else round(newest_s * 1000)
 
     def is_ready(self) -> bool:
         """Whether the server answers and says that it is ready."""
@@ -117,6 +141,40 @@ class Reader:
         if other is not None:
             raise query.wrong_type(other)
 
+    def _read_chunks(self, expr: str, target: grid.Grid, table: frames.SeriesTable) -> bool:
+        """Whether the grid could be filled from chunks; if not it may be filled in part."""
+        matchers = selectors.plain_matchers(expr)
+        if matchers is None or expr in self._not_by_chunks:
+            return False
+        server = self._probe.server()
+        if not server.can_stream_chunks(self._lookback):
+            return False
+        lookback_ms = self._lookback // timedelta(milliseconds=1)
+        end_ms = target.start_ms + (target.steps - 1) * target.step_ms
+        body = chunks.request(matchers, target.start_ms - lookback_ms, end_ms)
+        with self._client.stream("POST", chunks.PATH, body=body, headers=chunks.HEADERS) as stream:
+            if stream.status in {401, 403} or stream.status >= 500:
+                query.envelope_from_answer(stream.status, stream.read(connection.ERROR_BODY_BYTES))
+            if not stream.headers.get("content-type", "").startswith(chunks.STREAMED):
+                return False
+            try:
+                chunks.chunks_into_grid(
+                    stream,
+                    target,
+                    table,
+                    lookback=self._lookback,
+                    includes_lookback=server.includes_lookback,
+                )
+            except chunks.Unsuitable:
+                self._remember_not_by_chunks(expr)
+                return False
+        return True
+
+    def _remember_not_by_chunks(self, expr: str) -> None:
+        if len(self._not_by_chunks) >= _REMEMBERED:
+            self._not_by_chunks.clear()
+        self._not_by_chunks.add(expr)
+
     def _read_json(self, expr: str, target: grid.Grid, table: frames.SeriesTable) -> None:
         for block in self._blocks(expr, target):
             first_ms = target.start_ms + block.first * target.step_ms
@@ -126,7 +184,7 @@ class Reader:
                 "start": _seconds(first_ms),
                 "end": _seconds(last_ms),
                 "step": _seconds(target.step_ms),
-                **self._common(self._lookback),
+                **self._common(),
             }
             method, path, body, headers = _request("/api/v1/query_range", form)
             with self._client.stream(method, path, body=body, headers=headers) as stream:
@@ -148,27 +206,25 @@ class Reader:
     def _number(self, expr: str, *, at_ms: int, lookback: timedelta | None = None) -> float | None:
         """The value of an expression that gives one series or none."""
         table = frames.SeriesTable()
-        values = self._instant(expr, at_ms, table, lookback or self._lookback)
+        values = self.read_instant(expr, at_ms=at_ms, table=table)
         return float(values[0]) if len(table) else None
 
-    def _instant(
-        self, expr: str, at_ms: int, table: frames.SeriesTable, lookback: timedelta
-    ) -> frames.Floats:
-        form = {"query": expr, "time": _seconds(at_ms), **self._common(lookback)}
-        answer = self._api("/api/v1/query", **form)
-        if answer.status != 200:
-            query.envelope_from_answer(answer.status, answer.body)
-        return query.vector_into_table(answer.body, table)
-
-    def _common(self, lookback: timedelta) -> dict[str, str]:
+    def _common(self) -> dict[str, str]:
         return {
             "timeout": f"{self._client.timeout.total_seconds():g}s",
-            "lookback_delta": _seconds(lookback // timedelta(milliseconds=1)),
+            "lookback_delta": _seconds(self._lookback // timedelta(milliseconds=1)),
         }
 
     def _api(self, path: str, **form: str) -> connection.Answer:
         method, target, body, headers = _request(path, form)
         return self._client.call(method, target, body=body, headers=headers)
+
+
+def _score_of(query: str) -> tuple[selectors.Matcher, ...]:
+    return (
+        selectors.Matcher("__name__", selectors.MatchType.EQUAL, outputs.METRICS[0]),
+        selectors.Matcher("query", selectors.MatchType.EQUAL, query),
+    )
 
 
 def _request(

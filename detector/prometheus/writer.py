@@ -12,7 +12,16 @@ from datetime import timedelta
 import numpy as np
 
 from detector import frames
-from detector.prometheus import backlog, blocks, connection, encode, matrix_kernels, outputs, sender
+from detector.prometheus import (
+    backlog,
+    blocks,
+    chunk_kernels,
+    connection,
+    encode,
+    matrix_kernels,
+    outputs,
+    sender,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -207,3 +216,4 @@ def warm_up() -> None:
     """Compile this edge's kernels into their cache."""
     encode.warm_up()
     matrix_kernels.warm_up()
+    chunk_kernels.warm_up()
