@@ -97,6 +97,11 @@ def isolation_scores(forest: kernel.Forest, rows: npt.NDArray[np.float32]) -> fr
     return scores
 
 
+def surprises(forest: kernel.Forest, rows: npt.NDArray[np.float32]) -> frames.Floats:
+    """float64[N] >= 0: -log of the share of fitted rows more isolated than each row."""
+    return np.array([kernel.surprise(forest, score) for score in isolation_scores(forest, rows)])
+
+
 def _flattened(trained: Any) -> kernel.Forest:
     """The trees of a fitted PyOD IForest, end to end, children side by side."""
     parts: list[tuple[Any, ...]] = []

@@ -53,6 +53,7 @@ LEVEL_POINTS = 20
 LEVEL_FLOOR = 0.3
 LEVEL_CLIP = 5.0
 SAMPLES_NEEDED = 24
+"""Samples before the first score: a few for the scales, LEVEL_POINTS for the level."""
 Y_LIMIT = 5.0
 BINS = 160
 _BINS_PER_UNIT = 32.0
@@ -65,7 +66,9 @@ LEAST_EXCESS = 0.05
 GAP_STEPS = 12
 """Absent steps after which the short memories start anew and an open incident ends."""
 FLAG = 0.6
+"""Rise of the residual member above which a sample is left out of what is learnt of the normal."""
 FROZEN_POINTS = 36
+"""Flagged samples in a row after which the new normal is learnt: three minutes at 5 s."""
 DAY_MS = 86_400_000
 
 
@@ -127,15 +130,15 @@ class Forest(NamedTuple):
 class Sample(NamedTuple):
     """A uniform sample of feature rows: those with the smallest keys of all that were offered.
 
-    keys   uint64[2N], rows float32[2N, F]
+    keys   int64[2N], rows float32[2N, F]
     sizes  int64[2]: rows held, rows offered
-    limit  uint64[1]: a row with a larger key is not among the smallest N
+    limit  int64[1]: a row with a larger key is not among the smallest N
     """
 
-    keys: npt.NDArray[np.uint64]
+    keys: frames.Ints
     rows: npt.NDArray[np.float32]
     sizes: frames.Ints
-    limit: npt.NDArray[np.uint64]
+    limit: frames.Ints
 
 
 class Out(NamedTuple):
@@ -390,18 +393,18 @@ def _band(p, n, ref, points, floor, reach, has_profile):  # type: ignore[no-unty
 
 @_compiled
 def _mixed(key):  # type: ignore[no-untyped-def]
-    """splitmix64's finaliser (Steele, Lea, Flood 2014): spreads a key over 64 bits."""
-    key = np.uint64(key)
-    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return key ^ (key >> np.uint64(31))
+    """A 32-bit hash that spreads near keys far apart, in products that fit 63 bits."""
+    key = key & 0xFFFFFFFF
+    for _ in range(2):
+        key = (((key >> 16) ^ key) * 0x45D9F3B) & 0xFFFFFFFF
+    return (key >> 16) ^ key
 
 
 @_compiled
 def _offer(p, sample, row, t_ms, z):  # type: ignore[no-untyped-def]
     """Keep this row of features if its key is among the smallest so far."""
     sample.sizes[1] += 1
-    key = _mixed(np.uint64(t_ms) + _mixed(np.uint64(row) + _mixed(np.uint64(p.seed))))
+    key = _mixed(t_ms + _mixed(row + _mixed(p.seed)))
     if key >= sample.limit[0]:
         return
     held = sample.sizes[0]

@@ -63,4 +63,4 @@ def memories_for_step(step: timedelta) -> Memories:
 
 
 def _shortened(rate: float, share: float) -> float:
-    return float(1.0 - (1.0 - rate) ** share)
+    return rate if share == 1.0 else float(1.0 - (1.0 - rate) ** share)

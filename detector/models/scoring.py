@@ -20,7 +20,8 @@ REFRESH_STEPS = 64
 SAMPLE_ROWS = 4_096
 """Rows of features kept for a fit: IForest draws 256 a tree, so more tells it little."""
 REFIT_AFTER = timedelta(days=1)
-FOREST_WEIGHT = 0.5
+FOREST_WEIGHT = 0.1
+"""Share of the forest in the combined rise: at more it costs rank quality (docs/models.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +234,10 @@ def _empty_state(rows: int, bins: int, prior: siblings.TailPrior) -> kernel.Stat
 def _empty_sample(rows: int) -> kernel.Sample:
     """Room for twice the rows: half is cut off, by key, each time it is full."""
     return kernel.Sample(
-        keys=np.zeros(2 * rows, dtype=np.uint64),
+        keys=np.zeros(2 * rows, dtype=np.int64),
         rows=np.zeros((2 * rows, kernel.RESIDUALS), dtype=np.float32),
         sizes=np.zeros(2, dtype=np.int64),
-        limit=np.full(1, np.iinfo(np.uint64).max, dtype=np.uint64),
+        limit=np.full(1, np.iinfo(np.int64).max),
     )
 
 

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from detector import frames, models
+from detector.models import budget, checks, forest, gates, kernel, memories, scoring, siblings
+
+WEEKLY = budget.parse_budget("1 per week per series")
+MINUTE = timedelta(minutes=1)
+
+
+def scorer(
+    *,
+    ml: bool = False,
+    direction: gates.Direction = gates.Direction.BOTH,
+    min_deviation: float = 0.0,
+    min_relative_deviation: float = 0.0,
+) -> scoring.QueryScorer:
+    return scoring.QueryScorer(
+        step=MINUTE,
+        budget=WEEKLY,
+        direction=direction,
+        min_deviation=min_deviation,
+        min_relative_deviation=min_relative_deviation,
+        ml=ml,
+        seed=3,
+    )
+
+
+def spiked(height: float, *, steps: int = 400, series: int = 3) -> frames.Floats:
+    values = 100 + checks.noise(steps, series)
+    values[300] += height
+    return values
+
+
+def test_score_is_zero_until_enough_samples_are_seen() -> None:
+    values = checks.noise(60, 1)
+    values[20] += 1e6
+    needed = scorer().samples_needed
+    scores = scorer().score(checks.frame_of(values)).score
+    assert (scores[:needed] == 0).all()
+    assert (scores[needed:] > 0).any()
+
+
+@pytest.mark.parametrize(("height", "kind"), [(50.0, frames.Kind.SPIKE), (-50.0, frames.Kind.DIP)])
+def test_incident_opens_at_score_above_one_and_closes_after_twelve_calm_points(
+    height: float, kind: frames.Kind
+) -> None:
+    scores = scorer().score(checks.frame_of(spiked(height)))
+    kinds = scores.kind[:, 0]
+    assert scores.score[300, 0] > 1
+    assert kinds[299] == frames.Kind.NONE
+    calm = scores.score[301:, 0] < kernel.CALM_SCORE
+    ends = next(t for t in range(12, 99) if calm[t - 12 : t].all())
+    assert (kinds[300 : 300 + ends] == kind).all()
+    assert kinds[300 + ends] == frames.Kind.NONE
+
+
+@pytest.mark.parametrize(
+    ("direction", "height", "passes"),
+    [
+        (gates.Direction.ABOVE, 50.0, True),
+        (gates.Direction.ABOVE, -50.0, False),
+        (gates.Direction.BELOW, -50.0, True),
+        (gates.Direction.BELOW, 50.0, False),
+    ],
+)
+def test_direction_lets_one_side_pass(
+    direction: gates.Direction, height: float, passes: bool
+) -> None:
+    scores = scorer(direction=direction).score(checks.frame_of(spiked(height)))
+    assert (scores.score[300] > 1).all() == passes
+    assert (scores.kind[300] > 0).all() == passes
+
+
+@pytest.mark.parametrize(
+    ("absolute", "relative", "passes"),
+    [(40.0, 0.0, True), (60.0, 0.0, False), (0.0, 0.4, True), (0.0, 0.6, False)],
+)
+def test_least_deviation_cuts_the_score_to_one(
+    absolute: float, relative: float, passes: bool
+) -> None:
+    gated = scorer(min_deviation=absolute, min_relative_deviation=relative)
+    scores = gated.score(checks.frame_of(spiked(50.0)))
+    assert (scores.score[300] > 1).all() == passes
+    if not passes:
+        assert (scores.score[300] == 1).all()
+        assert (scores.kind[300] == 0).all()
+
+
+@pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf")])
+def test_wrong_least_deviation_is_named(bad: float) -> None:
+    with pytest.raises(ValueError, match="min_deviation"):
+        scorer(min_deviation=bad)
+
+
+def test_wrong_step_is_named() -> None:
+    with pytest.raises(ValueError, match="step"):
+        scoring.QueryScorer(step=timedelta(0), budget=WEEKLY)
+
+
+def test_score_passes_one_where_the_value_leaves_the_band() -> None:
+    values = checks.noise(1500, 20) * np.geomspace(0.1, 1e6, 20)
+    values *= 1 + 30 * (np.random.default_rng(4).random(values.shape) < 0.02)
+    scores = scorer().score(checks.frame_of(values))
+    warm = slice(kernel.SAMPLES_NEEDED, None)
+    outside = (values < scores.lower) | (values > scores.upper)
+    assert outside[warm].sum() > 100
+    assert ((scores.score > 1) == outside)[warm].mean() > 0.999
+
+
+def test_expected_value_follows_a_level_shift() -> None:
+    values = checks.noise(3000, 2)
+    values[1000:] += 500
+    scores = scorer().score(checks.frame_of(values))
+    assert np.abs(scores.expected[900:1000]).max() < 5
+    assert np.abs(scores.expected[2000:] - 500).max() < 25
+
+
+def test_new_rows_start_cold_beside_old_ones() -> None:
+    grown = scorer()
+    values = checks.noise(100, 5)
+    grown.score(checks.frame_of(values[:50, :2]))
+    scores = grown.score(checks.frame_of(values[50:], first=50))
+    alone = scorer().score(checks.frame_of(values[50:, 2:], first=50))
+    assert grown.samples_seen.tolist() == [100, 100, 50, 50, 50]
+    assert np.array_equal(scores.score[:, 2:], alone.score)
+
+
+def test_forgotten_row_starts_cold() -> None:
+    forgetful = scorer()
+    values = checks.noise(100, 3)
+    forgetful.score(checks.frame_of(values[:50]))
+    forgetful.forget([1])
+    assert forgetful.samples_seen.tolist() == [50, 0, 50]
+    scores = forgetful.score(checks.frame_of(values[50:], first=50))
+    alone = scorer().score(checks.frame_of(values[50:, 1:2], first=50))
+    assert np.array_equal(scores.score[:, 1:2], alone.score)
+
+
+def test_empty_frame_changes_nothing() -> None:
+    quiet = scorer()
+    scores = quiet.score(checks.frame_of(np.empty((0, 4))))
+    assert scores.score.shape == (0, 4)
+    assert quiet.samples_seen.tolist() == [0, 0, 0, 0]
+
+
+def test_long_gap_restarts_short_memories_and_ends_the_incident() -> None:
+    values = spiked(50.0, steps=310)
+    later = 40 + checks.noise(5, 3, seed=9)
+    gone = scorer()
+    before = gone.score(checks.frame_of(values[:302]))
+    assert (before.kind[-1] == frames.Kind.SPIKE).all()
+    absent = gone.score(checks.frame_of(np.full((14, 3), np.nan), first=302))
+    assert (absent.kind[0] == frames.Kind.SPIKE).all()
+    assert (absent.kind[-1] == frames.Kind.NONE).all()
+    gone.score(checks.frame_of(later, first=500))
+    state = gone._state.numbers[:, kernel._E]
+    assert np.abs(state - (later[-1] - values[0])).max() < 5
+
+
+def test_daily_profile_expects_what_happens_each_day() -> None:
+    times = np.arange(8 * 288)
+    values = checks.noise(len(times), 4) + 100 * np.sin(times * 2 * np.pi / 288)[:, None] ** 9
+    five = scoring.QueryScorer(step=timedelta(minutes=5), budget=WEEKLY)
+    frame = frames.Frame(times * 300_000, np.asfortranarray(values), 300_000)
+    scores = five.score(frame)
+    error = np.abs(values - scores.expected)
+    assert error[6 * 288 :].mean() < 0.7 * error[288 // 8 : 288].mean()
+
+
+def test_confidence_grows_from_nought_to_one() -> None:
+    hourly = scoring.QueryScorer(step=MINUTE, budget=budget.parse_budget("1 per hour per series"))
+    hourly.score(checks.frame_of(checks.noise(10, 2)))
+    assert hourly.confidence.tolist() == [0, 0]
+    hourly.score(checks.frame_of(checks.noise(30, 2), first=10))
+    assert ((hourly.confidence > 0) & (hourly.confidence < 1)).all()
+    hourly.score(checks.frame_of(checks.noise(60, 2), first=40))
+    assert hourly.confidence.tolist() == [1, 1]
+
+
+def test_budget_of_a_query_is_shared_by_its_live_series() -> None:
+    shared = scoring.QueryScorer(step=MINUTE, budget=budget.parse_budget("7 per week per query"))
+    own = scoring.QueryScorer(step=MINUTE, budget=WEEKLY)
+    values = checks.noise(3000, 7)
+    one, other = (each.score(checks.frame_of(values)).score for each in (shared, own))
+    assert np.array_equal(one[2000:], other[2000:])
+
+
+def test_without_ml_there_is_nothing_to_fit() -> None:
+    plain = scorer()
+    plain.score(checks.frame_of(checks.noise(200, 20)))
+    assert plain.refit_job() is None
+
+
+def test_fit_is_due_at_enough_rows_at_doublings_and_daily() -> None:
+    learning = scorer(ml=True)
+    learning.score(checks.frame_of(checks.noise(30, 20)))
+    assert learning.refit_job() is None
+    learning.score(checks.frame_of(checks.noise(40, 20), first=30))
+    job = learning.refit_job()
+    assert job is not None
+    assert learning.refit_job() is None
+    learning.score(checks.frame_of(checks.noise(60, 20), first=70))
+    assert learning.refit_job() is not None
+    learning.score(checks.frame_of(checks.noise(1, 20), first=131 + 1440))
+    assert learning.refit_job() is not None
+
+
+def test_adopted_forest_joins_the_score() -> None:
+    learning, plain = scorer(ml=True), scorer()
+    values = checks.noise(300, 20)
+    for each in (learning, plain):
+        each.score(checks.frame_of(values[:100]))
+    job = learning.refit_job()
+    assert job is not None
+    fitted = job.run()
+    assert (fitted.rows, fitted.features, fitted.seed) == (len(job.rows), 10, 3)
+    assert fitted.window_start_ms < fitted.window_end_ms
+    learning.adopt(fitted)
+    joined, alone = (
+        each.score(checks.frame_of(values[100:], first=100)) for each in (learning, plain)
+    )
+    assert not np.array_equal(joined.score, alone.score)
+
+
+def test_sample_of_rows_is_the_same_however_they_come() -> None:
+    values = checks.noise(300, 40)
+    whole, parts = scorer(ml=True), scorer(ml=True)
+    whole.score(checks.frame_of(values))
+    for t in range(0, 300, 7):
+        parts.score(checks.frame_of(values[t : t + 7], first=t))
+    one, other = whole.refit_job(), parts.refit_job()
+    assert one is not None
+    assert other is not None
+    assert len(one.rows) == scoring.SAMPLE_ROWS
+    assert np.array_equal(one.rows, other.rows)
+
+
+def test_walk_of_the_forest_equals_pyod() -> None:
+    from pyod.models.iforest import IForest
+
+    rows = np.random.default_rng(0).normal(size=(900, 10)).astype(np.float32)
+    theirs = IForest(n_estimators=100, max_samples=256, random_state=3, n_jobs=1).fit(rows)
+    ours = forest.isolation_scores(forest.fit_forest(rows, seed=3).forest, rows)
+    expected = theirs.decision_function(rows) - theirs.detector_.offset_
+    assert np.allclose(ours, expected, rtol=0, atol=1e-12)
+
+
+def test_memories_below_a_minute_keep_their_length_in_time() -> None:
+    minute, fine = (memories.memories_for_step(timedelta(seconds=s)) for s in (60, 5))
+    assert np.allclose((1 - fine.ewma) ** 12, 1 - minute.ewma)
+    assert memories.memories_for_step(timedelta(hours=1)).ewma.tolist() == [1, 0.5, 0.2, 0.05, 0.01]
+    assert [fine.profile_bins, minute.profile_bins] == [288, 288]
+    assert memories.memories_for_step(timedelta(hours=1)).profile_bins == 24
+
+
+def test_prior_leaves_the_series_itself_out() -> None:
+    rows = np.array([0, 1, 3, 4])
+    values = np.array([5.0, 1.0, 3.0, 9.0])
+    assert siblings._medians_without_self(values, rows, 5).tolist() == [3, 5, 4, 5, 3]
+    assert siblings._means_without_self(values, rows, 5).tolist() == [13 / 3, 17 / 3, 4.5, 5, 3]
+    assert siblings._medians_without_self(values[:1], rows[:1], 2).tolist() == [0, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "alarms", "period", "per"),
+    [
+        ("1 per week per series", 1, timedelta(weeks=1), "series"),
+        (" 0.25  per day per query ", 0.25, timedelta(days=1), "query"),
+        (".5 per hour per series", 0.5, timedelta(hours=1), "series"),
+    ],
+)
+def test_budget_is_parsed(text: str, alarms: float, period: timedelta, per: str) -> None:
+    assert budget.parse_budget(text) == budget.Budget(alarms, period, budget.Per(per))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0 per day per series", "1 per year per series", "1 per day", "1 per day per host"]
+)
+def test_wrong_budget_names_what_is_allowed(text: str) -> None:
+    with pytest.raises(ValueError, match=r"hour\|day\|week per series\|query"):
+        budget.parse_budget(text)
+
+
+def test_warm_up_compiles_without_error() -> None:
+    models.warm_up()
+    assert kernel.score_steps is not None
