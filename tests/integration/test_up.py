@@ -87,7 +87,7 @@ def up(open_folder: pathlib.Path, stack_binaries: stack.Binaries) -> Iterator[St
     folders = [str(stack_binaries.find(name).parent) for name in names]
     environ = {
         "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
-        "METRIC_COLLECTION_INTERVAL": "1",
+        "METRIC_COLLECTION_INTERVAL": "2",
         "MDA_PROMETHEUS__URL": f"http://127.0.0.1:{stack.free_port()}",
         "MDA_ALERTMANAGER__URL": f"http://127.0.0.1:{stack.free_port()}",
         "MDA_LISTEN_ADDRESS": f"127.0.0.1:{stack.free_port()}",
