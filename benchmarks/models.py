@@ -1,0 +1,79 @@
+"""Cost of the detector's models on this machine: `python -m benchmarks.models`.
+
+CPU seconds of one thread; the least of several turns, since other work only ever adds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import numpy as np
+
+from detector import frames, models
+from detector.models import budget, forest, scoring
+
+STEP_MS = 60_000
+WEEKLY = budget.parse_budget("1 per week per series")
+TURNS = 7
+
+
+def new_scorer(*, ml: bool) -> scoring.QueryScorer:
+    return scoring.QueryScorer(step=timedelta(milliseconds=STEP_MS), budget=WEEKLY, ml=ml, seed=1)
+
+
+def frame(values: frames.Floats, first: int) -> frames.Frame:
+    times_ms = (np.arange(len(values), dtype=np.int64) + first) * STEP_MS
+    return frames.Frame(times_ms, np.asfortranarray(values), STEP_MS)
+
+
+def cpu_seconds(run: Callable[[], object]) -> float:
+    start = time.thread_time()
+    run()
+    return time.thread_time() - start
+
+
+def live_ms(series: int, fitted: forest.FittedForest | None) -> float:
+    """Least milliseconds of one step of so many warm series."""
+    rng = np.random.default_rng(0)
+    scorer = new_scorer(ml=fitted is not None)
+    if fitted is not None:
+        scorer.adopt(fitted)
+    scorer.score(frame(rng.normal(size=(60, series)), 0))
+    steps = [frame(rng.normal(size=(1, series)), 60 + turn) for turn in range(TURNS)]
+    return 1e3 * min(cpu_seconds(lambda step=step: scorer.score(step)) for step in steps)  # type: ignore[misc]
+
+
+def backfill_points_per_second(series: int, steps: int) -> float:
+    """Most points a second of a fresh scorer given the whole history at once."""
+    history = frame(np.random.default_rng(1).normal(size=(steps, series)), 0)
+    turns = [cpu_seconds(lambda: new_scorer(ml=False).score(history)) for _ in range(TURNS)]
+    return series * steps / min(turns)
+
+
+def main() -> None:
+    models.warm_up()
+    rows = np.random.default_rng(2).normal(size=(scoring.SAMPLE_ROWS, 10)).astype(np.float32)
+    forest.fit_forest(rows, seed=1)
+    start = time.perf_counter()
+    fitted = forest.fit_forest(rows, seed=1)
+    print(f"fit of {len(rows)} rows              {time.perf_counter() - start:8.2f} s wall")
+    print(f"state a series                  {_state_bytes():8d} bytes")
+    rate = backfill_points_per_second(500, 1440)
+    print(f"back-fill, one core             {rate / 1e6:8.2f} M points/s")
+    for series in (1_000, 10_000, 100_000):
+        print(f"one step of {series:7,d} series     {live_ms(series, None):8.2f} ms")
+    for series in (1_000, 10_000):
+        with_forest = live_ms(series, fitted)
+        print(f"one step of {series:7,d}, with forest {with_forest:7.2f} ms")
+
+
+def _state_bytes() -> int:
+    scorer = new_scorer(ml=False)
+    scorer.score(frame(np.zeros((1, 1)), 0))
+    return scorer.state_bytes
+
+
+if __name__ == "__main__":
+    main()
