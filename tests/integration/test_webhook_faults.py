@@ -22,6 +22,7 @@ from tests import stack
 from tests.conftest import MakeAlertmanager
 
 STARTED = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+CANARY = "canary-database-password"
 WEBHOOK = "/api/webhooks/alertmanager"
 ALERTMANAGER_CONFIG = """\
 route:
@@ -163,7 +164,7 @@ def report(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -
 
 @pytest.fixture
 def api(own_postgres: stack.Postgres, tmp_path: pathlib.Path) -> Iterator[Api]:
-    served = Api(own_postgres.url, tmp_path)
+    served = Api(own_postgres.url.replace("mda@", f"mda:{CANARY}@"), tmp_path)
     served.start()
     yield served
     served.stop()
@@ -349,3 +350,19 @@ def test_alertmanager_killed_notifies_again_and_nothing_is_doubled(
     figures = tally(source.names, api.stored())
     report(figures)
     assert figures == Tally(sent=20, received=20, doubled=0, lost=0)
+
+
+def test_password_and_token_are_written_nowhere_when_postgresql_falls(
+    own_postgres: stack.Postgres, api: Api
+) -> None:
+    own_postgres.kill9()
+    answers = [
+        api.session.post(api.url + WEBHOOK, json=message(["1"]), timeout=20),
+        *(api.session.get(api.url + path, timeout=20) for path in ("/api/alerts", "/metrics")),
+    ]
+    assert [each.status_code for each in answers] == [503, 503, 200]
+    api.stop()
+    written = api.log.read_text() + "".join(each.text + str(each.headers) for each in answers)
+    assert "PostgreSQL: " in written
+    assert CANARY not in written
+    assert api.token_file.read_text().strip() not in written
