@@ -68,7 +68,7 @@ class QueryScorer:
     ) -> None:
         if step <= timedelta(0):
             raise ValueError(f"step: {step}: a duration above 0 is allowed")
-        self._step, self._budget, self._ml, self._seed = step, budget, ml, seed
+        self._step, self._budget, self._seed = step, budget, seed
         self._gates = gates.Gates(direction, min_deviation, min_relative_deviation)
         self._params = _params(step, self._gates, seed)
         self._bins = memories.memories_for_step(step).profile_bins
@@ -175,7 +175,7 @@ class QueryScorer:
         edges = [0, *(np.flatnonzero(np.diff(epochs)) + 1).tolist(), len(times_ms)]
         for first, last in itertools.pairwise(edges):
             if epochs[first] != self._epoch:
-                live = int(np.count_nonzero(state.counts[:, kernel.POINTS]))
+                live = int(np.count_nonzero(state.counts[:, kernel.POINTS])) or len(state.counts)
                 self._per_step = self._budget.per_step(self._step, series=live)
                 siblings.refresh_priors(state, self._prior, self._per_step)
                 self._epoch = int(epochs[first])
