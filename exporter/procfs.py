@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,35 @@ class File:
 
     def __del__(self) -> None:
         self.close()
+
+
+class Watched(File):
+    """A file of mounts: the kernel says by poll(2) that it changed (proc(5)), so that an unchanged
+    one, which costs the kernel a line per mount, need not be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._last = b""
+        self._poll: select.poll | None = None
+
+    def read(self) -> bytes:
+        """As File.read; what was read last while the kernel reports no change."""
+        if self._poll is not None and not self._poll.poll(0):
+            return self._last
+        self._last = super().read()
+        if self._poll is None and self._is_of_kernel():
+            self._poll = select.poll()
+            self._poll.register(self._fd, select.POLLPRI | select.POLLERR)
+        return self._last
+
+    def close(self) -> None:
+        super().close()
+        self._poll = None
+
+    def _is_of_kernel(self) -> bool:
+        # Files of procfs have no size; a file on disk would never report a change.
+        return os.fstat(self._fd).st_size == 0 and self._last != b""
 
 
 def _open_regular(path: Path) -> int:

@@ -21,7 +21,6 @@ PROMPT_WAIT_S: Final = 0.005
 POLL_S: Final = 0.005
 HEAD_TIMEOUT_S: Final = 10.0
 IDLE_TIMEOUT_S: Final = 300.0
-CHECK_PERIOD_S: Final = 2.0
 MAX_CONNECTIONS: Final = 256
 Respond = Callable[[messages.Response], None]
 logger = logging.getLogger(__name__)
@@ -116,9 +115,13 @@ class Site:
 class Connections:
     """All open connections, for the limit on them and for stopping."""
 
-    def __init__(self, site: Site, own: telemetry.Telemetry) -> None:
+    def __init__(
+        self, site: Site, own: telemetry.Telemetry, head_timeout_s: float = HEAD_TIMEOUT_S
+    ) -> None:
         self.site = site
         self.own = own
+        self.head_timeout_s = head_timeout_s
+        self.check_period_s = head_timeout_s / 5
         self.open: set[Connection] = set()
         self.is_stopping = False
 
@@ -156,7 +159,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self._all.open.add(self)
-        self._timer = self._loop.call_later(CHECK_PERIOD_S, self._check_age)
+        self._timer = self._loop.call_later(self._all.check_period_s, self._check_age)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.open.discard(self)
@@ -248,11 +251,11 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         age_s = self._loop.time() - self._since
-        if not self._is_busy and self._buffer and age_s > HEAD_TIMEOUT_S:
+        if not self._is_busy and self._buffer and age_s > self._all.head_timeout_s:
             self._refuse(408, "the head of the request did not come in time")
-        elif not self._can_write and age_s > HEAD_TIMEOUT_S:
+        elif not self._can_write and age_s > self._all.head_timeout_s:
             transport.abort()
         elif not self._is_busy and age_s > IDLE_TIMEOUT_S:
             transport.close()
         else:
-            self._timer = self._loop.call_later(CHECK_PERIOD_S, self._check_age)
+            self._timer = self._loop.call_later(self._all.check_period_s, self._check_age)

@@ -105,7 +105,7 @@ class LinuxFilesystem:
     def __init__(self, paths: config.Paths, choice: Choice, sizes: mounts.MountSizes) -> None:
         # The mounts of process 1 are the host's, also from within a container (--pid=host).
         candidates = (paths.procfs / "1" / "mounts", paths.procfs / "mounts")
-        self._files = [procfs.File(path) for path in candidates]
+        self._files = [procfs.Watched(path) for path in candidates]
         self._rootfs = os.fsencode(paths.rootfs).rstrip(b"/")
         self._choice = choice
         self._sizes = sizes

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import operator
+from collections.abc import Callable, Sequence
 
 from exporter import exposition, procfs
 from exporter.collectors import contract
 
 KIB = 1024
+Pick = Callable[[Sequence[bytes]], tuple[bytes, ...]]
 
 
 def build(host: contract.Host) -> contract.Collector:
@@ -47,34 +50,44 @@ class LinuxMeminfo:
 
     def __init__(self, file: procfs.File) -> None:
         self._file = file
-        self._keys: list[bytes] = []
+        self._count = 0
+        self._shape: tuple[bytes, ...] = ()  # every word that is no value
+        self._shape_of: Pick = tuple
+        self._values_of: Pick = tuple
         self._units: list[int] = []
         self._template = template_of([])
 
     def collect(self) -> exposition.Block:
-        lines = [line.split() for line in self._file.read().splitlines()]
-        keys = [b" ".join(words[::2]) for words in lines]
-        if keys != self._keys:
-            self._lay_out(lines, keys)
+        data = self._file.read()
+        words = data.split()
+        if len(words) != self._count or self._shape_of(words) != self._shape:
+            self._lay_out(data, words)
         try:
-            values = [int(words[1]) for words in lines]
-        except ValueError:
-            raise procfs.Malformed("/proc/meminfo: a value is not a number") from None
-        units = self._units
+            values = [int(word) for word in self._values_of(words)]
+        except ValueError as error:
+            raise procfs.Malformed(f"/proc/meminfo: {data[:80]!r}") from error
         return exposition.Filled(
-            self._template, tuple([value * unit for value, unit in zip(values, units, strict=True)])
+            self._template,
+            tuple([value * unit for value, unit in zip(values, self._units, strict=True)]),
         )
 
-    def _lay_out(self, lines: list[list[bytes]], keys: list[bytes]) -> None:
-        for words in lines:
-            if len(words) not in (2, 3) or (len(words) == 3 and words[2] != b"kB"):
-                raise procfs.Malformed(f"/proc/meminfo: {b' '.join(words)[:80]!r}")
-        if not lines:
+    def _lay_out(self, data: bytes, words: list[bytes]) -> None:
+        lines = [line.split() for line in data.splitlines()]
+        for line in lines:
+            if len(line) not in (2, 3) or (len(line) == 3 and line[2] != b"kB"):
+                raise procfs.Malformed(f"/proc/meminfo: {b' '.join(line)[:80]!r}")
+        if len(lines) < 2:
             raise procfs.Malformed("/proc/meminfo is empty")
-        names = [field_name(words[0], has_unit=len(words) == 3) for words in lines]
+        ends = list(itertools.accumulate(len(line) for line in lines))
+        values = [end - len(line) + 1 for end, line in zip(ends, lines, strict=True)]
+        shape = sorted(set(range(len(words))) - set(values))
+        self._values_of = operator.itemgetter(*values)
+        self._shape_of = operator.itemgetter(*shape)
+        self._shape = self._shape_of(words)
+        self._units = [KIB if len(line) == 3 else 1 for line in lines]
+        names = [field_name(line[0], has_unit=len(line) == 3) for line in lines]
         self._template = template_of(names)
-        self._units = [KIB if len(words) == 3 else 1 for words in lines]
-        self._keys = keys
+        self._count = len(words)
 
 
 class PsutilMeminfo:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import subprocess
 import threading
 import time
 
 import pytest
 
 from exporter import config, procfs
-from exporter.collectors import cpu, diskstats, filesystem, mounts, netdev, pressure
+from exporter.collectors import cpu, diskstats, filesystem, meminfo, mounts, netdev, pressure
 from tests.exporter import host
 
 
@@ -147,3 +148,46 @@ def test_a_host_root_is_put_before_every_mount_and_taken_off_its_label(
     assert asked == [b"/host/srv", b"/host/data"]
     assert 'mountpoint="/srv"} ' in text
     assert 'mountpoint="/data"} ' in text
+
+
+def test_meminfo_follows_a_field_that_comes_or_goes(root: pathlib.Path) -> None:
+    file = root / "proc" / "meminfo"
+    collector = meminfo.build(host.host(settings_at(root)))
+    before = host.text(collector)
+    text = file.read_text()
+    file.write_text(text + "Fresh:  7 kB\n")
+    assert host.text(collector).endswith("\nnode_memory_Fresh_bytes 7168\n")
+    file.write_text(text)
+    assert host.text(collector) == before
+    file.write_text(text.replace("SwapFree: ", "SwapGone: "))
+    assert "node_memory_SwapGone_bytes 3534893056\n" in host.text(collector)
+
+
+@pytest.mark.parametrize("bad", ["", "MemTotal: 1 kB\n", "A: x kB\nB: 1 kB\n", "A: 1 MB\nB: 1\n"])
+def test_malformed_meminfo_is_refused_and_the_next_reading_works(
+    root: pathlib.Path, bad: str
+) -> None:
+    file = root / "proc" / "meminfo"
+    good = file.read_text()
+    collector = meminfo.build(host.host(settings_at(root)))
+    before = host.text(collector)
+    file.write_text(bad)
+    with pytest.raises(procfs.Malformed):
+        collector.collect()
+    file.write_text(good)
+    assert host.text(collector) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_new_mount_is_seen_though_mounts_are_watched(tmp_path: pathlib.Path) -> None:
+    watched = procfs.Watched(pathlib.Path("/proc/self/mounts"))
+    before = watched.read()
+    assert watched.read() == before
+    done = subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True)
+    if done.returncode:
+        pytest.skip("this sandbox allows no mounts")
+    try:
+        assert os.fsencode(tmp_path) in watched.read()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+    assert os.fsencode(tmp_path) not in watched.read()

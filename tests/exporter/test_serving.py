@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import http.client
@@ -16,11 +17,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
+import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from exporter import access, messages
-from tests import stack
+from exporter import access, messages, serving, telemetry
+from tests import conftest, stack
 from tests.exporter import server
 
 PROMETHEUS_ACCEPT = (
@@ -183,6 +185,46 @@ def test_a_client_that_goes_away_or_dawdles_holds_up_nobody(shared: server.Child
     assert time.monotonic() - started < 2
     for client in dawdling[25:]:
         client.close()
+
+
+class Nowhere(serving.Site):
+    """A site that no request of this test reaches."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_a_head_that_does_not_come_in_time_is_answered_408() -> None:
+    own = telemetry.Telemetry()
+
+    async def dawdle() -> bytes:
+        connections = serving.Connections(Nowhere(), own, head_timeout_s=0.1)
+        loop = asyncio.get_running_loop()
+        async with await loop.create_server(connections.make, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHo")
+            answer = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            return answer
+
+    assert asyncio.run(dawdle()).startswith(b"HTTP/1.1 408 ")
+    assert own.requests["408"] == 1
+
+
+def test_prometheus_scrapes_it_without_complaint(
+    shared: server.Child, prometheus: conftest.MakePrometheus
+) -> None:
+    config = (
+        "global: {scrape_interval: 1s}\nscrape_configs:\n"
+        f"- {{job_name: exporter, static_configs: [{{targets: ['127.0.0.1:{shared.port}']}}]}}\n"
+    )
+    server_ = prometheus(config)
+    stack.wait_until(lambda: server_.query("up == 1"), 20, "a scrape that worked")
+    assert float(server_.query("scrape_samples_scraped")[0]["value"][1]) > 200
+    assert server_.query('node_cpu_seconds_total{mode="idle",cpu="0"}')
+    answer = requests.get(f"{server_.url}/api/v1/metadata?metric=node_vmstat_pgfault", timeout=10)
+    assert answer.json()["data"]["node_vmstat_pgfault"][0]["type"] == "unknown"
 
 
 def test_beyond_its_limit_of_connections_new_ones_are_closed(start: Start) -> None:
