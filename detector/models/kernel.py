@@ -277,7 +277,8 @@ def _learn_level(n, level, spread, c, count, score):  # type: ignore[no-untyped-
 def tail_quantile(c, histogram, share):  # type: ignore[no-untyped-def]
     """The value that this share of the combined scores so far exceeds, inside a histogram bin.
 
-    Moves the pointer kept in c, so that a point costs a step or two.
+    Moves the pointer kept in c, so that a point costs a step or two. With one score or more and
+    a share in (0, 1) the bin it stops at is never empty.
     """
     target = share * c[TAIL_POINTS]
     at, above = c[_POINTER], c[_ABOVE]
@@ -288,8 +289,6 @@ def tail_quantile(c, histogram, share):  # type: ignore[no-untyped-def]
         above += histogram[at]
         at -= 1
     c[_POINTER], c[_ABOVE] = at, above
-    if histogram[at] == 0:
-        return at / _BINS_PER_UNIT
     return (at + 1 - (target - above) / histogram[at]) / _BINS_PER_UNIT
 
 
