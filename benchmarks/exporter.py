@@ -1,9 +1,9 @@
 """CPU per scrape of our exporter beside node_exporter's: python -m benchmarks.exporter
 
 Both serve the same six groups of this host, without metrics about themselves, to one keep-alive
-client, which takes gzip as Prometheus does or not. The CPU is what the kernel charges all threads of the
-process (/proc/PID/task/*/schedstat). Hot is one scrape after the other, 2 ms apart; cold is one
-each 0.25 s, when caches have gone cold as they do between real scrapes; rounds of both programs
+client, which takes gzip as Prometheus does or not. The CPU is what the kernel charges all threads
+of the process (/proc/PID/task/*/schedstat). Hot is one scrape after the other, 2 ms apart; cold is
+one each 0.25 s, when caches have gone cold as they do between real scrapes; rounds of both programs
 take turns, and the ratio is the median of the ratios of the rounds.
 """
 
