@@ -126,7 +126,7 @@ def read_series(
     out[:] = np.nan
     count = 0
     while True:
-        if i + 2 >= n:
+        if i + 1 >= n:
             return -1
         if buf[i] == 93:  # ]
             break

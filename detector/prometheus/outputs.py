@@ -56,7 +56,9 @@ def problem(labels: frames.Labels) -> str | None:
 
 def _plain_name(name: str) -> str:
     plain = _NOT_IN_A_NAME.sub("_", name)
-    return f"_{plain}" if plain[:1].isdigit() else plain
+    if plain[:1].isdigit():
+        return f"_{plain}"
+    return f"_{plain.lstrip('_')}" if plain.startswith("__") else plain
 
 
 def _is_utf8(text: str) -> bool:

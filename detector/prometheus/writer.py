@@ -70,11 +70,11 @@ class Writer:
             on_drop=lambda count: metrics.dropped(count, "full"),
             on_count=metrics.queue_samples,
         )
-        negotiation = sender.Negotiation(protocol)
+        self._negotiation = sender.Negotiation(protocol)
         self._senders = [
             sender.Sender(
                 self._client,
-                negotiation=negotiation,
+                negotiation=self._negotiation,
                 metrics=metrics,
                 clock=clock,
                 wait=wait or self._stop.wait,
@@ -93,6 +93,11 @@ class Writer:
         """Begin to send."""
         for thread in self._threads:
             thread.start()
+
+    @property
+    def protocol(self) -> encode.Protocol:
+        """The version of remote write that is used now."""
+        return self._negotiation.protocol
 
     def flush(self, timeout: timedelta) -> bool:
         """Whether everything queued so far is sent or given up before the timeout."""
