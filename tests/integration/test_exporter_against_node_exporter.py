@@ -79,7 +79,7 @@ EXCEPTIONS: Sequence[Exception_] = (
         "collector/netdev_linux.go, collector/pressure_linux.go",
     ),
 )
-# node_exporter opens file-nr to read it (collector/filefd_linux.go) and so counts its own descriptor
+# node_exporter opens file-nr to read it (collector/filefd_linux.go), so counts its own descriptor
 # and those of collectors that run beside it; ours holds its files open all the time.
 OBSERVED_BY_READING = {"node_filefd_allocated": 16}
 # Only in 1.5 these must agree: their exception is about newer versions.
