@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from detector import config
+from exporter import config as exporter_config
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -47,15 +48,35 @@ def test_every_bare_name_is_documented(name: str) -> None:
     assert f"`{name}`" in CONFIGURATION
 
 
-def test_the_example_in_the_configuration_page_loads(tmp_path: Path) -> None:
-    example = re.search(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)
-    assert example
+def test_the_examples_in_the_configuration_page_load(tmp_path: Path) -> None:
+    detectors, exporters = re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)
     file = tmp_path / "mda.yml"
-    file.write_text(example[1])
-
+    file.write_text(detectors)
     settings = config.load(file, {})
+    assert settings.queries[0].name == yaml.safe_load(detectors)["queries"][0]["name"]
 
-    assert settings.queries[0].name == yaml.safe_load(example[1])["queries"][0]["name"]
+    file.write_text(exporters)
+    assert exporter_config.load(file, {}).collectors.hwmon.enabled is False
+
+
+def _leaves(model: type[pydantic.BaseModel], path: str = "") -> list[str]:
+    """Dotted keys of a model's settings, but what every collector has."""
+    found: list[str] = []
+    for key, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, pydantic.BaseModel):
+            found += _leaves(inner, f"{path}{key}.")
+        elif key not in {"enabled", "deadline", "users"}:
+            found.append(f"{path}{key}")
+    return found
+
+
+@pytest.mark.parametrize("key", _leaves(exporter_config.Settings))
+def test_every_key_of_the_exporter_is_documented(key: str) -> None:
+    section, _, last = key.rpartition(".")
+    page = CONFIGURATION[CONFIGURATION.index("\n# Exporter") :]
+
+    assert f"`{key}`" in page or (f"`{section}." in page and f"`.{last}`" in page)
 
 
 @pytest.mark.parametrize(
