@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -15,15 +16,27 @@ import numpy as np
 from detector import errors, frames
 from detector.prometheus import connection
 
-_HARD_VALUES = (b'"-0"', b'"+Inf"')
-"""msgspec refuses "+Inf" and takes "-0" for 0: an answer that may hold one is read the slow way."""
+_NEGATIVE_ZERO = b'"-0"'
+"""msgspec takes this for 0, and refuses "+Inf": such answers are read the slow way."""
 _KEYS_PER_ROW = 8
 """A server that writes the same labels in many orders must not fill the table with keys."""
 
 
 class _Point(msgspec.Struct, gc=False):
     metric: msgspec.Raw
-    value: tuple[float, float] | None = None
+    value: tuple[float, float]
+
+
+class _Vector(msgspec.Struct):
+    type: Literal["vector"] = msgspec.field(name="resultType")
+    result: list[_Point]
+
+
+class _Answer(msgspec.Struct):
+    """The usual answer, in one pass."""
+
+    status: Literal["success"]
+    data: _Vector
 
 
 class _SlowPoint(msgspec.Struct, gc=False):
@@ -49,7 +62,7 @@ class Envelope(msgspec.Struct):
 
 _ENVELOPES = msgspec.json.Decoder(Envelope)
 _RESULTS = msgspec.json.Decoder(_Result)
-_POINTS = msgspec.json.Decoder(list[_Point], strict=False)
+_ANSWERS = msgspec.json.Decoder(_Answer, strict=False)
 _SLOW_POINTS = msgspec.json.Decoder(list[_SlowPoint])
 _LABELS = msgspec.json.Decoder(dict[str, str])
 
@@ -80,12 +93,9 @@ def vector_into_table(body: bytes, table: frames.SeriesTable) -> frames.Floats:
 
     Raises UpstreamError.
     """
-    envelope = envelope_from_answer(200, body)
     try:
-        result = _RESULTS.decode(envelope.data)
-        if result.result_type != "vector":
-            raise wrong_type(result.result_type)
-        rows, found = _pairs(bytes(result.result), table)
+        keys, found = _usual_points(body) or _any_points(body)
+        rows = rows_of_keys(keys, table)
     except (msgspec.DecodeError, ValueError) as exc:
         raise connection.unreadable(str(exc)) from exc
     values = np.full(len(table), math.nan)
@@ -108,16 +118,29 @@ def wrong_type(result_type: str) -> errors.UpstreamError:
     )
 
 
-def _pairs(result: bytes, table: frames.SeriesTable) -> tuple[list[int], list[float]]:
-    if any(hard in result for hard in _HARD_VALUES):
-        slow = [point for point in _SLOW_POINTS.decode(result) if point.value is not None]
-        keys = [bytes(point.metric) for point in slow]
-        values = [float(point.value[1]) for point in slow if point.value is not None]
-    else:
-        points = [point for point in _POINTS.decode(result) if point.value is not None]
-        keys = [bytes(point.metric) for point in points]
-        values = [point.value[1] for point in points if point.value is not None]
-    return rows_of_keys(keys, table), values
+def _usual_points(body: bytes) -> tuple[list[bytes], frames.Floats] | None:
+    """The series' keys and values, None for an answer that needs a closer look."""
+    try:
+        points = _ANSWERS.decode(body).data.result
+    except msgspec.DecodeError:
+        return None
+    values = np.array([point.value[1] for point in points], dtype=np.float64)
+    if not values.all() and _NEGATIVE_ZERO in body:
+        return None
+    return [bytes(point.metric) for point in points], values
+
+
+def _any_points(body: bytes) -> tuple[list[bytes], frames.Floats]:
+    """The same, whatever the values; native histograms are left out."""
+    result = _RESULTS.decode(envelope_from_answer(200, body).data)
+    if result.result_type != "vector":
+        raise wrong_type(result.result_type)
+    pairs = [
+        (bytes(point.metric), float(point.value[1]))
+        for point in _SLOW_POINTS.decode(result.result)
+        if point.value is not None
+    ]
+    return [key for key, _ in pairs], np.array([value for _, value in pairs], dtype=np.float64)
 
 
 def rows_of_keys(keys: list[bytes], table: frames.SeriesTable) -> list[int]:

@@ -64,6 +64,7 @@ class Writer:
         self._clock = clock
         self._stop = threading.Event()
         self._queries: dict[str, blocks.QueryBlocks] = {}
+        self._active: dict[tuple[str, int, frames.Kind], tuple[frames.Labels, blocks.Block]] = {}
         self._backlog = backlog.Backlog(
             lanes=LANES,
             capacity=queue_samples,
@@ -158,11 +159,21 @@ class Writer:
         known = self._known(query, table)
         if source is None or not known.usable[row]:
             return  # its scores are refused too, and counted there
-        own = {"query": query, "kind": kind.name.lower()}
-        labels = outputs.output_labels(source, ACTIVE, **own)
-        block = blocks.Block((ACTIVE, zlib.crc32(repr(labels).encode())), [labels])
         values = encode.stale_markers(1) if stale else np.ones(1)
+        block = self._active_block(query, row, kind, source)
         self._queue(block, values, np.array([time_ms], dtype=np.int64), 1)
+
+    def _active_block(
+        self, query: str, row: int, kind: frames.Kind, source: frames.Labels
+    ) -> blocks.Block:
+        """The one series of this row and kind, made when the row first needs it."""
+        held, block = self._active.get((query, row, kind), (None, None))
+        if block is None or held is not source:
+            own = {"query": query, "kind": kind.name.lower()}
+            labels = outputs.output_labels(source, ACTIVE, **own)
+            block = blocks.Block((ACTIVE, zlib.crc32(repr(labels).encode())), [labels])
+            self._active[query, row, kind] = (source, block)
+        return block
 
     def _put(
         self,

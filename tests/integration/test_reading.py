@@ -29,7 +29,13 @@ def end_ms() -> int:
     return int(time.time() * 1000) // STEP_MS * STEP_MS
 
 
-def make_reader(url: str, lookback: timedelta, *, chunks_from_steps: int) -> reader.Reader:
+def make_reader(
+    url: str,
+    lookback: timedelta,
+    *,
+    chunks_from_steps: int,
+    points_per_answer: int = reader.POINTS_PER_ANSWER,
+) -> reader.Reader:
     return reader.Reader(
         url,
         timeout=timedelta(seconds=20),
@@ -37,6 +43,7 @@ def make_reader(url: str, lookback: timedelta, *, chunks_from_steps: int) -> rea
         lookback=lookback,
         clock=time.time,
         chunks_from_steps=chunks_from_steps,
+        points_per_answer=points_per_answer,
     )
 
 
@@ -228,3 +235,14 @@ def test_last_written_is_the_newest_score_even_after_stale_markers(
     assert remote.push(server.url, markers).status_code == 204
     assert by.last_written_ms(name, at_ms=end_ms, within=within) == written[-1]
     assert by.last_written_ms(name, at_ms=end_ms, within=timedelta(minutes=10)) is None
+
+
+def test_a_large_json_answer_is_asked_for_in_parts_and_is_the_same(
+    filled: stack.Prometheus, end_ms: int, lookback: timedelta
+) -> None:
+    table, wanted = frame_of_plain_json(filled.url, METRIC, end_ms, lookback)
+    by = make_reader(filled.url, lookback, chunks_from_steps=NEVER, points_per_answer=1_000)
+    assert_same(read(by, METRIC, end_ms, table), wanted, table)
+    table, wanted = frame_of_plain_json(filled.url, f"{METRIC} * 2", end_ms, lookback)
+    assert_same(read(by, f"{METRIC} * 2", end_ms, table), wanted, table)
+    assert by.roads_taken == {"chunks": 0, "json": 2}
