@@ -23,19 +23,20 @@ _SLOW, _PROFILE, _DRIFTED, _FAST_PAIR, _WIDE_PAIR = 5, 6, 7, 8, 9
 _ABOUT_VALUE = 8
 
 # Columns of State.numbers.
-_E, _G, _D, _S, _X0, _MEAN, _M2 = 0, 5, 6, 7, 17, 18, 19
+_E, _G, _D, _S, _X0, _MEAN, _M2 = 0, 5, 6, 7, 17, 18, 19  # _G right behind the EWMAs
 _LEVEL, _SPREAD, _FOREST_LEVEL, _FOREST_SPREAD = 20, 21, 22, 23
 _SUM, _PEAK = 24, 25
 PRIOR_U, PRIOR_E, PRIOR_L, PRIOR_POINTS, PRIOR_CLUSTERS = 26, 27, 28, 29, 30
-_HABIT, _HABIT_PEAK = 31, 32
-NUMBERS = 33
+_BEFORE = 31
+NUMBERS = _BEFORE + EWMAS + 1
 TAIL_SUM = _SUM
 
 # Columns of State.counts.
 POINTS, LAST_MS, _FROZEN, _LEVELLED, _FOREST_LEVELLED = 0, 1, 2, 3, 4
 TAIL_POINTS, CLUSTERS, _SINCE, _POINTER, _ABOVE = 5, 6, 7, 8, 9
 OPEN, _CALM, _BIN, _BIN_VISITS, _BIN_NEW = 10, 11, 12, 13, 14
-COUNTS = 15
+_BACK = 15
+COUNTS = 16
 
 VALUE_LIMIT = 1e37
 """Larger values are cut to this: a difference of two still fits a float32."""
@@ -68,6 +69,8 @@ GAP_STEPS = 12
 FLAG = 0.6
 """Rise of the residual member above which a sample is left out of what is learnt of the normal."""
 FROZEN_POINTS = 36
+BACK_POINTS = 2
+"""Points in a row within the band of before an incident, after which what it taught is undone."""
 """Flagged samples in a row after which the new normal is learnt: three minutes at 5 s."""
 DAY_MS = 86_400_000
 
@@ -93,6 +96,7 @@ class Params(NamedTuple):
     min_relative_deviation: float
     forest_weight: float
     seed: int
+    undoes: bool
 
 
 class State(NamedTuple):
@@ -367,6 +371,31 @@ def _follow_incident(c, score, up):  # type: ignore[no-untyped-def]
         c[OPEN] = 0
 
 
+@_compiled
+def _remember_before(n, c):  # type: ignore[no-untyped-def]
+    """Keep the averages as they were when an incident opens."""
+    c[_BACK] = 0
+    for i in range(EWMAS + 1):
+        n[_BEFORE + i] = n[_E + i]
+
+
+@_compiled
+def _follow_return(n, c, x, floor, reach):  # type: ignore[no-untyped-def]
+    """Count the points in a row that stand where they would have before the incident.
+
+    At BACK_POINTS the averages go back to what they were: without that a burst leaves an image of
+    itself in them, and normal values are told anomalous for as long as the averages remember.
+    """
+    for i in range(1, EWMAS + 1):
+        if abs(x - n[_BEFORE + i]) > reach * max(n[_S + i], floor):
+            c[_BACK] = 0
+            return
+    c[_BACK] += 1
+    if c[_BACK] == BACK_POINTS:
+        for i in range(1, EWMAS + 1):
+            n[_E + i] = n[_BEFORE + i]
+
+
 @_inlined
 def _band(p, n, ref, points, floor, reach, has_profile):  # type: ignore[no-untyped-def]
     """Expected value and the interval in which no residual exceeds `reach` times its size."""
@@ -524,8 +553,11 @@ def score_steps(p, base, forest, st, sample, values, times, first, last, out):  
             out.expected[s, t] = expected
             out.lower[s, t] = min(lower + n[_X0], expected)
             out.upper[s, t] = max(upper + n[_X0], expected)
+            was_open = c[OPEN] > 0
             _follow_incident(c, score, x + n[_X0] >= expected)
             out.kind[s, t] = c[OPEN]
+            if c[OPEN] > 0 and not was_open:
+                _remember_before(n, c)
             frozen = y > FLAG and c[_FROZEN] < FROZEN_POINTS
             if frozen:
                 c[_FROZEN] += 1
@@ -542,6 +574,8 @@ def score_steps(p, base, forest, st, sample, values, times, first, last, out):  
                 if sample.keys.size > 0 and y <= FLAG and score <= 1.0:
                     _offer(p, sample, s, t_ms, z)
             _learn_references(p, n, c, profile, x, points, has_profile, r)
+            if p.undoes and was_open and c[OPEN] > 0:
+                _follow_return(n, c, x, floor, reach)
             c[POINTS] += 1
             c[LAST_MS] = t_ms
 

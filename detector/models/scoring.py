@@ -217,6 +217,7 @@ def _params(step: timedelta, limits: gates.Gates, seed: int) -> kernel.Params:
         min_relative_deviation=float(limits.min_relative_deviation),
         forest_weight=FOREST_WEIGHT,
         seed=seed,
+        undoes=step < memories.TUNED_STEP,
     )
 
 

@@ -289,3 +289,18 @@ def test_wrong_budget_names_what_is_allowed(text: str) -> None:
 def test_warm_up_compiles_without_error() -> None:
     models.warm_up()
     assert kernel.score_steps is not None
+
+
+def test_at_fine_steps_a_burst_leaves_no_image_of_itself_once_it_is_over() -> None:
+    step_ms = 5_000
+    values = 0.03 + 0.01 * checks.noise(200, 1)
+    values[60:72] += 0.9
+    judge = scoring.QueryScorer(step=timedelta(milliseconds=step_ms), budget=WEEKLY)
+
+    scores = judge.score(
+        frames.Frame(np.arange(200, dtype=np.int64) * step_ms, np.asfortranarray(values), step_ms)
+    )
+
+    assert (scores.score[60:72, 0] > 1).all()
+    assert (scores.score[75:100, 0] < 1).all()
+    assert scores.kind[90, 0] == frames.Kind.NONE
