@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Grid:
         self.start_ms, self.step_ms = start_ms, step_ms
         self.steps = (end_ms - start_ms) // step_ms + 1
         self.values: frames.Floats = np.empty((0, self.steps))
+        self.lock = threading.Lock()
+        """To be held by whoever adds rows or writes while others may: rows may move in memory."""
 
     def reserve(self, rows: int) -> None:
         """Have at least so many rows."""

@@ -45,6 +45,7 @@ def matrix_into_grid(
 ) -> int:
     """Fill a block of the grid's steps from a query_range answer; the number of its series.
 
+    Threads may fill the same grid and table; they take turns by the grid's lock.
     Raises UpstreamError (decode, query, timeout, refused, status).
     """
     if stream.status != 200:
@@ -145,13 +146,14 @@ class _MatrixReader:
         return after
 
     def _put(self, key: bytes) -> None:
-        try:
-            (row,) = query.rows_of_keys([key], self._table)
-        except msgspec.DecodeError as exc:
-            raise connection.unreadable(str(exc)) from exc
-        self._grid.reserve(max(row + 1, len(self._table)))
         first = self._block.first
-        self._grid.values[row, first : first + self._block.steps] = self._out
+        with self._grid.lock:
+            try:
+                (row,) = query.rows_of_keys([key], self._table)
+            except msgspec.DecodeError as exc:
+                raise connection.unreadable(str(exc)) from exc
+            self._grid.reserve(max(row + 1, len(self._table)))
+            self._grid.values[row, first : first + self._block.steps] = self._out
 
     def _rest(self) -> bytes:
         return bytes(self._buffer[self._begin : self._end])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from datetime import timedelta
 
 import numpy as np
@@ -29,6 +30,8 @@ CHUNKS_FROM_STEPS = 60
 """A chunk holds some 120 samples and is sent whole: for few steps JSON is less work."""
 _REMEMBERED = 1_000
 _HOUR_MS = 3_600_000
+_AT_ONCE = 2
+"""Parts of a large answer under way: one is parsed while the server works on the other."""
 _LONGEST_GET = 2_000
 _LEAST_STEPS = 60
 """Shorter answers would cost the server more in parsing and looking up than they spare it."""
@@ -194,19 +197,34 @@ class Reader:
         self._not_by_chunks.add(expr)
 
     def _read_json(self, expr: str, target: grid.Grid, table: frames.SeriesTable) -> None:
-        for part, block in self._plan(expr, target, table):
-            first_ms = target.start_ms + block.first * target.step_ms
-            last_ms = first_ms + (block.steps - 1) * target.step_ms
-            form = {
-                "query": part,
-                "start": _seconds(first_ms),
-                "end": _seconds(last_ms),
-                "step": _seconds(target.step_ms),
-                **self._common(),
-            }
-            method, path, body, headers = _request("/api/v1/query_range", form)
-            with self._client.stream(method, path, body=body, headers=headers) as stream:
-                ranges.matrix_into_grid(stream, target, block, table)
+        plan = list(self._plan(expr, target, table))
+        if len(plan) == 1:
+            self._read_part(*plan[0], target, table)
+            return
+        with futures.ThreadPoolExecutor(_AT_ONCE, "read-range") as pool:
+            reading = [pool.submit(self._read_part, *part, target, table) for part in plan]
+            try:
+                for each in futures.as_completed(reading):
+                    each.result()
+            except errors.UpstreamError:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _read_part(
+        self, expr: str, block: ranges.Block, target: grid.Grid, table: frames.SeriesTable
+    ) -> None:
+        first_ms = target.start_ms + block.first * target.step_ms
+        last_ms = first_ms + (block.steps - 1) * target.step_ms
+        form = {
+            "query": expr,
+            "start": _seconds(first_ms),
+            "end": _seconds(last_ms),
+            "step": _seconds(target.step_ms),
+            **self._common(),
+        }
+        method, path, body, headers = _request("/api/v1/query_range", form)
+        with self._client.stream(method, path, body=body, headers=headers) as stream:
+            ranges.matrix_into_grid(stream, target, block, table)
 
     def _plan(
         self, expr: str, target: grid.Grid, table: frames.SeriesTable
