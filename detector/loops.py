@@ -19,17 +19,22 @@ STALL_AT_LEAST = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn of a loop did."""
+    """What one turn of a loop did.
+
+    is_idle  nothing was finished: the turn counts neither as a success nor as a failure
+    """
 
     came_in: int = 0
     went_out: int = 0
+    is_idle: bool = False
 
 
 class Loop:
     """Calls `turn` every `interval`, or after each `pause()`, on a thread of its own.
 
-    A turn that raises is logged once and counted by kind; the next one comes at its time. The
-    loop has stalled when no turn has succeeded for STALL_INTERVALS.
+    A turn that raises is counted by kind, and logged when the turn before it did not fail in the
+    same way; the next one comes at its time. The loop has stalled when no turn has succeeded for
+    STALL_INTERVALS.
     """
 
     def __init__(
@@ -51,10 +56,11 @@ class Loop:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._last_success = clock()
-        self._failed_before = False
+        self._failed_before: str | None = None
         meters.loop_interval.labels(name).set(interval.total_seconds())
         meters.loop_last_success.labels(name).set(0)
-        meters.loop_failures.labels(name, "none")
+        for kind in telemetry.FAILURE_KINDS:
+            meters.loop_failures.labels(name, kind)
 
     def start(self) -> None:
         """Begin to turn."""
@@ -94,19 +100,23 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - a turn of a loop must not end the loop
             self._failed("bug", repr(error), trace=True)
         else:
-            self._meters.loop_in.labels(self.name).inc(turn.came_in)
-            self._meters.loop_out.labels(self.name).inc(turn.went_out)
-            self._last_success = self._clock()
-            self._meters.loop_last_success.labels(self.name).set(self._last_success)
-            if self._failed_before:
-                self._failed_before = False
-                logger.info("loop works again", extra={"loop": self.name})
+            if not turn.is_idle:
+                self._succeeded(turn)
+
+    def _succeeded(self, turn: Turn) -> None:
+        self._meters.loop_in.labels(self.name).inc(turn.came_in)
+        self._meters.loop_out.labels(self.name).inc(turn.went_out)
+        self._last_success = self._clock()
+        self._meters.loop_last_success.labels(self.name).set(self._last_success)
+        if self._failed_before is not None:
+            self._failed_before = None
+            logger.info("loop works again", extra={"loop": self.name})
 
     def _failed(self, kind: str, reason: str, *, trace: bool) -> None:
         self._meters.loop_failures.labels(self.name, kind).inc()
-        if trace or not self._failed_before:
+        if kind != self._failed_before:
             logger.error("turn failed", extra={"loop": self.name, "reason": reason}, exc_info=trace)
-        self._failed_before = True
+        self._failed_before = kind
 
 
 def _kind(error: errors.MdaError) -> str:

@@ -9,6 +9,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from detector import __version__
 
+FAILURE_KINDS = (
+    "unreachable",
+    "timeout",
+    "status",
+    "decode",
+    "refused",
+    "query",
+    "store",
+    "other",
+    "bug",
+)
+"""Every value of the label `kind`: UpstreamError's, and one each for the other errors. A counter
+is made at 0 for each, because rate() cannot see the first failure of a series that begins with it.
+"""
 _TURN_BUCKETS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from detector import errors, loops, ports, telemetry
@@ -14,6 +15,14 @@ logger = logging.getLogger(__name__)
 
 RETRY_AT_LEAST_S = 1.0
 """A query that failed is tried again after so long, doubled up to its step."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    """How often a query has failed since it last worked, and how the last time."""
+
+    count: int
+    kind: str
 
 
 class Cycles:
@@ -31,11 +40,15 @@ class Cycles:
         self._meters, self._clock = meters, clock
         self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="query")
         self._running: dict[str, concurrent.futures.Future[loops.Turn]] = {}
-        self._failures: dict[str, int] = {}
+        self._failures: dict[str, _Failures] = {}
         self._not_before: dict[str, float] = {}
         self._patience_s = min(
             (runner.spec.step.total_seconds() for runner in self.runners), default=1.0
         )
+        self._blocks_learned = 0
+        for runner in self.runners:
+            for kind in telemetry.FAILURE_KINDS:
+                meters.query_failures.labels(runner.spec.name, kind)
 
     def due_in(self) -> timedelta:
         """How long until the next query is due."""
@@ -48,8 +61,9 @@ class Cycles:
         return timedelta(seconds=min(max(min(waits, default=1.0), 0.02), 60.0))
 
     def turn(self) -> loops.Turn:
-        """Run what is due and take in what has finished.
+        """Run what is due and take in what has finished; idle if that is nothing.
 
+        A query that still learns its history has worked when it has come further.
         Raises the last UpstreamError if queries finished and none of them worked.
         """
         now = self._clock()
@@ -86,21 +100,28 @@ class Cycles:
             else:
                 worked += 1
                 came_in, went_out = came_in + turn.came_in, went_out + turn.went_out
-                if self._failures.pop(name, 0):
+                if self._failures.pop(name, None):
                     logger.info("query works again", extra={"query": name})
                 self._not_before.pop(name, None)
         if last_error is not None and not worked:
             raise last_error
-        return loops.Turn(came_in, went_out)
+        return loops.Turn(came_in, went_out, is_idle=not (self._has_learned() or worked))
+
+    def _has_learned(self) -> bool:
+        before = self._blocks_learned
+        self._blocks_learned = sum(runner.blocks_learned for runner in self.runners)
+        return self._blocks_learned != before
 
     def _failed(self, name: str, kind: str, reason: str, *, trace: bool) -> None:
+        """Count it, let it wait, and log it if it did not fail in the same way before."""
         self._meters.query_failures.labels(name, kind).inc()
-        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        before = self._failures.get(name, _Failures(0, ""))
         step_s = next(r.spec.step.total_seconds() for r in self.runners if r.spec.name == name)
-        wait_s = min(RETRY_AT_LEAST_S * 2.0 ** min(failures - 1, 10), max(step_s, 1.0))
-        self._not_before[name] = self._clock() + wait_s
-        if failures == 1 or trace:
+        wait_s = RETRY_AT_LEAST_S * 2.0 ** min(before.count, 12)
+        self._not_before[name] = self._clock() + min(wait_s, max(step_s, RETRY_AT_LEAST_S))
+        if kind != before.kind:
             logger.error("query failed", extra={"query": name, "reason": reason}, exc_info=trace)
+        self._failures[name] = _Failures(before.count + 1, kind)
 
 
 class Refits:

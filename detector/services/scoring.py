@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
-from detector import frames, loops, ports, telemetry
+from detector import errors, frames, loops, ports, telemetry
 from detector.models import scoring as models_scoring
 
 DELAY_RATIO = 0.2
@@ -18,7 +19,11 @@ DELAY_RATIO = 0.2
 DELAY_AT_MOST = timedelta(seconds=10)
 
 BLOCK_SAMPLES = 2_000_000
-"""History is read and learned in blocks of so many samples: 16 MB, 64 MB with its scores."""
+"""History is read and learned in blocks of so many samples: 16 MB, 64 MB with its scores, and of"""
+BLOCK_STEPS = 10_000
+"""at most, since a block may hold more series than are live now."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +80,18 @@ class QueryRunner:
         clock: Callable[[], float],
     ) -> None:
         self.spec = spec
-        self.scorer = make_scorer()
         self.standing: Standing | None = None
         self.lock = threading.Lock()
+        self.blocks_learned = 0
+        """How many blocks of history have been read and learned: grows while the first run does."""
         self._reader, self._writer = reader, writer
         self._make_scorer = make_scorer
         self._meters, self._clock = meters, clock
         self._step_ms = _ms(spec.step)
         self._delay_ms = _ms(min(spec.step * DELAY_RATIO, DELAY_AT_MOST))
         self._done_ms: int | None = None
-        self._table = frames.SeriesTable()
-        self._kind = np.zeros(0, np.int8)
-        self._seen_ms = np.zeros(0, np.int64)
-        self._is_live = np.zeros(0, np.bool_)
+        self._start_afresh()
         self._live: tuple[frames.Ints, tuple[frames.Labels, ...]] = (np.zeros(0, np.int64), ())
-        self._live_version = -1
         meters.query_samples_needed.labels(spec.name).set(self.scorer.samples_needed)
         meters.query_last_success.labels(spec.name).set(0)
 
@@ -105,19 +107,28 @@ class QueryRunner:
         Raises UpstreamError when Prometheus cannot be read; no step is lost by it.
         """
         with self.lock:
-            now_ms = int(self._clock() * 1000)
-            newest_ms = (now_ms - self._delay_ms) // self._step_ms * self._step_ms
-            if self._done_ms is None:
-                self._done_ms = self._learn_history(newest_ms)
-            turn = self._score_until(newest_ms)
-            self._forget_ended(newest_ms)
-            self._report(newest_ms)
-            return turn
+            try:
+                return self._run()
+            except errors.UpstreamError:
+                raise
+            except Exception:
+                self._done_ms = None  # half a step may be learned: begin with history again
+                raise
+
+    def _run(self) -> loops.Turn:
+        now_ms = int(self._clock() * 1000)
+        newest_ms = (now_ms - self._delay_ms) // self._step_ms * self._step_ms
+        if self._done_ms is None:
+            self._done_ms = self._learn_history(newest_ms)
+        turn = self._score_until(newest_ms)
+        self._forget_ended(newest_ms)
+        self._report(newest_ms)
+        return turn
 
     def _learn_history(self, newest_ms: int) -> int:
         """Learn up to the last score written before; the time of the last step learned."""
-        self._table, self.scorer = frames.SeriesTable(), self._make_scorer()
-        self._live_version = -1
+        self._start_afresh()
+        began_s = self._clock()
         written_ms = self._reader.last_written_ms(
             self.spec.name, at_ms=newest_ms, within=self.spec.catch_up
         )
@@ -128,8 +139,33 @@ class QueryRunner:
         if start_ms < end_ms:
             self._reader.read_instant(self.spec.expr, at_ms=end_ms, table=self._table)
             for frame in self._frames(start_ms, end_ms):
-                self.scorer.score(frame)
+                scores = self.scorer.score(frame)
+                self.blocks_learned += 1
+            if written_ms is not None:
+                self._take_up(scores)
+        logger.info(
+            "history learned",
+            extra={
+                "query": self.spec.name,
+                "series": self._table.live,
+                "steps": max(end_ms - start_ms, 0) // self._step_ms,
+                "seconds": round(self._clock() - began_s, 3),
+            },
+        )
         return end_ms
+
+    def _start_afresh(self) -> None:
+        self._table, self.scorer = frames.SeriesTable(), self._make_scorer()
+        self._live_version = -1
+        self._kind = np.zeros(0, np.int8)
+        self._seen_ms = np.zeros(0, np.int64)
+        self._is_live = np.zeros(0, np.bool_)
+
+    def _take_up(self, written: frames.Scores) -> None:
+        """Stand where the scores written before left off: what they had open is ended by us."""
+        self._grow(written.score.shape[1], int(written.times_ms[-1]))
+        self._is_live = np.isfinite(written.score[-1])
+        self._kind = np.where(self._is_live, written.kind[-1], 0).astype(np.int8)
 
     def _score_until(self, newest_ms: int) -> loops.Turn:
         done_ms = self._done_ms or 0
@@ -156,7 +192,7 @@ class QueryRunner:
             yield frames.Frame(times_ms, values.reshape(1, -1), self._step_ms)
             return
         while first_ms <= last_ms:
-            steps = max(1, BLOCK_SAMPLES // max(1, len(self._table)))
+            steps = min(max(1, BLOCK_SAMPLES // max(1, len(self._table))), BLOCK_STEPS)
             end_ms = min(first_ms + (steps - 1) * self._step_ms, last_ms)
             yield self._reader.read_range(
                 self.spec.expr,
