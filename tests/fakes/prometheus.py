@@ -60,13 +60,19 @@ class FakeReader:
 
 @dataclass
 class RecordingWriter:
-    """ports.ScoreWriter that keeps (time_ms, labels, score), stale markers and open anomalies."""
+    """ports.ScoreWriter that keeps (time_ms, labels, score), stale markers and open anomalies.
 
+    `broken` makes write() fail as a bug would.
+    """
+
+    broken: bool = False
     scores: list[tuple[int, frames.Labels, float]] = field(default_factory=list)
     stale: list[tuple[int, frames.Labels]] = field(default_factory=list)
     active: list[tuple[int, frames.Labels, frames.Kind, bool]] = field(default_factory=list)
 
     def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
+        if self.broken:
+            raise ZeroDivisionError
         for t, time_ms in enumerate(scores.times_ms.tolist()):
             for row in np.flatnonzero(np.isfinite(scores.score[t])).tolist():
                 score = float(scores.score[t, row])

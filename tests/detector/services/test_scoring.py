@@ -202,7 +202,7 @@ def test_an_open_anomaly_is_written_each_step_and_ended_by_a_stale_marker() -> N
     reader = prometheus.FakeReader({A: lambda t: _wave(t) + (200.0 if t in burst else 0.0)})
     writer, clock = prometheus.RecordingWriter(), Clock()
     runner = _runner(reader, writer, clock)
-    for _ in range(120):
+    for _ in range(200):
         runner.run()
         clock.ms += STEP_MS
 
@@ -232,3 +232,49 @@ def test_no_series_at_all_is_a_quiet_turn() -> None:
     turn = runner.run()
 
     assert (turn.came_in, turn.went_out) == (0, 0)
+
+
+def test_a_series_that_ended_while_we_were_away_gets_its_stale_marker_after_the_restart() -> None:
+    last_ms = NOW_MS - 4 * STEP_MS
+    reader = prometheus.FakeReader(
+        {A: _wave, B: lambda t: _wave(t) if t <= last_ms else math.nan}, written_ms=last_ms
+    )
+    writer = prometheus.RecordingWriter()
+
+    _runner(reader, writer, Clock(), history=timedelta(minutes=10)).run()
+
+    assert writer.stale == [(last_ms + STEP_MS, B)]
+    assert writer.times_of(B) == []
+
+
+def test_a_bug_in_the_midst_of_a_step_begins_with_history_again() -> None:
+    reader, writer = prometheus.FakeReader({A: _wave}), prometheus.RecordingWriter()
+    clock = Clock()
+    runner = _runner(reader, writer, clock, history=timedelta(minutes=10))
+    runner.run()
+    writer.broken = True
+    clock.ms += STEP_MS
+    with pytest.raises(ZeroDivisionError):
+        runner.run()
+    writer.broken, reader.written_ms = False, NOW_MS
+    runner.run()
+
+    assert writer.times_of(A) == [NOW_MS, NOW_MS + STEP_MS]
+    assert runner.scorer.samples_seen.tolist() == [10 * 60_000 / STEP_MS + 2]
+
+
+def test_history_is_read_in_bounded_blocks_and_said_once_when_learned(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reader, clock = prometheus.FakeReader({A: _wave}), Clock()
+    runner = _runner(reader, prometheus.RecordingWriter(), clock, history=timedelta(days=1))
+    with caplog.at_level("INFO"):
+        runner.run()
+        clock.ms += STEP_MS
+        runner.run()
+
+    steps = [(end - start) // STEP_MS + 1 for start, end in reader.ranges]
+    assert sum(steps) == 86_400_000 // STEP_MS + 1
+    assert max(steps) == scoring.BLOCK_STEPS
+    assert [record.message for record in caplog.records] == ["history learned"]
+    assert runner.blocks_learned == len(steps)
