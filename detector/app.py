@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import signal
 import threading
 import time
@@ -24,8 +24,8 @@ from detector.store import database, episodes, fits, migrate
 
 logger = logging.getLogger(__name__)
 
-STOP_WITHIN = timedelta(seconds=2)
-"""Each part may take so long to stop; all together stay below the 10 s of a supervisor."""
+STOP_WITHIN = timedelta(seconds=4)
+"""All parts together may take so long to stop: half of it requests, a quarter loops."""
 REFIT_EVERY = timedelta(seconds=30)
 WATCH_EVERY_S = 1.0
 
@@ -51,8 +51,15 @@ def serve(settings: config.Settings) -> int:
     Raises ConfigError, StoreError.
     """
     stopping = threading.Event()
+    is_up = False
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        if not is_up:
+            raise SystemExit(0)  # out of whatever the start waits for
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stop)
     url = _database_url(settings)
     checks.require(settings, patience=settings.detection.startup_timeout, say=_say_waiting)
     migrate.migrate(url)
@@ -61,6 +68,7 @@ def serve(settings: config.Settings) -> int:
     detection = _detection(settings, store, meters) if settings.anomaly_detection_enabled else None
     api = server.Server(_application(settings, store, detection, meters), settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
+    is_up = True
     try:
         if detection:
             detection.writer.start()
@@ -74,7 +82,11 @@ def serve(settings: config.Settings) -> int:
                 return 1
         return 0
     finally:
-        _stop(detection, api)
+        if not _stop(detection, api):
+            # A request or a query that hangs on a dead server holds a thread which the interpreter
+            # would wait for: nothing is left to save, so end without it.
+            logging.shutdown()
+            os._exit(0 if stopping.is_set() else 1)
         store.close()
 
 
@@ -87,6 +99,7 @@ def warm_up() -> float:
     """Compile every kernel into its cache; the seconds that took."""
     began = time.monotonic()
     warming.compile_kernels()
+    writer.warm_up()
     return time.monotonic() - began
 
 
@@ -202,21 +215,23 @@ def _application(
 
 def _token(path: Path) -> auth.Token:
     """The token that the file holds; the first start writes a random one, mode 0600."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(auth.TOKEN_BYTES) + "\n", encoding="ascii")
+    auth.make_token_file(path)
     return auth.token_from_file(path)
 
 
-def _stop(detection: Detection | None, api: server.Server) -> None:
-    """Stop what takes work in first, and send what is queued."""
-    api.stop(STOP_WITHIN)
-    if detection is None:
-        return
-    detection.cycles.stop()
-    late = [loop.name for loop in detection.loops if not loop.stop(STOP_WITHIN)]
-    if not detection.writer.stop(STOP_WITHIN):
-        late.append("writer")
+def _stop(detection: Detection | None, api: server.Server) -> bool:
+    """Stop what takes work in first, and send what is queued; False if not all ended in time."""
+    deadline_s = time.monotonic() + STOP_WITHIN.total_seconds()
+    late = [] if api.stop(STOP_WITHIN / 2) else ["api"]
+    if detection is not None:
+        detection.cycles.stop()
+        for loop in detection.loops:
+            loop.stop(timedelta(0))
+        late += [loop.name for loop in detection.loops if not loop.stop(STOP_WITHIN / 8)]
+        left = timedelta(seconds=max(deadline_s - time.monotonic(), 0.5))
+        if not detection.writer.stop(left):
+            late.append("writer")
+        late += detection.cycles.unfinished()
     if late:
         logger.warning("stopped before all was done", extra={"parts": ",".join(late)})
+    return not late

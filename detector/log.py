@@ -45,7 +45,7 @@ class LogfmtFormatter(logging.Formatter):
 
 def _logfmt(value: object, *, quoted: bool) -> str:
     text = str(value)
-    if quoted or not text or any(char in text for char in ' "=\n\t'):
+    if quoted or not text or not text.isprintable() or set(text) & set(' "=\\'):
         return json.dumps(text, ensure_ascii=False)
     return text
 
@@ -57,5 +57,6 @@ def set_up(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # It tells of its own workings at INFO, some when it is imported; no operator acts on that.
     logging.getLogger("alembic").setLevel(max(root.level, logging.WARNING))
     logging.captureWarnings(True)

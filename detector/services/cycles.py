@@ -84,6 +84,10 @@ class Cycles:
         """Let no further query start."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def unfinished(self) -> list[str]:
+        """The queries under way."""
+        return [name for name, future in self._running.items() if not future.done()]
+
     def _take_in(self) -> loops.Turn:
         finished = {name: future for name, future in self._running.items() if future.done()}
         came_in = went_out = worked = 0

@@ -50,7 +50,7 @@ class Overview:
         try:
             self._check_store()
         except errors.StoreError as error:
-            reasons.append(f"PostgreSQL: {error}")
+            reasons.append(str(error))
         self._meters.ready.set(not reasons)
         return statuses.Status(
             ready=not reasons,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 
 import alembic.command
@@ -26,8 +25,6 @@ def migrate(url: str) -> None:
     Raises StoreError.
     """
     store = database.Database(url)
-    # It tells of its own workings at INFO, which no operator acts on.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = alembic.config.Config()
     settings.set_main_option("script_location", "detector:store/migrations")
     try:
