@@ -202,7 +202,7 @@ def test_an_open_anomaly_is_written_each_step_and_ended_by_a_stale_marker() -> N
     reader = prometheus.FakeReader({A: lambda t: _wave(t) + (200.0 if t in burst else 0.0)})
     writer, clock = prometheus.RecordingWriter(), Clock()
     runner = _runner(reader, writer, clock)
-    for _ in range(200):
+    for _ in range(120):
         runner.run()
         clock.ms += STEP_MS
 
