@@ -21,7 +21,7 @@ up: $(VENV)/made-up .env ## the live stack on this machine, from nothing; Ctrl-C
 	@exec $(BIN)/mda up
 
 test: $(VENV)/made-dev ## all tests, from nothing; STACK=next for the next release's servers
-	STACK=$(STACK) $(BIN)/python -m pytest tests/
+	STACK=$(STACK) $(BIN)/python -m pytest tests/ --numprocesses 2 --dist loadgroup
 
 check: $(VENV)/made-dev ## lint, types, layers, rules and configuration files
 	$(BIN)/ruff check .

@@ -56,7 +56,51 @@ def open_folder() -> Iterator[pathlib.Path]:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mda-test-"))
     folder.chmod(0o755)
     yield folder
-    shutil.rmtree(folder)
+    # A database that was being made when its maker was killed may write for another moment.
+    stack.wait_until(lambda: _is_removed(folder), 10, f"{folder} to be removed")
+
+
+def _is_removed(folder: pathlib.Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+class Tally(Protocol):
+    def __call__(self, what: str, *, sent: int, received: int, doubled: int, lost: int) -> None: ...
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Tally:
+    """Prints what became of all that was sent, at the end of the run, and holds it to nothing
+    doubled and nothing lost."""
+
+    def count(what: str, *, sent: int, received: int, doubled: int, lost: int) -> None:
+        line = f"{what}: sent {sent} received {received} doubled {doubled} lost {lost}"
+        record_property("tally", line)
+        assert (doubled, lost) == (0, 0), line
+
+    return count
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole stacks take turns: two that choose their ports at once could choose the same."""
+    for item in items:
+        if "e2e" in item.path.parts or item.path.name == "test_up.py":
+            item.add_marker(pytest.mark.xdist_group("whole stacks"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = [
+        str(value)
+        for reports in (terminalreporter.getreports(kind) for kind in ("passed", "failed"))
+        for report in reports
+        for name, value in report.user_properties
+        if name == "tally" and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("what became of what was sent")
+        for line in sorted(lines):
+            terminalreporter.line(line)
 
 
 @pytest.fixture

@@ -152,12 +152,13 @@ Report = Callable[[Tally], None]
 
 
 @pytest.fixture
-def report(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> Report:
-    """Shows the figures whether or not the test fails."""
+def report(
+    record_property: Callable[[str, object], None], request: pytest.FixtureRequest
+) -> Report:
+    """Shows the figures at the end of the run, whether or not the test fails."""
 
     def show(figures: Tally) -> None:
-        with capsys.disabled():
-            print(f"\n{request.node.name}: {figures}")
+        record_property("tally", f"{request.node.name}: {figures}")
 
     return show
 
