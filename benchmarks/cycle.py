@@ -24,7 +24,7 @@ import cramjam
 import numpy as np
 import requests
 
-from benchmarks import report
+from benchmarks import load, report
 from detector import frames, telemetry
 from detector.models import budget
 from detector.models import scoring as models_scoring
@@ -37,11 +37,10 @@ STEP_MS = 60_000
 LEARNED_STEPS = 1_445
 """A day, learned before the first cycle: the budget of a series' first day is over, as it is in
 steady state. Learned from frames of the same noise, since only cycles are measured here."""
-LEVEL, SPREAD = 100.0, 5.0
+LEVEL = 100.0
 PAIRS = {1_000: 25, 10_000: 21, 100_000: 15}
 LIMIT = 1.3
 QUERY = "bench"
-INPUT = "load_value"
 BLOCK = 2_500
 CONFIG = "storage: {tsdb: {out_of_order_time_window: 1h}}\n"
 
@@ -61,42 +60,6 @@ class Post:
             assert answer.status in (200, 204), (answer.status, text[:200])
 
 
-class Inputs:
-    """N series with six labels whose newest value is pushed for every cycle."""
-
-    def __init__(self, url: str, count: int) -> None:
-        self._rng = np.random.default_rng(count)
-        self._post = Post(url, encode.Protocol.V1)
-        series = [_labels(number) for number in range(count)]
-        self._templates = [
-            encode.Template(series[at : at + 5_000]) for at in range(0, count, 5_000)
-        ]
-        self._count = count
-
-    def push(self, time_ms: int) -> None:
-        values = np.round(self._rng.normal(LEVEL, SPREAD, self._count), 2)
-        at = 0
-        for template in self._templates:
-            part = values[at : at + len(template.series)]
-            at += len(part)
-            body = template.body(part, np.full(len(part), time_ms))
-            self._post.send([bytes(cramjam.snappy.compress_raw(bytes(body)))])
-
-
-def _labels(number: int) -> frames.Labels:
-    return frames.labels_from_pairs(
-        {
-            "__name__": INPUT,
-            "instance": f"host-{number // 100:05d}:9100",
-            "job": "load",
-            "device": f"dev{number % 100:02d}",
-            "region": ("eu-west-1", "us-east-1", "ap-south-1")[number % 3],
-            "cluster": f"c{number % 7}",
-            "service": f"service-{number % 40}",
-        }.items()
-    )
-
-
 class Ours:
     """The product's own runner, reader, scorer and writer, at a clock that we move."""
 
@@ -114,7 +77,7 @@ class Ours:
         self.runner = scoring.QueryRunner(
             scoring.Spec(
                 name=QUERY,
-                expr=INPUT,
+                expr=load.METRIC,
                 step=timedelta(milliseconds=STEP_MS),
                 history=timedelta(0),
                 catch_up=timedelta(hours=1),
@@ -157,8 +120,8 @@ class Floor:
         self._connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc)
         self._lanes = [Post(url, protocol) for _ in range(writer.LANES)]
         series = [
-            outputs.output_labels(_labels(number), metric, query="floor")
-            for number in range(count)
+            outputs.output_labels(labels, metric, query="floor")
+            for labels in load.series_labels(count)
             for metric in outputs.METRICS
         ]
         size = BLOCK * len(outputs.METRICS)
@@ -182,7 +145,7 @@ class Floor:
     def cycle(self, time_ms: int) -> float:
         """Wall seconds of one cycle."""
         began, cpu = time.perf_counter(), time.process_time()
-        target = f"/api/v1/query?query={INPUT}&time={time_ms / 1000:.3f}"
+        target = f"/api/v1/query?query={load.METRIC}&time={time_ms / 1000:.3f}"
         self._connection.request("GET", target, headers={"Accept-Encoding": "identity"})
         answer = self._connection.getresponse()
         while answer.read(1 << 20):
@@ -209,7 +172,7 @@ def _protocol(url: str) -> encode.Protocol:
 def measure(url: str, count: int, table: report.Report) -> None:
     """One size: pairs of cycles, then what the forest adds."""
     name = f"{count // 1000}k series"
-    inputs = Inputs(url, count)
+    inputs = load.Load(url, count, levels=(LEVEL, LEVEL))
     pairs = PAIRS[count]
     now_ms = int(time.time() * 1000) // STEP_MS * STEP_MS
     first_ms = now_ms - (pairs + 4) * STEP_MS
@@ -222,7 +185,7 @@ def measure(url: str, count: int, table: report.Report) -> None:
     ours_s, floor_s, ratios = [], [], []
     for pair in range(pairs + 2):
         time_ms = first_ms + pair * STEP_MS
-        inputs.push(time_ms)
+        inputs.append([time_ms])
         clock_ms[0] = time_ms + STEP_MS // 2
         floor.make_ready(time_ms, values)
         if pair % 2:
@@ -250,7 +213,7 @@ def _learn(scorer: models_scoring.QueryScorer, count: int, end_ms: int) -> None:
     rng = np.random.default_rng(3)
     for block in np.array_split(np.arange(LEARNED_STEPS), 15):
         times_ms = end_ms - (LEARNED_STEPS - block.astype(np.int64)) * STEP_MS
-        values = np.round(rng.normal(LEVEL, SPREAD, (count, len(block))), 2)
+        values = np.round(rng.normal(LEVEL, load.NOISE, (count, len(block))), 2)
         scorer.score(frames.Frame(times_ms, values.T, STEP_MS))
 
 

@@ -14,6 +14,8 @@ from detector.prometheus import encode
 METRIC = "bench_metric"
 SERIES_PER_REQUEST = 1_000
 POINTS_PER_REQUEST = 30
+NOISE = 2.0
+"""Standard deviation of every series about its level."""
 TIMEOUT_S = 60
 
 
@@ -37,10 +39,18 @@ def series_labels(count: int, metric: str = METRIC) -> list[frames.Labels]:
 class Load:
     """Writes points of `count` series; the values are plausible and have two decimals."""
 
-    def __init__(self, url: str, count: int, *, metric: str = METRIC, seed: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        count: int,
+        *,
+        metric: str = METRIC,
+        seed: int = 0,
+        levels: tuple[float, float] = (10.0, 90.0),
+    ) -> None:
         self._url = f"{url}/api/v1/write"
         self._rng = np.random.default_rng(seed)
-        self._level = self._rng.uniform(10, 90, count)
+        self._level = self._rng.uniform(*levels, count)
         labels = series_labels(count, metric)
         self._groups = [
             labels[first : first + SERIES_PER_REQUEST]
@@ -64,7 +74,7 @@ class Load:
             self._templates[number, points] = template
         first = number * SERIES_PER_REQUEST
         level = self._level[first : first + SERIES_PER_REQUEST, np.newaxis]
-        noise = self._rng.normal(0, 2, (len(level), points))
+        noise = self._rng.normal(0, NOISE, (len(level), points))
         body = template.body(np.round(level + noise, 2).ravel(), np.tile(times_ms, len(level)))
         request = urllib.request.Request(  # noqa: S310 - the url of a server that we started
             self._url,

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 import yaml
 
-from detector import config
+from detector import config, telemetry
 from exporter import config as exporter_config
 
 ROOT = Path(__file__).parent.parent
@@ -92,3 +92,42 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
 
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+METRICS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def _own_families() -> set[str]:
+    """Names of the detector's own families as they are served, counters with their ending."""
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in telemetry.Telemetry().registry.collect()
+        if family.name.startswith("detector_")
+    }
+
+
+@pytest.mark.parametrize("family", sorted(_own_families()))
+def test_every_metric_of_the_detector_is_documented(family: str) -> None:
+    assert re.search(rf"`{family}[`{{]", METRICS)
+
+
+@pytest.mark.parametrize(
+    "page", ["docs/metrics.md", "docs/operations.md", "rules/meta.yml", "docs/api.md"]
+)
+def test_pages_name_no_metric_of_the_detector_that_is_not_there(page: str) -> None:
+    named = re.findall(
+        r"\bdetector_(?:loop|query|remote|webhook|ready|anomaly|build|confidence)\w*",
+        (ROOT / page).read_text(encoding="utf-8"),
+    )
+
+    assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in named} - _own_families() == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/operations.md"])
+def test_every_make_target_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"(?:`|^    |^)make ([a-z][a-z-]*)", text, re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert named
+    assert set(named) <= set(targets)

@@ -37,9 +37,9 @@ RULE = {
     ]
 }
 ROUNDS = (("postgres", "prometheus"), ("detector", "alertmanager"))
-"""Parts whose kills may meet the same alerts. Not Prometheus with Alertmanager: a Prometheus that was
-killed dates a short-lived alert anew, which Alertmanager joins to the one it knows; one that has
-just forgotten it rightly takes it for another episode."""
+"""Parts whose kills may meet the same alerts. Not Prometheus with Alertmanager: a Prometheus that
+was killed dates a short-lived alert anew, which Alertmanager joins to the one it knows; one that
+has just forgotten it rightly takes it for another episode."""
 BEFORE_S, AFTER_S = 3.0, 9.0
 """Alerts begin for so long before and after each kill, four a second."""
 PATIENCE_S = 150.0
