@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -14,7 +14,10 @@ from detector.models import budget
 from detector.prometheus import connection, reader, selectors
 from detector.store import database
 
+DATABASE_URL = "DATABASE_URL"
 RETRY_S = 0.5
+REFUSED_PASSWORD = "password authentication failed"  # noqa: S105 - words of PostgreSQL
+"""libpq gives no SQLSTATE for a connection that was refused; in another language we only wait."""
 NO_RECEIVER = 404
 """What Prometheus answers to a remote write that it was not told to take; an empty one else gets
 400."""
@@ -30,21 +33,25 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """One thing that was looked at.
+
+    may_pass  what is wrong may pass by itself, as with a server that is still starting
+    """
 
     verdict: Verdict
     subject: str
     text: str
+    may_pass: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.text}"
 
 
 def offline(settings: config.Settings) -> Iterator[Check]:
     """What the settings alone can tell."""
     for query in settings.all_queries():
         yield _query(settings, query)
-    if settings.database_url is None:
-        yield Check(
-            Verdict.NOTE, "DATABASE_URL", "not set: mda serve needs it, mda up brings its own"
-        )
+    yield database_url(settings)
 
 
 def online(settings: config.Settings) -> Iterator[Check]:
@@ -55,8 +62,8 @@ def online(settings: config.Settings) -> Iterator[Check]:
     if server.verdict is not Verdict.WRONG:
         for query in settings.all_queries():
             yield _series(settings, query, prometheus)
-    if settings.database_url is not None:
-        yield _database(settings)
+    if settings.database_url is not None and database_url(settings).verdict is Verdict.OK:
+        yield _database(settings.database_url.get_secret_value())
     yield _alertmanager(settings)
 
 
@@ -85,25 +92,30 @@ def auth(settings: config.Settings) -> connection.Auth | None:
 def require(
     settings: config.Settings, *, patience: timedelta, say: Callable[[Check], None]
 ) -> None:
-    """Wait until nothing is wrong any more; what stays wrong after `patience` is an error.
+    """Wait until nothing is wrong any more; what may pass is waited for, `patience` in all.
 
-    Raises ConfigError with the first thing that is wrong.
+    Raises ConfigError with the first thing that is wrong: at once if waiting cannot mend it.
     """
-    for check in offline(settings):
-        if check.verdict is Verdict.WRONG:
-            raise errors.ConfigError(f"{check.subject}: {check.text}")
+    raise_first_wrong(offline(settings))
     deadline = time.monotonic() + patience.total_seconds()
     told: Check | None = None
     while True:
         wrong = next((c for c in _required(settings) if c.verdict is Verdict.WRONG), None)
         if wrong is None:
             return
-        if time.monotonic() > deadline:
-            raise errors.ConfigError(f"{wrong.subject}: {wrong.text}")
+        if not wrong.may_pass or time.monotonic() > deadline:
+            raise errors.ConfigError(str(wrong))
         if wrong != told:
             say(wrong)
             told = wrong
         time.sleep(RETRY_S)
+
+
+def raise_first_wrong(checks: Iterable[Check]) -> None:
+    """Raises ConfigError with the first of them that is wrong, if one is."""
+    for check in checks:
+        if check.verdict is Verdict.WRONG:
+            raise errors.ConfigError(str(check))
 
 
 def _required(settings: config.Settings) -> Iterator[Check]:
@@ -113,7 +125,14 @@ def _required(settings: config.Settings) -> Iterator[Check]:
     if server.verdict is not Verdict.WRONG:
         for query in settings.all_queries():
             yield _syntax(settings, query, prometheus)
-    yield _database(settings)
+    if settings.database_url is None:
+        yield Check(
+            Verdict.WRONG,
+            DATABASE_URL,
+            "not set: postgresql://user:password@host:5432/name is needed (mda up brings its own)",
+        )
+    else:
+        yield _database(settings.database_url.get_secret_value())
 
 
 def _query(settings: config.Settings, query: config.Query) -> Check:
@@ -139,7 +158,7 @@ def _prometheus(settings: config.Settings, prometheus: reader.Reader) -> Check:
         write = client.call("POST", "/api/v1/write", body=b"", headers={})
         build = client.call("GET", "/api/v1/status/buildinfo")
     except errors.UpstreamError as error:
-        return Check(Verdict.WRONG, subject, str(error))
+        return Check(Verdict.WRONG, subject, _reason(settings, error), may_pass=_may_pass(error))
     if write.status == NO_RECEIVER:
         return Check(
             Verdict.WRONG,
@@ -147,6 +166,16 @@ def _prometheus(settings: config.Settings, prometheus: reader.Reader) -> Check:
             "refuses remote write: start it with --web.enable-remote-write-receiver",
         )
     return Check(Verdict.OK, subject, f"version {_version(build)}")
+
+
+def _reason(settings: config.Settings, error: errors.UpstreamError) -> str:
+    """The error without the address, which the subject names already."""
+    return str(error).removeprefix(f"{settings.prometheus.url.rstrip('/')}: ")
+
+
+def _may_pass(error: errors.UpstreamError) -> bool:
+    """Whether the server may only be starting: Prometheus answers 503 while it reads its log."""
+    return error.kind in {"unreachable", "timeout"} or (error.kind == "status" and error.retryable)
 
 
 def _version(build: connection.Answer) -> str:
@@ -186,22 +215,34 @@ def _series(settings: config.Settings, query: config.Query, prometheus: reader.R
     return Check(Verdict.OK, subject, f"{table.live} series")
 
 
-def _database(settings: config.Settings) -> Check:
+def database_url(settings: config.Settings) -> Check:
+    """Whether the URL is one of PostgreSQL's; nothing is connected to."""
     if settings.database_url is None:
-        return Check(
-            Verdict.WRONG,
-            "DATABASE_URL",
-            "not set: postgresql://user:password@host:5432/name is needed (mda up brings its own)",
-        )
+        text = "not set: mda serve needs it, mda up brings its own"
+        return Check(Verdict.NOTE, DATABASE_URL, text)
     try:
-        store = database.Database(settings.database_url.get_secret_value())
+        database.Database(settings.database_url.get_secret_value()).close()
+    except errors.StoreError as error:
+        return _wrong_database(error)
+    return Check(Verdict.OK, DATABASE_URL, "well formed")
+
+
+def _database(url: str) -> Check:
+    try:
+        store = database.Database(url)
         try:
             store.check()
         finally:
             store.close()
     except errors.StoreError as error:
-        return Check(Verdict.WRONG, "DATABASE_URL", str(error))
-    return Check(Verdict.OK, "DATABASE_URL", "PostgreSQL answers")
+        return _wrong_database(error)
+    return Check(Verdict.OK, DATABASE_URL, "PostgreSQL answers")
+
+
+def _wrong_database(error: errors.StoreError) -> Check:
+    text = str(error).removeprefix(f"{DATABASE_URL}: ")
+    may_pass = error.retryable and REFUSED_PASSWORD not in text
+    return Check(Verdict.WRONG, DATABASE_URL, text, may_pass=may_pass)
 
 
 def _alertmanager(settings: config.Settings) -> Check:

@@ -13,13 +13,20 @@ from detector import __version__, errors
 if TYPE_CHECKING:
     from detector import config
 
-OK, FAILED, WRONG_CONFIG = 0, 1, 2
+OK, FAILED, WRONG_CONFIG, INTERRUPTED = 0, 1, 2, 130
+
+LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("logfmt", "json")
 
 Command = Callable[["config.Settings", argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code of the command line: 0 done, 1 failed while running, 2 wrong settings."""
+    """The exit code of the command line; the exporter has the same ones.
+
+    0 done or stopped as told, 1 failed while running, 2 wrong settings or usage, 130 broken off by
+    Ctrl-C.
+    """
     arguments = _parser().parse_args(argv)
     command: Command = arguments.command
     try:
@@ -31,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mda: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
@@ -45,20 +52,18 @@ def _settings(arguments: argparse.Namespace) -> config.Settings:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="YAML file with settings")
-    common.add_argument(
-        "--log-level", choices=("debug", "info", "warning", "error"), help="least level logged"
-    )
-    common.add_argument("--log-format", choices=("logfmt", "json"), help="shape of log lines")
     parser = argparse.ArgumentParser(
-        prog="mda", description="Monitor/Drift Agent: detector, rules and remembered alerts."
+        prog="mda",
+        description="Monitor/Drift Agent: detector, rules and remembered alerts.",
+        epilog="Exit status: 0 fine, 1 failure, 2 wrong configuration or usage.",
     )
+    _add_common(parser, default=None)
     parser.add_argument("--version", action="version", version=f"mda {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text, parents=[common])
+        sub = commands.add_parser(name, help=text, description=text)
+        _add_common(sub, default=argparse.SUPPRESS)
         sub.set_defaults(command=command)
         return sub
 
@@ -76,6 +81,17 @@ def _parser() -> argparse.ArgumentParser:
     render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
     render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, default: object) -> None:
+    """Options that stand before or after the command; after it they must not put defaults back."""
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", default=default, help="YAML file with settings"
+    )
+    parser.add_argument(
+        "--log-level", choices=LEVELS, default=default, help="least level that is logged"
+    )
+    parser.add_argument("--log-format", choices=FORMATS, default=default, help="shape of log lines")
 
 
 def _up(settings: config.Settings, arguments: argparse.Namespace) -> int:
@@ -103,14 +119,15 @@ def _check(settings: config.Settings, arguments: argparse.Namespace) -> int:
     if not arguments.offline:
         found += checks.online(settings)
     for check in found:
-        print(f"{check.verdict:<6}{check.subject}: {check.text}")
-    is_wrong = any(check.verdict is checks.Verdict.WRONG for check in found)
-    return WRONG_CONFIG if is_wrong else OK
+        print(f"{check.verdict:<6}{check}")
+    checks.raise_first_wrong(found)
+    return OK
 
 
 def _migrate(settings: config.Settings, _: argparse.Namespace) -> int:
-    from detector import app
+    from detector import app, checks
 
+    checks.raise_first_wrong([checks.database_url(settings)])
     app.migrate_store(settings)
     print("the tables are up to date")
     return OK

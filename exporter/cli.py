@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_CONFIG = 2
+EXIT_INTERRUPTED = 130
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("logfmt", "json")
 
@@ -35,12 +36,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="{serve,check,hash-password}")
     serve = commands.add_parser("serve", help="serve the metrics over HTTP (the default)")
     check = commands.add_parser("check", help="check the configuration and try every collector")
-    for command in (serve, check):
-        _add_common(command, default=argparse.SUPPRESS)
-    check.add_argument("--json", action="store_true", help="print the table as JSON")
-    commands.add_parser(
+    hashing = commands.add_parser(
         "hash-password", help="read a password from standard input, print its password_hash"
     )
+    for command in (serve, check, hashing):
+        _add_common(command, default=argparse.SUPPRESS)
+    check.add_argument("--json", action="store_true", help="print the table as JSON")
     return top
 
 
@@ -53,28 +54,38 @@ def _add_common(command: argparse.ArgumentParser, default: object) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command; the exit status, the same ones as the detector's.
+
+    0 done or stopped as told, 1 failed while running, 2 wrong settings or usage, 130 broken off by
+    Ctrl-C.
+    """
     options = parser().parse_args(argv)
-    if options.command == "hash-password":
-        return _hash_password()
+    try:
+        if options.command == "hash-password":
+            return _hash_password()
+        return _configured(options)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _configured(options: argparse.Namespace) -> int:
     from exporter import config
 
     try:
-        settings = config.load(options.config)
-        return _run(options, settings)
+        return _run(options, config.load(options.config))
     except config.ConfigError as error:
-        print(error, file=sys.stderr)
-        return EXIT_CONFIG
-    except KeyboardInterrupt:
-        return EXIT_OK
+        return _wrong(error)
+
+
+def _wrong(reason: object) -> int:
+    print(f"mda-exporter: {reason}", file=sys.stderr)
+    return EXIT_CONFIG
 
 
 def _run(options: argparse.Namespace, settings: config.Settings) -> int:
     from exporter import app, log
 
-    log.configure(
-        options.log_level or settings.log.level, options.log_format or settings.log.format
-    )
+    log.set_up(options.log_level or settings.log.level, options.log_format or settings.log.format)
     if options.command == "check":
         return _check(app.Exporter(settings), as_json=options.json)
     if options.once:
@@ -83,8 +94,7 @@ def _run(options: argparse.Namespace, settings: config.Settings) -> int:
     try:
         app.serve(settings)
     except app.StartError as error:
-        print(error, file=sys.stderr)
-        return EXIT_FAILURE
+        return _wrong(error)
     return EXIT_OK
 
 
@@ -124,8 +134,7 @@ def _hash_password() -> int:
     is_terminal = sys.stdin.isatty()
     password = getpass.getpass() if is_terminal else sys.stdin.readline().rstrip("\n")
     if not password:
-        print("password: empty: at least one character is needed", file=sys.stderr)
-        return EXIT_CONFIG
+        return _wrong("password: empty: at least one character is needed")
     print(access.hash_password(password))
     return EXIT_OK
 

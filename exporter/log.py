@@ -7,10 +7,8 @@ import json
 import logging
 import sys
 import time
-from typing import Final, TextIO
+from typing import Final
 
-LEVELS: Final = ("debug", "info", "warning", "error")
-FORMATS: Final = ("logfmt", "json")
 # Every attribute a bare LogRecord has; whatever else stands on a record came from `extra`.
 STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -52,8 +50,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields_from_record(record), default=str, ensure_ascii=False)
 
 
-def configure(level: str, line_format: str, stream: TextIO | None = None) -> None:
-    """Send every record of `level` and above to the stream (standard error) as one line each."""
-    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
-    handler.setFormatter(JsonFormatter() if line_format == "json" else LogfmtFormatter())
+def set_up(level: str, log_format: str) -> None:
+    """Send all logs at or above this level to standard error in this format, once."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else LogfmtFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)

@@ -67,7 +67,7 @@ def test_wrong_configuration_is_one_line_and_status_2(tmp_path: pathlib.Path) ->
     (tmp_path / "e.yml").write_text("collectors: {cpu: {enabld: true}}\n")
     ran = run("serve", "--config", str(tmp_path / "e.yml"))
     assert ran.returncode == 2
-    expected = f"{tmp_path}/e.yml: collectors.cpu.enabld: True: unknown key"
+    expected = f"mda-exporter: {tmp_path}/e.yml: collectors.cpu.enabld: True: unknown key"
     assert ran.stderr.startswith(expected)
     assert ran.stderr.count("\n") == 1
 
@@ -86,9 +86,9 @@ def test_unusable_files_are_one_line_and_status_2(env: dict[str, str], expected:
     assert expected in ran.stderr
 
 
-def test_an_address_that_is_not_ours_is_one_line_and_status_1() -> None:
+def test_an_address_that_is_not_ours_is_one_line_and_status_2() -> None:
     ran = run("serve", EXPORTER_LISTEN_ADDRESS="192.0.2.1:9100")
-    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
     assert "192.0.2.1:9100: cannot listen there" in ran.stderr
 
 

@@ -322,7 +322,7 @@ def test_a_taken_port_is_one_line_with_the_way_out(
     ran = subprocess.run(
         [sys.executable, "-m", "exporter"], env=env, capture_output=True, text=True, timeout=30
     )
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert ran.stderr.count("\n") == 1
     assert f"127.0.0.1:{shared.port}: another program listens there" in ran.stderr
     assert "EXPORTER_LISTEN_ADDRESS" in ran.stderr

@@ -1,0 +1,48 @@
+"""The real command with wrong settings: one line, exit 2, no secret."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import stack
+
+CANARY = "canary-pa55word"
+
+
+def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "detector", *arguments],
+        cwd=folder,
+        env={**os.environ, "MDA_HOME": str(folder), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", [("check", "--offline"), ("migrate",), ("serve",)])
+def test_url_of_another_database_is_one_line_and_status_2(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    ran = run(tmp_path, *command, DATABASE_URL=f"mysql://mda:{CANARY}@host/mda")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert ran.stderr.startswith("mda: DATABASE_URL: mysql: only PostgreSQL is supported")
+    assert CANARY not in ran.stdout + ran.stderr
+
+
+def test_unreachable_prometheus_is_one_line_and_status_2(tmp_path: Path) -> None:
+    ran = run(
+        tmp_path,
+        "serve",
+        DATABASE_URL=f"postgresql://mda:{CANARY}@127.0.0.1:{stack.free_port()}/mda",
+        MDA_PROMETHEUS__URL=f"http://127.0.0.1:{stack.free_port()}",
+        MDA_DETECTION__STARTUP_TIMEOUT="0",
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert "Connection refused" in ran.stderr
+    assert CANARY not in ran.stderr
