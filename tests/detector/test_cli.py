@@ -46,3 +46,19 @@ def test_unreachable_prometheus_is_one_line_and_status_2(tmp_path: Path) -> None
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
     assert "Connection refused" in ran.stderr
     assert CANARY not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no_such_key: 1", "no_such_key: 1: unknown key"),
+        ("detection: {workers: many}", "detection.workers: 'many': "),
+        ("queries: [{name: a, expr: 'sum('}]", "query a: not PromQL: "),
+    ],
+)
+def test_wrong_settings_are_one_line_and_status_2(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "m.yml").write_text(text)
+    ran = run(tmp_path, "check", "--offline", "--config", "m.yml")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert ran.stderr.startswith("mda: ")
+    assert expected in ran.stderr
