@@ -1,0 +1,231 @@
+"""`python -m detector serve` as a process of its own, with its servers killed and hung."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from detector.stack import children
+from tests import conftest, stack
+
+CANARY = "canary-password-83f1"
+SCRAPE_ITSELF = """\
+global: {scrape_interval: 1s}
+storage: {tsdb: {out_of_order_time_window: 1h}}
+scrape_configs: [{job_name: itself, static_configs: [{targets: ["127.0.0.1:{port}"]}]}]
+"""
+STOPS_WITHIN_S = 5.0
+STALLS_WITHIN_S = 45.0
+
+
+class Detector(stack.Server):
+    """A detector that scores two queries every second."""
+
+    def __init__(self, prometheus: stack.Prometheus, postgres: stack.Postgres, **env: str) -> None:
+        folder = prometheus.folder
+        port = stack.free_port()
+        url = f"http://127.0.0.1:{port}"
+        self.home = folder / "home"
+        program = children.Program(
+            name="detector",
+            argv=[sys.executable, "-m", "detector", "serve"],
+            log_path=folder / "detector.log",
+            cwd=folder,
+            env={
+                "PATH": os.defpath,
+                "MDA_HOME": str(self.home),
+                "MDA_LISTEN_ADDRESS": f"127.0.0.1:{port}",
+                "MDA_PROMETHEUS__URL": prometheus.url,
+                "MDA_PRESETS": "[]",
+                "MDA_QUERIES": (
+                    '[{"name": "samples", "expr": '
+                    '"rate(prometheus_tsdb_head_samples_appended_total[10s])"},'
+                    ' {"name": "memory", "expr": "process_resident_memory_bytes"}]'
+                ),
+                "DATABASE_URL": postgres.url.replace("mda@", f"mda:{CANARY}@"),
+                "METRIC_COLLECTION_INTERVAL": "1",
+                "ML_DETECTION_ENABLED": "true",
+                **env,
+            },
+        )
+        super().__init__(program, url, stack.http_ready(f"{url}/-/healthy"), folder)
+
+    @property
+    def log(self) -> str:
+        return self.child.program.log_path.read_text()
+
+    def ready(self) -> requests.Response:
+        return requests.get(f"{self.url}/-/ready", timeout=20)
+
+    def await_ready(self, status: int, timeout_s: float) -> requests.Response:
+        """The first answer of this status."""
+        found: list[requests.Response] = []
+
+        def is_there() -> bool:
+            time.sleep(0.5)  # the server refuses, with 503, too many connections at a time
+            found.append(self.ready())
+            return found[-1].status_code == status
+
+        stack.wait_until(is_there, timeout_s, f"/-/ready to answer {status}")
+        return found[-1]
+
+    def token(self, name: str = "token") -> str:
+        return (self.home / name).read_text().strip()
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(
+            f"{self.url}{path}", headers={"Authorization": f"Bearer {self.token()}"}, timeout=20
+        )
+
+    def metrics(self) -> str:
+        return requests.get(f"{self.url}/metrics", timeout=20).text
+
+    def terminate(self) -> tuple[int | None, float]:
+        """Its exit status after SIGTERM, and how long it took."""
+        began = time.monotonic()
+        self.child.ask_to_stop()
+        self.child.wait(4 * STOPS_WITHIN_S)
+        return self.child.poll(), time.monotonic() - began
+
+
+@contextlib.contextmanager
+def hung(server: stack.Server) -> Iterator[None]:
+    """The server's process group stopped, so that it takes connections and answers nothing."""
+    os.killpg(server.child.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(server.child.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def prometheus_server(prometheus: conftest.MakePrometheus) -> stack.Prometheus:
+    return prometheus(config_text=SCRAPE_ITSELF)
+
+
+@pytest.fixture
+def detector(
+    prometheus_server: stack.Prometheus, own_postgres: stack.Postgres
+) -> Iterator[Detector]:
+    """Running and ready."""
+    served = Detector(prometheus_server, own_postgres)
+    served.start()
+    served.await_ready(200, 20)
+    yield served
+    served.kill9()
+
+
+def test_it_is_red_while_postgresql_is_down_and_names_it(
+    detector: Detector, own_postgres: stack.Postgres
+) -> None:
+    own_postgres.kill9()
+    red = detector.await_ready(503, 15)
+    own_postgres.restart()
+    detector.await_ready(200, 15)
+
+    assert "PostgreSQL" in red.json()["detail"]
+    assert any("PostgreSQL" in reason for reason in red.json()["reasons"])
+
+
+def test_it_is_red_while_prometheus_hangs_and_green_again_after(
+    detector: Detector, prometheus_server: stack.Prometheus
+) -> None:
+    stalled = 'detector_loop_stalled{loop="scoring"}'
+    stack.wait_until(lambda: prometheus_server.query("anomaly_score"), 20, "the first scores")
+    with hung(prometheus_server):
+        red = detector.await_ready(503, STALLS_WITHIN_S)
+        while_hung = detector.metrics()
+    detector.await_ready(200, 20)
+
+    assert "scoring" in red.text, (red.headers, red.text)
+    assert f"{stalled} 1.0" in while_hung
+    assert f"{stalled} 0.0" in detector.metrics()
+    assert detector.child.is_running()
+
+
+def test_sigterm_ends_it_in_time_even_while_postgresql_hangs(
+    detector: Detector, own_postgres: stack.Postgres
+) -> None:
+    at_peace = detector.terminate()
+    detector.start()
+    detector.await_ready(200, 20)
+    with hung(own_postgres):
+        with contextlib.suppress(requests.Timeout):
+            requests.get(f"{detector.url}/-/ready", timeout=0.5)  # one that hangs on the database
+        while_hung = detector.terminate()
+
+    assert (at_peace[0], while_hung[0]) == (0, 0), detector.log
+    assert max(at_peace[1], while_hung[1]) < STOPS_WITHIN_S
+
+
+def test_with_detection_turned_off_it_serves_says_so_and_writes_no_scores(
+    prometheus_server: stack.Prometheus, own_postgres: stack.Postgres
+) -> None:
+    detector = Detector(prometheus_server, own_postgres, ANOMALY_DETECTION_ENABLED="false")
+    detector.start()
+    try:
+        detector.await_ready(200, 20)
+        told = detector.get("/api/status").json()
+        metrics = detector.metrics()
+        alerts = detector.get("/api/alerts")
+        time.sleep(3)  # three steps, in which scores would come
+        scores = prometheus_server.query("count_over_time(anomaly_score[1m])")
+    finally:
+        detector.stop()
+
+    assert "ANOMALY_DETECTION_ENABLED" in " ".join(told["notes"])
+    assert told["queries"] == []
+    assert alerts.status_code == 200
+    assert "detector_anomaly_detection_enabled 0.0" in metrics
+    assert scores == []
+
+
+def test_tokens_are_made_for_the_owner_alone_and_kept(detector: Detector) -> None:
+    paths = [detector.home / "token", detector.home / "webhook_token"]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in paths]
+    texts = [path.read_text() for path in paths]
+    detector.restart()
+
+    assert modes == [0o600, 0o600]
+    assert len(set(texts)) == 2
+    assert [path.read_text() for path in paths] == texts
+    assert detector.get("/api/status").status_code == 200
+
+
+def test_secrets_stand_in_no_log_line_no_metric_and_no_answer(
+    detector: Detector, own_postgres: stack.Postgres
+) -> None:
+    webhook = f"{detector.url}/api/webhooks/alertmanager"
+    bearer = {"Authorization": f"Bearer {detector.token('webhook_token')}"}
+    wrong = {"Authorization": f"Bearer x{detector.token()}"}
+    answers = {
+        "status": detector.get("/api/status"),
+        "alerts": detector.get("/api/alerts"),
+        "no such alert": detector.get("/api/alerts/999999"),
+        "wrong parameter": detector.get("/api/alerts?limit=-1"),
+        "no such path": detector.get("/api/nothing"),
+        "wrong token": requests.get(f"{detector.url}/api/status", headers=wrong, timeout=10),
+        "wrong body": requests.post(webhook, data=b"{", headers=bearer, timeout=10),
+    }
+    own_postgres.kill9()
+    answers["red"] = detector.await_ready(503, 15)
+    answers["store down"] = detector.get("/api/alerts")
+    answers["status, store down"] = detector.get("/api/status")
+    answers["metrics"] = requests.get(f"{detector.url}/metrics", timeout=10)
+    detector.terminate()
+
+    assert answers["wrong token"].status_code == 401
+    assert answers["store down"].status_code >= 500
+    shown = {name: f"{answer.headers}{answer.text}" for name, answer in answers.items()}
+    shown["log"] = detector.log
+    assert len(shown["log"].splitlines()) >= 3
+    secrets = [CANARY, detector.token(), detector.token("webhook_token")]
+    assert [name for name, text in shown.items() if any(each in text for each in secrets)] == []
