@@ -29,6 +29,7 @@ POINTS_PER_ANSWER = 2_000_000
 CHUNKS_FROM_STEPS = 60
 """A chunk holds some 120 samples and is sent whole: for few steps JSON is less work."""
 _REMEMBERED = 1_000
+_RECENT_MS = 120_000
 _HOUR_MS = 3_600_000
 _AT_ONCE = 2
 """Parts of a large answer under way: one is parsed while the server works on the other."""
@@ -114,14 +115,19 @@ class Reader:
         """When the newest score of this query that the server holds is from, looking back
         `within` from at_ms; None if there is none.
 
-        timestamp() of a selector is the sample's own time. The first search goes by minutes and
-        finds about when; the second goes by seconds, so it also sees scores that a stale marker
+        timestamp() of a selector is the sample's own time. The last two minutes are looked at by
+        seconds: a search by minutes sees nothing that began after the last whole one. Before them a
+        search by minutes finds about when, and one by seconds also sees scores that a stale marker
         ended within the minute.
 
         Raises UpstreamError.
         """
         times = f"timestamp({selectors.selector(_score_of(query))})"
         earliest_ms = at_ms - within // timedelta(milliseconds=1)
+        recent_ms = min(at_ms - earliest_ms, _RECENT_MS)
+        newest_ms = self._newest_ms(times, at_ms, max(recent_ms, 1000), timedelta(seconds=1))
+        if newest_ms is not None:
+            return newest_ms if newest_ms >= earliest_ms else None
         end_ms = at_ms
         while end_ms > earliest_ms:
             span_ms = min(end_ms - earliest_ms, _HOUR_MS)
