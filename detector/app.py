@@ -28,6 +28,8 @@ STOP_WITHIN = timedelta(seconds=4)
 """All parts together may take so long to stop: half of it requests, a quarter loops."""
 REFIT_EVERY = timedelta(seconds=30)
 WATCH_EVERY_S = 1.0
+WATCH_EVERY = timedelta(seconds=5)
+"""How often the metrics of readiness are brought up to date, asked for or not."""
 
 
 def clock() -> float:
@@ -66,9 +68,17 @@ def serve(settings: config.Settings) -> int:
     store = database.Database(url)
     meters = telemetry.Telemetry()
     detection = _detection(settings, store, meters) if settings.anomaly_detection_enabled else None
-    api = server.Server(_application(settings, store, detection, meters), settings.listen_address)
+    state = overview.Overview(
+        scoring_cycles=detection.cycles if detection else None,
+        running=detection.loops if detection else (),
+        check_store=store.check,
+        meters=meters,
+    )
+    watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
+    api = server.Server(_application(settings, store, state, meters), settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
     is_up = True
+    watch.start()
     try:
         if detection:
             detection.writer.start()
@@ -82,6 +92,7 @@ def serve(settings: config.Settings) -> int:
                 return 1
         return 0
     finally:
+        watch.stop(STOP_WITHIN / 8)
         if not _stop(detection, api):
             # A request or a query that hangs on a dead server holds a thread which the interpreter
             # would wait for: nothing is left to save, so end without it.
@@ -142,7 +153,7 @@ def _detection(
         )
     ]
     if settings.ml_detection_enabled:
-        refits = cycles.Refits(runners, log=fits.PostgresFitLog(store), clock=clock)
+        refits = cycles.Refits(runners, log=fits.PostgresFitLog(store), meters=meters, clock=clock)
         running.append(
             loops.Loop("refits", refits.turn, interval=REFIT_EVERY, meters=meters, clock=clock)
         )
@@ -190,7 +201,7 @@ def _scorer_factory(
 def _application(
     settings: config.Settings,
     store: database.Database,
-    detection: Detection | None,
+    state: overview.Overview,
     meters: telemetry.Telemetry,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
@@ -201,12 +212,7 @@ def _application(
             count=lambda outcome, count: meters.webhook_notifications.labels(outcome).inc(count),
             clock=lambda: datetime.fromtimestamp(clock(), UTC),
         ),
-        status_source=overview.Overview(
-            scoring_cycles=detection.cycles if detection else None,
-            running=detection.loops if detection else (),
-            check_store=store.check,
-            meters=meters,
-        ),
+        status_source=state,
         registry=meters.registry,
         api_token=_token(settings.token_file or settings.home / "token"),
         webhook_token=_token(settings.webhook_token_file or settings.home / "webhook_token"),

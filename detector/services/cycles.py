@@ -136,42 +136,58 @@ class Refits:
         runners: Sequence[scoring.QueryRunner],
         *,
         log: ports.FitLog,
+        meters: telemetry.Telemetry,
         clock: Callable[[], float],
     ) -> None:
         self._runners, self._log, self._clock = tuple(runners), log, clock
+        self._unrecorded: list[ports.Fit] = []
+        self._failed = meters.loop_dropped.labels("refits", "failed")
 
     def turn(self) -> loops.Turn:
         """Fit what is due; the scorers take the fitted models up between two steps.
 
-        Raises StoreError when a fit cannot be recorded; the model is in use all the same.
+        Raises StoreError when a fit cannot be recorded; the model is in use all the same, and its
+        row is written by a later turn.
         """
         fits = 0
         for runner in self._runners:
-            with runner.lock:
-                scorer = runner.scorer
-                job = scorer.refit_job()
-            if job is None:
+            try:
+                fit = self._fit(runner)
+            except Exception:  # a query in a cycle must not sink the rest
+                logger.exception("fit failed", extra={"query": runner.spec.name})
+                self._failed.inc()
                 continue
-            began = self._clock()
-            fitted = job.run()
-            ended = self._clock()
-            with runner.lock:
-                if runner.scorer is scorer:
-                    scorer.adopt(fitted)
-            self._log.record_fit(
-                ports.Fit(
-                    query=runner.spec.name,
-                    model=fitted.model,
-                    parameters=fitted.parameters,
-                    seed=fitted.seed,
-                    rows=fitted.rows,
-                    features=fitted.features,
-                    window_start=datetime.fromtimestamp(fitted.window_start_ms / 1000, UTC),
-                    window_end=datetime.fromtimestamp(fitted.window_end_ms / 1000, UTC),
-                    quantiles=fitted.quantiles,
-                    fitted_at=datetime.fromtimestamp(ended, UTC),
-                    duration_s=ended - began,
-                )
-            )
-            fits += 1
+            if fit is not None:
+                self._unrecorded.append(fit)
+                fits += 1
+        while self._unrecorded:
+            self._log.record_fit(self._unrecorded[0])
+            del self._unrecorded[0]
         return loops.Turn(fits, fits)
+
+    def _fit(self, runner: scoring.QueryRunner) -> ports.Fit | None:
+        """Fit one query's model if that is due, and let its scorer use it."""
+        with runner.lock:
+            scorer = runner.scorer
+            job = scorer.refit_job()
+        if job is None:
+            return None
+        began = self._clock()
+        fitted = job.run()
+        ended = self._clock()
+        with runner.lock:
+            if runner.scorer is scorer:
+                scorer.adopt(fitted)
+        return ports.Fit(
+            query=runner.spec.name,
+            model=fitted.model,
+            parameters=fitted.parameters,
+            seed=fitted.seed,
+            rows=fitted.rows,
+            features=fitted.features,
+            window_start=datetime.fromtimestamp(fitted.window_start_ms / 1000, UTC),
+            window_end=datetime.fromtimestamp(fitted.window_end_ms / 1000, UTC),
+            quantiles=fitted.quantiles,
+            fitted_at=datetime.fromtimestamp(ended, UTC),
+            duration_s=ended - began,
+        )

@@ -38,6 +38,11 @@ class Overview:
         self._meters = meters
         meters.detection_enabled.set(scoring_cycles is not None)
 
+    def refresh(self) -> loops.Turn:
+        """Bring the metrics of readiness up to date: the turn of a loop."""
+        self.status()
+        return loops.Turn()
+
     def status(self) -> statuses.Status:
         """The state now; asks PostgreSQL."""
         looped = tuple(

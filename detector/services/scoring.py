@@ -94,6 +94,7 @@ class QueryRunner:
         self._live: tuple[frames.Ints, tuple[frames.Labels, ...]] = (np.zeros(0, np.int64), ())
         meters.query_samples_needed.labels(spec.name).set(self.scorer.samples_needed)
         meters.query_last_success.labels(spec.name).set(0)
+        meters.loop_dropped.labels("scoring", "too_old")
 
     def due_in(self) -> float:
         """Seconds until the next step can be read; 0 or less when it can."""
@@ -174,6 +175,7 @@ class QueryRunner:
         skipped = (first_ms - done_ms) // self._step_ms - 1
         if skipped > 0:
             self._meters.query_skipped_steps.labels(self.spec.name).inc(skipped)
+            self._meters.loop_dropped.labels("scoring", "too_old").inc(skipped * self._table.live)
         came_in = went_out = 0
         for frame in self._frames(first_ms, newest_ms):
             scores = self.scorer.score(frame)

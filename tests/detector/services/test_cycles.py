@@ -263,7 +263,7 @@ def test_a_refit_is_adopted_and_leaves_a_row() -> None:
     clock, log = Clock(), FitLog()
     runner = _learned_runner(clock)
     before = runner.scorer._forest
-    refits = cycles.Refits([runner], log=log, clock=clock)
+    refits = cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock)
 
     turn = refits.turn()
 
@@ -285,6 +285,33 @@ def test_a_refit_that_cannot_be_recorded_is_in_use_all_the_same() -> None:
     log = FitLog(errors.StoreError("PostgreSQL: gone", retryable=True))
 
     with pytest.raises(errors.StoreError, match="gone"):
-        cycles.Refits([runner], log=log, clock=clock).turn()
+        cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock).turn()
 
     assert runner.scorer._forest is not before
+
+
+def test_a_row_that_could_not_be_written_is_written_by_a_later_turn() -> None:
+    clock = Clock()
+    runner = _learned_runner(clock)
+    log = FitLog(errors.StoreError("PostgreSQL: gone", retryable=True))
+    refits = cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock)
+    with pytest.raises(errors.StoreError):
+        refits.turn()
+    log.failure = None
+
+    refits.turn()
+
+    assert [fit.query for fit in log.fits] == ["q"]
+
+
+def test_a_fit_that_fails_does_not_sink_the_next_query() -> None:
+    clock, log, meters = Clock(), FitLog(), telemetry.Telemetry()
+    broken, good = _learned_runner(clock), _learned_runner(clock)
+    broken.scorer._sample.rows[:] = np.nan
+    refits = cycles.Refits([broken, good], log=log, meters=meters, clock=clock)
+
+    turn = refits.turn()
+
+    assert turn == loops.Turn(1, 1)
+    dropped = {"loop": "refits", "reason": "failed"}
+    assert meters.registry.get_sample_value("detector_loop_dropped_total", dropped) == 1
