@@ -82,6 +82,7 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
     return count
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole stacks take turns: two that choose their ports at once could choose the same."""
     for item in items:

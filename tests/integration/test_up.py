@@ -57,7 +57,7 @@ class Up:
         found = {}
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess):
-                words = child.cmdline()
+                words = child.cmdline() or [""]  # one that was killed and not yet waited for
                 name = words[2] if words[1:2] == ["-m"] else pathlib.Path(words[0]).name
                 found[name.removeprefix("prometheus-")] = child
         return found
@@ -194,9 +194,9 @@ def test_a_killed_run_leaves_no_process_and_starts_again(up: Start) -> None:
 def test_a_part_that_cannot_start_ends_the_command_with_the_reason(
     up: Start, open_folder: pathlib.Path
 ) -> None:
-    (open_folder / "home/prometheus/wal").mkdir(parents=True)
-    (open_folder / "home/prometheus/wal/00000000").mkdir()
+    (open_folder / "home").mkdir()
+    (open_folder / "home/prometheus").write_text("where its folder should be")
     run = up()
     assert run.process.wait(60) == 1
     assert "mda: prometheus does not start (ended with exit status " in run.output.read_text()
-    (open_folder / "home/prometheus/wal/00000000").rmdir()
+    (open_folder / "home/prometheus").unlink()
