@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import math
 import pathlib
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,21 +23,27 @@ STEP_S = 1
 
 
 class Injected:
-    """A metric whose value tests set, read by the exporter's textfile collector."""
+    """A metric read by the exporter's textfile collector: small waves about 10, and the `shift`
+    that a test adds. It moves on while no test looks, as a real one does."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
+        self.shift = 0.0
         folder.mkdir()
-        self.set(10.0)
+        threading.Thread(target=self._move, name="injected", daemon=True).start()
 
-    def set(self, value: float) -> None:
-        """Expose this value from the next scrape on."""
+    def _move(self) -> None:
+        """Expose another value for each scrape, until the folder is gone."""
         unfinished = self.folder / "injected.tmp"
-        unfinished.write_text(
-            "# HELP injected_value Set by a test.\n# TYPE injected_value gauge\n"
-            f"injected_value {value}\n"
-        )
-        unfinished.rename(self.folder / "injected.prom")
+        with contextlib.suppress(OSError):
+            for turn in itertools.count():
+                waves = 0.3 * math.sin(turn * 2.1) + 0.2 * math.sin(turn * 0.7)
+                unfinished.write_text(
+                    "# HELP injected_value Set by a test.\n# TYPE injected_value gauge\n"
+                    f"injected_value {10.0 + waves + self.shift}\n"
+                )
+                unfinished.rename(self.folder / "injected.prom")
+                time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")

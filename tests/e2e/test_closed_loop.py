@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import time
 from typing import Any
 
@@ -13,24 +12,19 @@ from tests.e2e import live
 from tests.e2e.conftest import QUERY, Injected
 
 SELECTOR = f'{{query="{QUERY}"}}'
-NORMAL = 10.0
-
-
-def _noise(turn: int) -> float:
-    return NORMAL + 0.3 * math.sin(turn * 2.1) + 0.2 * math.sin(turn * 0.7)
 
 
 class Driver:
-    """Keeps the injected metric moving while it waits for something."""
+    """Asks the stack until something is so, while a test shifts the injected metric."""
 
     def __init__(self, running: live.LiveStack, injected: Injected) -> None:
-        self.running, self.injected, self.shift, self.turn = running, injected, 0.0, 0
+        self.running, self.injected = running, injected
+        self.shift = 0.0
 
     def until(self, what: str, timeout_s: float, done: Any) -> Any:
         deadline = time.monotonic() + timeout_s
         while True:
-            self.turn += 1
-            self.injected.set(_noise(self.turn) + self.shift)
+            self.injected.shift = self.shift
             answer = done()
             if answer:
                 return answer

@@ -48,7 +48,7 @@ class Part:
 
     @property
     def pid(self) -> int:
-        return int(self.pid_file.read_text())
+        return int(stack.wait_until(self.pid_file.read_text, 5, f"a pid in {self.pid_file}"))
 
     def pid_other_than(self, pid: int) -> int:
         return stack.wait_until(
