@@ -191,3 +191,16 @@ def test_the_three_highest_scores_are_told_highest_first(stage: Stage) -> None:
     assert all(each.score == each.score for each in top)
     assert top[0].score > 1
     assert top[0].value > 100 > top[0].expected
+
+
+def test_the_metric_of_readiness_follows_though_nobody_asks_for_the_status(stage: Stage) -> None:
+    watched = overview.Overview(
+        scoring_cycles=stage.cycles, running=(), check_store=stage.check_store, meters=stage.meters
+    )
+    watched.refresh()
+    before = stage.metric("detector_ready")
+    stage.store_error = errors.StoreError("PostgreSQL: gone", retryable=True)
+
+    watched.refresh()
+
+    assert (before, stage.metric("detector_ready")) == (1, 0)
