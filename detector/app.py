@@ -28,8 +28,8 @@ STOP_WITHIN = timedelta(seconds=4)
 """All parts together may take so long to stop: half of it requests, a quarter loops."""
 REFIT_EVERY = timedelta(seconds=30)
 WATCH_EVERY_S = 1.0
-WATCH_EVERY = timedelta(seconds=5)
-"""How often the metrics of readiness are brought up to date, asked for or not."""
+WATCH_EVERY = timedelta(seconds=2)
+"""How often PostgreSQL is asked how it is; readiness tells what it said last."""
 
 
 def clock() -> float:
@@ -73,6 +73,7 @@ def serve(settings: config.Settings) -> int:
         running=detection.loops if detection else (),
         check_store=store.check,
         meters=meters,
+        clock=clock,
     )
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     api = server.Server(_application(settings, store, state, meters), settings.listen_address)

@@ -59,6 +59,7 @@ class Loop:
         self._failed_before: str | None = None
         meters.loop_interval.labels(name).set(interval.total_seconds())
         meters.loop_last_success.labels(name).set(0)
+        meters.loop_stalled.labels(name).set_function(self.is_stalled)
         for kind in telemetry.FAILURE_KINDS:
             meters.loop_failures.labels(name, kind)
 
@@ -75,11 +76,9 @@ class Loop:
         return not self._thread.is_alive()
 
     def is_stalled(self) -> bool:
-        """Whether no turn has succeeded for too long; also sets the metric."""
+        """Whether no turn has succeeded for too long; the metric says the same when it is read."""
         limit = max(STALL_AT_LEAST, STALL_INTERVALS * self.interval)
-        stalled = self._clock() - self._last_success > limit.total_seconds()
-        self._meters.loop_stalled.labels(self.name).set(stalled)
-        return stalled
+        return self._clock() - self._last_success > limit.total_seconds()
 
     def _run(self) -> None:
         while not self._stop.is_set():

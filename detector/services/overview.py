@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -14,11 +15,25 @@ from detector.services import status as statuses
 TOP = 3
 """So many of a query's highest scores are told."""
 
+STORE_SILENT_AFTER = timedelta(seconds=10)
+"""When PostgreSQL has said nothing for so long, good or bad, it is taken to hang."""
+
 DISABLED = "anomaly detection is turned off (ANOMALY_DETECTION_ENABLED=false): nothing is scored"
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What PostgreSQL said when it was asked last; fault is None when all was well."""
+
+    at_s: float
+    fault: str | None
 
 
 class Overview:
     """statuses.StatusSource over the running queries, loops and the store.
+
+    Only refresh() asks PostgreSQL; all else is told from memory, so that it is told at once even
+    while PostgreSQL hangs.
 
     check_store  raises StoreError when PostgreSQL does not answer
     scoring      None when detection is turned off
@@ -31,39 +46,55 @@ class Overview:
         running: Sequence[loops.Loop],
         check_store: Callable[[], None],
         meters: telemetry.Telemetry,
+        clock: Callable[[], float],
     ) -> None:
         self._cycles = scoring_cycles
         self._loops = tuple(running)
         self._check_store = check_store
-        self._meters = meters
+        self._clock = clock
+        self._heard = _Heard(clock(), "PostgreSQL has not been asked yet")
         meters.detection_enabled.set(scoring_cycles is not None)
+        meters.ready.set_function(lambda: not self.reasons())
 
     def refresh(self) -> loops.Turn:
-        """Bring the metrics of readiness up to date: the turn of a loop."""
-        self.status()
-        return loops.Turn()
-
-    def status(self) -> statuses.Status:
-        """The state now; asks PostgreSQL."""
-        looped = tuple(
-            statuses.LoopStatus(loop.name, loop.interval.total_seconds(), loop.is_stalled())
-            for loop in self._loops
-        )
-        reasons = [
-            f"loop {loop.name} has stalled: its log says why" for loop in looped if loop.is_stalled
-        ]
+        """Ask PostgreSQL how it is, however long it takes: the turn of a loop."""
         try:
             self._check_store()
         except errors.StoreError as error:
-            reasons.append(str(error))
-        self._meters.ready.set(not reasons)
+            self._heard = _Heard(self._clock(), str(error))
+        else:
+            self._heard = _Heard(self._clock(), None)
+        return loops.Turn()
+
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not ready: loops that have stalled, and what PostgreSQL said last."""
+        stalled = [
+            f"loop {loop.name} has stalled: its log says why"
+            for loop in self._loops
+            if loop.is_stalled()
+        ]
+        return (*stalled, *self._store_reasons())
+
+    def status(self) -> statuses.Status:
+        """The state now."""
+        reasons = self.reasons()
         return statuses.Status(
             ready=not reasons,
-            reasons=tuple(reasons),
+            reasons=reasons,
             queries=self._queries(),
-            loops=looped,
+            loops=tuple(
+                statuses.LoopStatus(loop.name, loop.interval.total_seconds(), loop.is_stalled())
+                for loop in self._loops
+            ),
             notes=() if self._cycles else (DISABLED,),
         )
+
+    def _store_reasons(self) -> tuple[str, ...]:
+        heard = self._heard
+        silent_s = self._clock() - heard.at_s
+        if silent_s > STORE_SILENT_AFTER.total_seconds():
+            return (f"PostgreSQL has not answered for {silent_s:.0f} s",)
+        return () if heard.fault is None else (heard.fault,)
 
     def _queries(self) -> tuple[statuses.QueryStatus, ...]:
         if self._cycles is None:

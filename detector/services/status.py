@@ -61,7 +61,11 @@ class Status:
 
 
 class StatusSource(Protocol):
-    """Knows the state; threads may ask at once, and the answer comes in a few seconds at most."""
+    """Knows the state from memory: it waits for nobody, and threads may ask at once."""
+
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not ready, in one line each; empty when it is. Takes no time to speak of."""
+        ...
 
     def status(self) -> Status:
         """The state now."""

@@ -19,6 +19,9 @@ from detector.store import database, episodes, migrate
 class AlwaysReady:
     """A StatusSource for tests that are not about status."""
 
+    def reasons(self) -> tuple[str, ...]:
+        return ()
+
     def status(self) -> status.Status:
         return status.Status(ready=True, reasons=())
 

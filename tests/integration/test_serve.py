@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import stat
 import sys
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 import requests
 
@@ -80,9 +80,11 @@ class Detector(stack.Server):
     def token(self, name: str = "token") -> str:
         return (self.home / name).read_text().strip()
 
-    def get(self, path: str) -> requests.Response:
+    def get(self, path: str, timeout_s: float = 20) -> requests.Response:
         return requests.get(
-            f"{self.url}{path}", headers={"Authorization": f"Bearer {self.token()}"}, timeout=20
+            f"{self.url}{path}",
+            headers={"Authorization": f"Bearer {self.token()}"},
+            timeout=timeout_s,
         )
 
     def metrics(self) -> str:
@@ -98,12 +100,20 @@ class Detector(stack.Server):
 
 @contextlib.contextmanager
 def hung(server: stack.Server) -> Iterator[None]:
-    """The server's process group stopped, so that it takes connections and answers nothing."""
-    os.killpg(server.child.pid, signal.SIGSTOP)
+    """The server and its children stopped, so that it takes connections and answers nothing.
+
+    Not by process group: each process of PostgreSQL that serves a connection has one of its own.
+    """
+    parent = psutil.Process(server.child.pid)
+    parent.suspend()
+    offspring = parent.children(recursive=True)
+    for child in offspring:
+        child.suspend()
     try:
         yield
     finally:
-        os.killpg(server.child.pid, signal.SIGCONT)
+        for process in (*offspring, parent):
+            process.resume()
 
 
 @pytest.fixture
@@ -135,6 +145,19 @@ def test_it_is_red_while_postgresql_is_down_and_names_it(
     assert any("PostgreSQL" in reason for reason in red.json()["reasons"])
 
 
+def test_it_is_red_while_postgresql_hangs_and_says_so_at_once(
+    detector: Detector, own_postgres: stack.Postgres
+) -> None:
+    with hung(own_postgres):
+        red = detector.await_ready(503, 30)
+        while_hung = detector.metrics()
+    detector.await_ready(200, 20)
+
+    assert "PostgreSQL" in red.json()["reasons"][0]
+    assert red.elapsed.total_seconds() < 5
+    assert "detector_ready 0.0" in while_hung
+
+
 def test_it_is_red_while_prometheus_hangs_and_green_again_after(
     detector: Detector, prometheus_server: stack.Prometheus
 ) -> None:
@@ -158,8 +181,8 @@ def test_sigterm_ends_it_in_time_even_while_postgresql_hangs(
     detector.start()
     detector.await_ready(200, 20)
     with hung(own_postgres):
-        with contextlib.suppress(requests.Timeout):
-            requests.get(f"{detector.url}/-/ready", timeout=0.5)  # one that hangs on the database
+        with pytest.raises(requests.Timeout):
+            detector.get("/api/alerts", timeout_s=0.5)  # goes on to hang on the database
         while_hung = detector.terminate()
 
     assert (at_peace[0], while_hung[0]) == (0, 0), detector.log

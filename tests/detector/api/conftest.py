@@ -28,6 +28,9 @@ class FakeStatus:
         self.now = status.Status(ready=True, reasons=())
         self.answer: Callable[[], status.Status] = lambda: self.now
 
+    def reasons(self) -> tuple[str, ...]:
+        return self.now.reasons
+
     def status(self) -> status.Status:
         return self.answer()
 

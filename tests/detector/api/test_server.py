@@ -17,6 +17,7 @@ import requests
 
 from detector import errors
 from detector.api import auth, server
+from detector.services import status
 from tests.detector.api.conftest import BODY_MAX_BYTES, WEBHOOK_TOKEN, Served
 
 HEAD = (
@@ -134,9 +135,10 @@ def test_what_is_not_http_is_refused_and_the_server_goes_on(served: Served, garb
     assert requests.get(f"{served.url}/-/healthy", timeout=5).ok
 
 
-def test_health_is_told_when_every_thread_is_taken(served: Served) -> None:
+def test_probes_are_answered_when_every_thread_is_taken(served: Served) -> None:
     let_go = threading.Event()
-    now = served.source.now
+    now = status.Status(ready=False, reasons=("loop scoring has stalled",))
+    served.source.now = now
 
     def wait() -> object:
         let_go.wait(20)
@@ -148,10 +150,14 @@ def test_health_is_told_when_every_thread_is_taken(served: Served) -> None:
         thread.start()
     try:
         assert requests.get(f"{served.url}/-/healthy", timeout=5).ok
+        assert requests.get(f"{served.url}/metrics", timeout=5).ok
+        red = requests.get(f"{served.url}/-/ready", timeout=5)
     finally:
         let_go.set()
         for thread in threads:
             thread.join()
+
+    assert red.json()["reasons"] == ["loop scoring has stalled"]
 
 
 def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements(served: Served) -> None:

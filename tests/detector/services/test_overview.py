@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +31,8 @@ class Stage:
         self.meters = telemetry.Telemetry()
         self.reader = prometheus.FakeReader({})
         self.store_error: errors.StoreError | None = None
+        self.store_answers = threading.Event()
+        self.store_answers.set()
         self.runner = scoring.QueryRunner(
             scoring.Spec("q", "x", STEP, timedelta(0), timedelta(hours=1), timedelta(days=1)),
             reader=self.reader,
@@ -49,26 +52,35 @@ class Stage:
         return loops.Loop(name, loops.Turn, interval=STEP, meters=self.meters, clock=self.clock)
 
     def check_store(self) -> None:
+        assert self.store_answers.wait(20)
         if self.store_error is not None:
             raise self.store_error
 
     def status(
         self, running: Sequence[loops.Loop] = (), *, is_enabled: bool = True
     ) -> status.Status:
+        told = self.overview(running, is_enabled=is_enabled)
+        told.refresh()
+        return told.status()
+
+    def overview(
+        self, running: Sequence[loops.Loop] = (), *, is_enabled: bool = True
+    ) -> overview.Overview:
         return overview.Overview(
             scoring_cycles=self.cycles if is_enabled else None,
             running=running,
             check_store=self.check_store,
             meters=self.meters,
-        ).status()
+            clock=self.clock,
+        )
 
     def steps(self, count: int) -> None:
         for _ in range(count):
             self.now_s += 1.0
             self.cycles.turn()
 
-    def metric(self, name: str) -> float | None:
-        return self.meters.registry.get_sample_value(name)
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.meters.registry.get_sample_value(name, labels)
 
 
 @pytest.fixture
@@ -194,9 +206,7 @@ def test_the_three_highest_scores_are_told_highest_first(stage: Stage) -> None:
 
 
 def test_the_metric_of_readiness_follows_though_nobody_asks_for_the_status(stage: Stage) -> None:
-    watched = overview.Overview(
-        scoring_cycles=stage.cycles, running=(), check_store=stage.check_store, meters=stage.meters
-    )
+    watched = stage.overview()
     watched.refresh()
     before = stage.metric("detector_ready")
     stage.store_error = errors.StoreError("PostgreSQL: gone", retryable=True)
@@ -204,3 +214,39 @@ def test_the_metric_of_readiness_follows_though_nobody_asks_for_the_status(stage
     watched.refresh()
 
     assert (before, stage.metric("detector_ready")) == (1, 0)
+
+
+def test_the_metric_of_a_stalled_loop_follows_though_nobody_asks_for_the_status(
+    stage: Stage,
+) -> None:
+    loop = stage.loop("scoring")
+    stage.now_s += 31
+
+    assert stage.metric("detector_loop_stalled", loop=loop.name) == 1
+
+
+def test_it_is_not_ready_before_the_store_was_asked_for_the_first_time(stage: Stage) -> None:
+    told = stage.overview()
+    before = told.status()
+    told.refresh()
+
+    assert (before.ready, before.reasons) == (False, ("PostgreSQL has not been asked yet",))
+    assert told.reasons() == ()
+
+
+def test_a_store_that_hangs_holds_up_no_answer_and_becomes_a_reason(stage: Stage) -> None:
+    told = stage.overview()
+    told.refresh()
+    stage.store_answers.clear()
+    asking = threading.Thread(target=told.refresh)
+    asking.start()
+    at_first = told.reasons()
+    stage.now_s += overview.STORE_SILENT_AFTER.total_seconds() + 1
+    later, metric = told.status(), stage.metric("detector_ready")
+    stage.store_answers.set()
+    asking.join()
+
+    assert at_first == ()
+    assert (later.ready, later.reasons) == (False, ("PostgreSQL has not answered for 11 s",))
+    assert metric == 0
+    assert told.reasons() == ()
