@@ -8,12 +8,14 @@ import fastapi
 from prometheus_client import CollectorRegistry
 
 from detector import __version__, ports
-from detector.api import auth, bodies, episodes, probes, problems, webhook
+from detector.api import auth, bodies, episodes, limits, probes, problems, webhook
 from detector.services import memory, status
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
 """Some 10,000 alerts; Alertmanager's max_alerts keeps deliveries below it."""
 BODY_DEADLINE = timedelta(seconds=10)
+REQUESTS_MAX = 100
+"""At a time; FastAPI runs 40 of them, the others wait."""
 
 
 def create_app(
@@ -36,6 +38,7 @@ def create_app(
         responses=problems.RESPONSES,
     )
     problems.install(app)
+    app.add_middleware(limits.RequestLimit, at_most=REQUESTS_MAX, exempt=probes.PATHS)
     guard = auth.guard(api_token)
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     app.include_router(webhook.router(remembering, auth.guard(webhook_token), read))

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, exposition
 from detector.api import auth, problems
 from detector.services import status
 
+PATHS = ("/-/healthy", "/-/ready", "/metrics")
 _STATUS = pydantic.TypeAdapter(status.Status)
 
 

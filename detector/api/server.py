@@ -16,7 +16,8 @@ from uvicorn.protocols.http import h11_impl
 
 from detector import errors
 
-CONNECTIONS_MAX = 100
+CONNECTIONS_MAX = 200
+"""Twice the requests at a time (application.REQUESTS_MAX). Above it the longest idle is closed."""
 KEEP_ALIVE_S = 30
 HEADERS_TIMEOUT_S = 10.0
 HEADERS_MAX_BYTES = 32 * 1024
@@ -26,17 +27,27 @@ START_TIMEOUT_S = 10.0
 
 
 class _Protocol(h11_impl.H11Protocol):
-    """uvicorn's HTTP/1.1 with a deadline for headers and for bodies that nobody reads.
+    """uvicorn's HTTP/1.1 with a deadline for headers and for bodies that nobody reads, and room
+    for new connections.
 
     uvicorn alone waits for ever for the rest of a request's headers, and swallows for ever the
-    rest of a body that was refused.
+    rest of a body that was refused. Its own limit (limit_concurrency) counts connections that
+    are kept open and idle, and then refuses everybody, probes too: a client that keeps 100 of
+    them would make the program look dead.
     """
 
     _timer: asyncio.TimerHandle | None = None
+    _idle_since: float = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        self._make_room()
         self._watch()
+
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -45,6 +56,23 @@ class _Protocol(h11_impl.H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        """Close the connection that has been idle for longest if there are too many."""
+        if len(self.connections) <= CONNECTIONS_MAX:
+            return
+        idle = [
+            other
+            for other in self.connections
+            if isinstance(other, _Protocol) and other is not self and other._is_idle()
+        ]
+        if idle:
+            min(idle, key=lambda other: other._idle_since).transport.close()
+
+    def _is_idle(self) -> bool:
+        """Whether no answer is owed to it."""
+        asked: h11_impl.RequestResponseCycle | None = self.cycle  # None before the first request
+        return (asked is None or asked.response_complete) and not self.transport.is_closing()
 
     def _watch(self) -> None:
         if self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE:
@@ -88,7 +116,6 @@ class Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
             h11_max_incomplete_event_size=HEADERS_MAX_BYTES,

@@ -70,7 +70,6 @@ class Detector(stack.Server):
         found: list[requests.Response] = []
 
         def is_there() -> bool:
-            time.sleep(0.5)  # the server refuses, with 503, too many connections at a time
             found.append(self.ready())
             return found[-1].status_code == status
 

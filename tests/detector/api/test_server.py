@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import select
 import socket
 import stat
 import statistics
@@ -16,9 +17,9 @@ import pytest
 import requests
 
 from detector import errors
-from detector.api import auth, server
+from detector.api import application, auth, server
 from detector.services import status
-from tests.detector.api.conftest import BODY_MAX_BYTES, WEBHOOK_TOKEN, Served
+from tests.detector.api.conftest import API_TOKEN, BODY_MAX_BYTES, WEBHOOK_TOKEN, Served
 
 HEAD = (
     "POST /api/webhooks/alertmanager HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -158,6 +159,74 @@ def test_probes_are_answered_when_every_thread_is_taken(served: Served) -> None:
             thread.join()
 
     assert red.json()["reasons"] == ["loop scoring has stalled"]
+
+
+def test_idle_connections_however_many_keep_nobody_out(served: Served) -> None:
+    with contextlib.ExitStack() as kept:
+        for _ in range(2 * server.CONNECTIONS_MAX):
+            ask(kept.enter_context(connect(served)), "/-/healthy", until=b"healthy\n")
+        for path in ("/-/healthy", "/-/ready", "/metrics", "/api/status"):
+            assert served.get(path).status_code == 200, path
+
+
+def test_the_connection_that_was_idle_for_longest_makes_room(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 3)
+    let_go, now = threading.Event(), served.source.now
+
+    def wait() -> object:
+        let_go.wait(20)
+        return now
+
+    served.source.answer = wait  # type: ignore[assignment]
+    with connect(served) as busy, connect(served) as used, connect(served) as newest:
+        ask(used, "/-/healthy", until=b"healthy\n")
+        ask(busy, "/api/status", API_TOKEN)
+        ask(newest, "/-/healthy", until=b"healthy\n")
+        ask(used, "/-/healthy", until=b"healthy\n")
+        with connect(served) as another:
+            ask(another, "/-/healthy", until=b"healthy\n")
+            assert newest.recv(65536) == b""
+        let_go.set()
+        assert busy.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_beyond_the_most_requests_at_a_time_only_probes_are_answered(served: Served) -> None:
+    let_go, now = threading.Event(), served.source.now
+
+    def wait() -> object:
+        let_go.wait(20)
+        return now
+
+    served.source.answer = wait  # type: ignore[assignment]
+    with contextlib.ExitStack() as waiting:
+        waiting.callback(let_go.set)
+        sent = [waiting.enter_context(connect(served)) for _ in range(application.REQUESTS_MAX + 1)]
+        for connection in sent:
+            ask(connection, "/api/status", API_TOKEN)
+        (refused,), _, _ = select.select(sent, [], [], 10)
+        refusal = read_all(refused)
+        for path in ("/-/healthy", "/-/ready", "/metrics"):
+            assert requests.get(served.url + path, timeout=5).ok, path
+        let_go.set()
+        answers = [each.recv(65536)[:13] for each in sent if each is not refused]
+
+    assert refusal.startswith(b"HTTP/1.1 503 ")
+    assert b"application/problem+json" in refusal
+    assert b"100 requests are under way" in refusal
+    assert set(answers) == {b"HTTP/1.1 200 "}
+
+
+def ask(connection: socket.socket, path: str, token: str = "", until: bytes = b"") -> None:
+    """Send a request on this connection, and read until the answer ends so."""
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    connection.sendall(head.encode())
+    answer = b""
+    while until and not answer.endswith(until):
+        piece = connection.recv(65536)
+        assert piece, answer
+        answer += piece
 
 
 def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements(served: Served) -> None:
