@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pytest
 
-from detector import config
+from detector import app, config
 from detector.stack import debian
 from tests import stack
 
@@ -48,6 +48,13 @@ def stack_binaries() -> stack.Binaries:
 
 def void(_: object) -> None:
     """For a callback whose answer nobody wants."""
+
+
+@pytest.fixture(scope="session")
+def compiled_kernels() -> None:
+    """For tests in which real time counts: no kernel is still to be compiled, which takes half a
+    minute once, or to be loaded from its cache, which takes a second in each process."""
+    app.warm_up()
 
 
 @pytest.fixture

@@ -105,13 +105,13 @@ def test_a_hung_mount_is_an_error_of_its_own_until_it_answers(root: pathlib.Path
         "/dev/c /gone xfs rw 0 0\n"
     )
     nfs = Nfs()
-    sizes = mounts.MountSizes(0.2, time.monotonic, nfs)
+    sizes = mounts.MountSizes(1.0, time.monotonic, nfs)
     given = settings_at(root)
     choice = filesystem.Choice(given.collectors.filesystem)
     collector = filesystem.LinuxFilesystem(given.paths, choice, sizes)
     started = time.monotonic()
     text = host.text(collector)
-    assert 0.2 <= time.monotonic() - started < 1.0
+    assert 1.0 <= time.monotonic() - started < 5.0
     deep = 'device="/dev/b",fstype="ext4",mountpoint="/net/share/deep"'
     gone = 'device="/dev/c",fstype="xfs",mountpoint="/gone"'
     share = 'device="srv:/x",fstype="nfs4",mountpoint="/net/share"'
@@ -121,7 +121,7 @@ def test_a_hung_mount_is_an_error_of_its_own_until_it_answers(root: pathlib.Path
     assert 'node_filesystem_size_bytes{device="/dev/a",fstype="ext4",mountpoint="/"} 4096\n' in text
     started = time.monotonic()
     host.text(collector)
-    assert time.monotonic() - started < 0.15  # not waited for again
+    assert time.monotonic() - started < 0.8  # not waited for again
     assert nfs.asked == 2  # nor asked again
     nfs.released.set()
     deadline = time.monotonic() + 5

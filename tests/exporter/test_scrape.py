@@ -69,7 +69,7 @@ def test_a_hung_collector_costs_its_deadline_once_and_later_scrapes_nothing(
     started = time.monotonic()
     for _ in range(20):
         assert outcomes(made)["a"].status is scrape.Status.FAILED
-    assert time.monotonic() - started < 0.3
+    assert time.monotonic() - started < 3.0  # 20 deadlines would be 6 s
     assert hanging.calls == 1
 
 
@@ -78,7 +78,7 @@ def test_hung_collectors_wait_side_by_side_not_one_after_the_other() -> None:
     made = scraper({**several, "last": host.Calling(quick)}, deadline_s=0.5)
     started = time.monotonic()
     found = outcomes(made)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 2.5  # six deadlines would be 3 s
     assert found["last"].status is scrape.Status.OK
     for one in several.values():
         one.released.set()
@@ -87,7 +87,7 @@ def test_hung_collectors_wait_side_by_side_not_one_after_the_other() -> None:
 def test_what_a_late_run_brings_is_thrown_away_and_the_next_run_is_new(
     hanging: host.Hanging,
 ) -> None:
-    made = scraper({"a": hanging}, deadline_s=0.05)
+    made = scraper({"a": hanging}, deadline_s=0.5)  # in which a run that does not hang is done
     assert outcomes(made)["a"].status is scrape.Status.FAILED
     hanging.released.set()
     deadline = time.monotonic() + 5

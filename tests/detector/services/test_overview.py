@@ -12,7 +12,10 @@ from detector import errors, frames, loops, telemetry
 from detector.models import budget
 from detector.models import scoring as models_scoring
 from detector.services import cycles, overview, scoring, status
+from tests import stack
 from tests.fakes import prometheus
+
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
 STEP = timedelta(seconds=1)
 NOW_S = 1_700_000_000.5
@@ -77,7 +80,8 @@ class Stage:
     def steps(self, count: int) -> None:
         for _ in range(count):
             self.now_s += 1.0
-            self.cycles.turn()
+            # A turn waits for a second at most, which may be too short on a busy machine.
+            stack.wait_until(lambda: not self.cycles.turn().is_idle, 30, "the query's step")
 
     def metric(self, name: str, **labels: str) -> float | None:
         return self.meters.registry.get_sample_value(name, labels)
