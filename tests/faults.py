@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +24,12 @@ class Received:
 
 @dataclass(frozen=True)
 class Planned:
-    """An answer: status, headers, body."""
+    """An answer: status, headers, body; `resets` breaks the connection amid the body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    resets: bool = False
 
 
 Answer = Callable[[Received], Planned]
@@ -75,10 +78,20 @@ class _Handler(BaseHTTPRequestHandler):
         if planned.status != 204:
             self.send_header("Content-Length", str(len(planned.body)))
         self.end_headers()
-        if planned.status != 204:
+        if planned.resets:
+            self.wfile.write(planned.body[: len(planned.body) // 2])
+            self._reset()
+        elif planned.status != 204:
             self.wfile.write(planned.body)
 
     do_GET = do_POST
+
+    def _reset(self) -> None:
+        """Close the connection by RST, not FIN: what a server that dies of memory leaves."""
+        now = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+        self.close_connection = True
+        os.close(self.connection.detach())
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
