@@ -26,7 +26,12 @@ for _name in [*os.environ]:
 
 class MakePrometheus(Protocol):
     def __call__(
-        self, config_text: str = ..., flags: Sequence[str] = ..., port: int | None = ...
+        self,
+        config_text: str = ...,
+        flags: Sequence[str] = ...,
+        port: int | None = ...,
+        *,
+        takes_writes: bool = ...,
     ) -> stack.Prometheus: ...
 
 
@@ -115,17 +120,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def prometheus(
     stack_binaries: stack.Binaries, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MakePrometheus]:
-    """prometheus(config_text=..., flags=..., port=...): each call a running server of its own."""
+    """prometheus(config_text=..., flags=..., port=..., takes_writes=...): each call a running
+    server of its own."""
     started: list[stack.Prometheus] = []
 
     def make(
         config_text: str = stack.PROMETHEUS_CONFIG,
         flags: Sequence[str] = (),
         port: int | None = None,
+        *,
+        takes_writes: bool = True,
     ) -> stack.Prometheus:
         folder = tmp_path_factory.mktemp("prometheus")
         binary = stack_binaries.find("prometheus")
-        started.append(stack.prometheus(binary, folder, config_text, flags, port))
+        started.append(
+            stack.prometheus(binary, folder, config_text, flags, port, takes_writes=takes_writes)
+        )
         started[-1].start()
         return started[-1]
 

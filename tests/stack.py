@@ -156,6 +156,8 @@ def prometheus(
     config_text: str = PROMETHEUS_CONFIG,
     flags: Sequence[str] = (),
     port: int | None = None,
+    *,
+    takes_writes: bool = True,
 ) -> Prometheus:
     """A Prometheus that is not started yet; `{port}` in config_text becomes its own port."""
     port = port or free_port()
@@ -169,7 +171,7 @@ def prometheus(
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-remote-write-receiver",
+            *(["--web.enable-remote-write-receiver"] if takes_writes else []),
             "--web.enable-lifecycle",
             *flags,
         ],
