@@ -58,7 +58,8 @@ def void(_: object) -> None:
 @pytest.fixture(scope="session")
 def compiled_kernels() -> None:
     """For tests in which real time counts: no kernel is still to be compiled, which takes half a
-    minute once, or to be loaded from its cache, which takes a second in each process."""
+    minute once, or to be loaded from its cache, which takes a second in each process. Programs
+    that a test starts find the cache filled."""
     app.warm_up()
 
 

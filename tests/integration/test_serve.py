@@ -16,6 +16,8 @@ import requests
 from detector.stack import children
 from tests import conftest, stack
 
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
+
 CANARY = "canary-password-83f1"
 SCRAPE_ITSELF = """\
 global: {scrape_interval: 1s}
