@@ -188,14 +188,14 @@ def fit_on_constant_rows_is_finite(fit: FitModel) -> None:
     """Rows without any difference give a model that says nothing, in numbers."""
     rows = np.zeros((600, 10), dtype=np.float32)
     fitted = fit(rows, 0)
-    _hold(np.isfinite(forest.surprises(fitted.forest, rows)).all(), "NaN or inf out of a constant")
+    _hold(np.isfinite(fitted.surprises(rows)).all(), "NaN or inf out of a constant")
 
 
 def fit_ranks_the_odd_row_first(fit: FitModel) -> None:
     """A row far from all others is the most surprising."""
     rows = _rows(600)
     odd = np.vstack([rows, np.full((1, 10), 5.0, dtype=np.float32)])
-    surprises = forest.surprises(fit(rows, 0).forest, odd)
+    surprises = fit(rows, 0).surprises(odd)
     _hold(surprises.argmax() == len(rows), "a row far from all is not the most surprising")
 
 

@@ -14,26 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import errors, frames
-from detector.models import kernel
+from detector.models import surprise
+from detector.models.kernels import layout, trees
 
 TREES = 100
 ROWS_PER_TREE = 256
 LEAST_ROWS = 500
 _EULER = 0.5772156649015329
-_TAIL_ROWS = 10
-"""Fitted rows beyond the last knot of the surprise curve."""
-_LEAST_TAIL_EXCESS = 1e-3
 QUANTILES = (0.5, 0.9, 0.95, 0.98, 0.99)
 
-NONE = kernel.Forest(
+NONE = layout.Forest(
     feature=np.empty(0, np.int32),
     threshold=np.empty(0),
     left=np.empty(0, np.int32),
     depth=np.empty(0),
     roots=np.empty(0, np.int32),
     scale=1.0,
-    surprise=np.zeros((2, 1)),
-    tail=0.0,
 )
 """No forest: the streaming member scores alone."""
 
@@ -47,7 +43,8 @@ class FittedForest:
                      first and last instant of which rows may stem
     """
 
-    forest: kernel.Forest
+    forest: layout.Forest
+    curve: surprise.Curve
     model: str
     parameters: dict[str, float | int | str]
     seed: int
@@ -56,6 +53,10 @@ class FittedForest:
     quantiles: tuple[float, ...]
     window_start_ms: int
     window_end_ms: int
+
+    def surprises(self, rows: npt.NDArray[np.float32]) -> frames.Floats:
+        """float64[N] >= 0: -log of the share of fitted rows more isolated than each row."""
+        return self.curve.of(isolation_scores(self.forest, rows))
 
 
 def fit_forest(
@@ -77,9 +78,9 @@ def fit_forest(
     trained.fit(rows)
     bare = _flattened(trained)
     scores = isolation_scores(bare, rows)
-    knots, tail = _surprise_curve(np.sort(scores))
     return FittedForest(
-        forest=bare._replace(surprise=knots, tail=tail),
+        forest=bare,
+        curve=surprise.curve_of(scores),
         model="pyod.iforest",
         parameters={"n_estimators": TREES, "max_samples": ROWS_PER_TREE},
         seed=seed,
@@ -91,18 +92,14 @@ def fit_forest(
     )
 
 
-def isolation_scores(forest: kernel.Forest, rows: npt.NDArray[np.float32]) -> frames.Floats:
+def isolation_scores(forest: layout.Forest, rows: npt.NDArray[np.float32]) -> frames.Floats:
     """float64[N] in (0, 1), higher = more isolated; each row on its own."""
-    scores: frames.Floats = kernel.isolations(forest, np.ascontiguousarray(rows))
+    scores = np.empty(len(rows))
+    trees.isolations(forest, np.ascontiguousarray(rows), scores)
     return scores
 
 
-def surprises(forest: kernel.Forest, rows: npt.NDArray[np.float32]) -> frames.Floats:
-    """float64[N] >= 0: -log of the share of fitted rows more isolated than each row."""
-    return np.array([kernel.surprise(forest, score) for score in isolation_scores(forest, rows)])
-
-
-def _flattened(trained: Any) -> kernel.Forest:
+def _flattened(trained: Any) -> layout.Forest:
     """The trees of a fitted PyOD IForest, end to end, children side by side."""
     parts: list[tuple[Any, ...]] = []
     roots, offset = [], 0
@@ -147,14 +144,3 @@ def average_path(samples: npt.NDArray[np.int64]) -> frames.Floats:
     n = np.maximum(samples.astype(np.float64), 2.0)
     path = 2.0 * (np.log(np.maximum(n - 1.0, 1.0)) + _EULER) - 2.0 * (n - 1.0) / n
     return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, path))
-
-
-def _surprise_curve(ranked: frames.Floats) -> tuple[frames.Floats, float]:
-    """Knots score -> -log(share above), from the sorted scores, and the slope beyond them."""
-    total = len(ranked)
-    above = np.unique(np.geomspace(total, _TAIL_ROWS, 24).astype(np.int64))[::-1]
-    scores = ranked[total - above]
-    knots, first = np.unique(scores, return_index=True)
-    excess = float(np.mean(ranked[-_TAIL_ROWS:] - knots[-1]))
-    curve = np.stack([knots, -np.log(above[first] / total)])
-    return curve, 1.0 / max(excess, _LEAST_TAIL_EXCESS)

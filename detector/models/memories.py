@@ -31,6 +31,7 @@ PROFILE_RATE_PER_DAY = 0.3
 MAX_PROFILE_BINS = 288
 """Five minutes each: finer than people's days, coarse enough for the state of many series."""
 _DAY = timedelta(days=1)
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

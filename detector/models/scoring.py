@@ -13,15 +13,25 @@ import numpy.typing as npt
 
 from detector import frames
 from detector.models import budget as budgets
-from detector.models import forest, gates, kernel, memories, siblings
+from detector.models import forest, gates, memories, siblings
+from detector.models.kernels import layout, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
 SAMPLE_ROWS = 4_096
 """Rows of features kept for a fit: IForest draws 256 a tree, so more tells it little."""
 REFIT_AFTER = timedelta(days=1)
-FOREST_WEIGHT = 0.1
-"""Share of the forest in the combined rise: at more it costs rank quality (docs/models.md)."""
+WEIGHTS = (1.0, 1.0, 2.0, 1.0)
+"""Of the streaming members in the combined rise: residual, near, wide, Gaussian."""
+FOREST_WEIGHT = 0.55
+"""A tenth of all: at more the forest costs rank quality (docs/models.md)."""
+RESERVOIR_ROWS = 128
+"""Rows of each reservoir: at 64 some .004 of rank quality is lost, at 256 nothing won."""
+BACK_POINTS, FINE_BACK_POINTS = 6, 2
+"""Points back at what was usual that end an excursion's teaching; fewer at steps below a minute,
+where noise is averaged and alarms are wanted gone within seconds."""
+BLOCK_SAMPLES = 2_048
+"""Samples that go from members to fitted models to verdict at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +83,25 @@ class QueryScorer:
         self._params = _params(step, self._gates, seed)
         self._bins = memories.memories_for_step(step).profile_bins
         self._prior = siblings.prior_for_step(step)
-        self._size = 0
-        self._state = _empty_state(0, self._bins, self._prior)
-        self._sample = _empty_sample(SAMPLE_ROWS if ml else 0)
-        self._forest = forest.NONE
         self._epoch: int | None = None
         self._per_step = budget.per_step(step, series=1)
+        self._size = 0
+        self._state = self._fresh(0)
+        self._sample = _empty_sample(SAMPLE_ROWS if ml else 0)
+        self._scratch = _scratch()
+        self._fitted: forest.FittedForest | None = None
         self._first_ms = self._last_ms = self._fitted_ms = 0
         self._fitted_offers = 0
 
     @property
     def samples_needed(self) -> int:
         """Samples of a series before it is scored; until then its score is 0."""
-        return kernel.SAMPLES_NEEDED
+        return steps.SAMPLES_NEEDED
 
     @property
     def samples_seen(self) -> frames.Ints:
         """int64[S]: finite samples of each row since it was new or forgotten."""
-        return self._state.counts[: self._size, kernel.POINTS].copy()
+        return self._state.counts[: self._size, layout.POINTS].copy()
 
     @property
     def confidence(self) -> frames.Floats:
@@ -120,10 +131,7 @@ class QueryScorer:
         out = _empty_out(values.shape)
         state = _rows(self._state, self._size)
         for first, last in self._spans(frame.times_ms, state):
-            kernel.score_steps(
-                self._params, self._per_step, self._forest, state, self._sample,
-                values, frame.times_ms, first, last, out,
-            )  # fmt: skip
+            self._score(state, values, frame.times_ms, first, last, out)
         return frames.Scores(
             times_ms=frame.times_ms,
             score=out.score.T,
@@ -136,8 +144,7 @@ class QueryScorer:
     def forget(self, rows: npt.ArrayLike) -> None:
         """Start these rows afresh, for the series that get them next."""
         chosen = np.asarray(rows, dtype=np.int64)
-        fresh = _empty_state(1, self._bins, self._prior)
-        for part, new in _pairs(self._state, fresh):
+        for part, new in _pairs(self._state, self._fresh(1)):
             part[chosen] = new[0]
 
     def refit_job(self) -> RefitJob | None:
@@ -150,24 +157,73 @@ class QueryScorer:
         if self._fitted_offers and offered < 2 * self._fitted_offers and not aged:
             return None
         self._fitted_offers, self._fitted_ms = offered, self._last_ms
-        smallest = np.argsort(self._sample.keys[:held])[:SAMPLE_ROWS]
+        smallest = np.argsort(self._sample.keys[:held])
         return RefitJob(self._sample.rows[smallest], self._seed, self._first_ms, self._last_ms)
 
     def adopt(self, fitted: forest.FittedForest) -> None:
         """Score with this forest from the next frame on."""
-        self._forest = fitted.forest
+        self._fitted = fitted
+
+    def _score(
+        self,
+        state: layout.State,
+        values: frames.Floats,
+        times_ms: frames.Ints,
+        first: int,
+        last: int,
+        out: layout.Out,
+    ) -> None:
+        """Score steps first..last-1 of these rows, block by block."""
+        if first == last or not len(values):
+            return
+        bins = times_ms % memories.DAY_MS * self._bins // memories.DAY_MS
+        rows = min(len(values), max(1, BLOCK_SAMPLES // (last - first)))
+        trace = _empty_trace(rows, last - first, features=self._sample.keys.size > 0)
+        for row in range(0, len(values), rows):
+            if len(values) - row < rows:
+                trace = _first_rows(trace, len(values) - row)
+            steps.look_steps(
+                self._params,
+                self._per_step,
+                state,
+                values,
+                times_ms,
+                bins,
+                row,
+                first,
+                trace,
+                self._scratch,
+            )
+            steps.judge_steps(
+                self._params, self._per_step, state, self._sample, values, times_ms, row, first,
+                trace, self._surprises(trace), out,
+            )  # fmt: skip
+            _cut_back(self._sample)
+
+    def _surprises(self, trace: layout.Trace) -> frames.Floats:
+        """float64[models, rows, steps]: what the fitted models say of a block."""
+        if self._fitted is None:
+            return np.empty((0, *trace.points.shape))
+        features = trace.z.reshape(-1, layout.RESIDUALS)
+        return self._fitted.surprises(features).reshape(1, *trace.points.shape)
+
+    def _fresh(self, rows: int) -> layout.State:
+        """So many rows without a past."""
+        state = _empty_state(rows, self._bins)
+        siblings.reset_priors(state, self._prior, self._per_step)
+        return state
 
     def _grow(self, rows: int) -> None:
         """Make room for this many rows, the new ones cold."""
         held = len(self._state.counts)
         if rows > held:
-            grown = _empty_state(max(rows, held + held // 2), self._bins, self._prior)
+            grown = self._fresh(max(rows, held + held // 2))
             for part, old in _pairs(grown, self._state):
                 part[:held] = old
             self._state = grown
         self._size = max(self._size, rows)
 
-    def _spans(self, times_ms: frames.Ints, state: kernel.State) -> Iterator[tuple[int, int]]:
+    def _spans(self, times_ms: frames.Ints, state: layout.State) -> Iterator[tuple[int, int]]:
         """Runs of steps between two looks at the siblings; looks at them before each."""
         if not len(times_ms):
             return
@@ -175,24 +231,30 @@ class QueryScorer:
         edges = [0, *(np.flatnonzero(np.diff(epochs)) + 1).tolist(), len(times_ms)]
         for first, last in itertools.pairwise(edges):
             if epochs[first] != self._epoch:
-                live = int(np.count_nonzero(state.counts[:, kernel.POINTS])) or len(state.counts)
+                live = int(np.count_nonzero(state.counts[:, layout.POINTS])) or len(state.counts)
                 self._per_step = self._budget.per_step(self._step, series=live)
                 siblings.refresh_priors(state, self._prior, self._per_step)
+                steps.set_limits(self._params, self._per_step, state)
                 self._epoch = int(epochs[first])
             yield first, last
         self._first_ms = self._first_ms or int(times_ms[0])
         self._last_ms = int(times_ms[-1])
 
 
-def _rows(state: kernel.State, rows: int) -> kernel.State:
+def _rows(state: layout.State, rows: int) -> layout.State:
     """A view of the first rows."""
-    return kernel.State(
-        state.numbers[:rows], state.counts[:rows], state.profile[:rows], state.histogram[:rows]
-    )
+    parts: tuple[npt.NDArray[Any], ...] = state
+    return layout.State(*(part[:rows] for part in parts))
+
+
+def _first_rows(trace: layout.Trace, rows: int) -> layout.Trace:
+    """A view of the first rows."""
+    parts: tuple[npt.NDArray[Any], ...] = trace
+    return layout.Trace(*(part[:rows] for part in parts))
 
 
 def _pairs(
-    one: kernel.State, other: kernel.State
+    one: layout.State, other: layout.State
 ) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
     """The arrays of two states, kind by kind."""
     arrays: tuple[npt.NDArray[Any], ...] = one
@@ -200,9 +262,9 @@ def _pairs(
     return zip(arrays, others, strict=True)
 
 
-def _params(step: timedelta, limits: gates.Gates, seed: int) -> kernel.Params:
+def _params(step: timedelta, limits: gates.Gates, seed: int) -> layout.Params:
     past = memories.memories_for_step(step)
-    return kernel.Params(
+    return layout.Params(
         step_ms=max(1, round(step / timedelta(milliseconds=1))),
         ewma=past.ewma,
         slow=past.slow,
@@ -215,35 +277,80 @@ def _params(step: timedelta, limits: gates.Gates, seed: int) -> kernel.Params:
         below=limits.direction is not gates.Direction.ABOVE,
         min_deviation=float(limits.min_deviation),
         min_relative_deviation=float(limits.min_relative_deviation),
-        forest_weight=FOREST_WEIGHT,
+        weights=np.array([*WEIGHTS, FOREST_WEIGHT]),
         seed=seed,
-        undoes=step < memories.TUNED_STEP,
+        back_points=BACK_POINTS if step >= memories.TUNED_STEP else FINE_BACK_POINTS,
     )
 
 
-def _empty_state(rows: int, bins: int, prior: siblings.TailPrior) -> kernel.State:
-    state = kernel.State(
-        numbers=np.zeros((rows, kernel.NUMBERS)),
-        counts=np.zeros((rows, kernel.COUNTS), dtype=np.int64),
-        profile=np.full((rows, bins), np.nan, dtype=np.float32),
-        histogram=np.zeros((rows, kernel.BINS), dtype=np.uint32),
+def _empty_state(rows: int, bins: int) -> layout.State:
+    reservoir, single = RESERVOIR_ROWS, np.float32
+    return layout.State(
+        numbers=np.zeros((rows, layout.NUMBERS)),
+        counts=np.zeros((rows, layout.COUNTS), dtype=np.int64),
+        profile=np.full((rows, bins), np.nan, dtype=single),
+        histogram=np.zeros((rows, layout.BINS), dtype=np.uint32),
+        levels=np.zeros((rows, 2, layout.STREAMING + 1)),
+        levelled=np.zeros((rows, layout.STREAMING + 1), dtype=np.int64),
+        past=np.zeros((rows, layout.PAST), dtype=single),
+        near=np.zeros((rows, layout.NEAR_POINTS, reservoir), dtype=single),
+        wide=np.zeros((rows, layout.SCALES, reservoir), dtype=single),
+        gauss=np.zeros((rows, layout.GAUSS)),
     )
-    siblings.reset_priors(state, prior)
-    return state
 
 
-def _empty_sample(rows: int) -> kernel.Sample:
-    """Room for twice the rows: half is cut off, by key, each time it is full."""
-    return kernel.Sample(
-        keys=np.zeros(2 * rows, dtype=np.int64),
-        rows=np.zeros((2 * rows, kernel.RESIDUALS), dtype=np.float32),
+def _empty_trace(rows: int, steps: int, *, features: bool) -> layout.Trace:
+    shape = (rows, steps)
+    return layout.Trace(
+        points=np.empty(shape, dtype=np.int64),
+        absent=np.empty(shape, dtype=np.bool_),
+        centre=np.empty((*shape, layout.RESIDUALS)),
+        size=np.empty((*shape, layout.RESIDUALS)),
+        best=np.empty(shape, dtype=np.int64),
+        level=np.empty(shape),
+        rise=np.full((*shape, layout.STREAMING + 1), np.nan),
+        frozen=np.empty(shape, dtype=np.bool_),
+        z=np.zeros((*(shape if features else (0, 0)), layout.RESIDUALS), dtype=np.float32),
+    )
+
+
+def _empty_sample(rows: int) -> layout.Sample:
+    """Room for so many rows and for all that a block may offer beyond; none for no rows."""
+    room = rows + BLOCK_SAMPLES + REFRESH_STEPS if rows else 0
+    return layout.Sample(
+        keys=np.zeros(room, dtype=np.int64),
+        rows=np.zeros((room, layout.RESIDUALS), dtype=np.float32),
         sizes=np.zeros(2, dtype=np.int64),
         limit=np.full(1, np.iinfo(np.int64).max),
     )
 
 
-def _empty_out(shape: tuple[int, int]) -> kernel.Out:
-    return kernel.Out(
+def _cut_back(sample: layout.Sample) -> None:
+    """Leave the SAMPLE_ROWS rows with the smallest keys."""
+    held = int(sample.sizes[0])
+    if held <= SAMPLE_ROWS:
+        return
+    smallest = np.argpartition(sample.keys[:held], SAMPLE_ROWS)[: SAMPLE_ROWS + 1]
+    last, kept = smallest[-1], smallest[:-1]
+    sample.limit[0] = sample.keys[last]
+    sample.keys[:SAMPLE_ROWS] = sample.keys[kept]
+    sample.rows[:SAMPLE_ROWS] = sample.rows[kept]
+    sample.sizes[0] = SAMPLE_ROWS
+
+
+def _scratch() -> layout.Scratch:
+    return layout.Scratch(
+        residuals=np.empty(layout.RESIDUALS),
+        z=np.empty(layout.RESIDUALS),
+        scores=np.empty(layout.STREAMING),
+        solved=np.empty(layout.GAUSS_POINTS),
+        row=np.empty(layout.SCALES, dtype=np.float32),
+        distances=np.empty(RESERVOIR_ROWS, dtype=np.float32),
+    )
+
+
+def _empty_out(shape: tuple[int, int]) -> layout.Out:
+    return layout.Out(
         score=np.empty(shape),
         expected=np.empty(shape),
         lower=np.empty(shape),

@@ -8,30 +8,41 @@ from typing import NamedTuple
 import numpy as np
 
 from detector import frames
-from detector.models import kernel, memories
+from detector.models import memories
+from detector.models.kernels import layout, tail
+
+KNOWN_SHARE = 0.02
+"""Part of the points that the priors below take as the tail."""
 
 
 class TailPrior(NamedTuple):
-    """Start of the tail, mean excess of its clusters, clusters a point, and how many points of a
-    series' own past weigh as much as this where it has no siblings."""
+    """Start of the tail, mean excess of its clusters, clusters a point, and how many points and
+    clusters of a series' own past weigh as much as this where it has no siblings."""
 
     start: float
     excess: float
     clusters: float
     points: float
+    own_clusters: float
+
+    def at(self, share: float) -> TailPrior:
+        """The same tail, taken to begin where this share of the points lies above."""
+        ratio = share / KNOWN_SHARE
+        start = max(tail.LEAST_START, self.start - self.excess * float(np.log(ratio)))
+        return self._replace(start=start, clusters=self.clusters * ratio)
 
 
-TUNED = TailPrior(start=0.7, excess=0.25, clusters=0.0055, points=300.0)
+TUNED = TailPrior(start=0.7, excess=0.25, clusters=0.0055, points=1000.0, own_clusters=50.0)
 """Of operational metrics at steps of a minute to an hour."""
-FINE = TailPrior(start=0.6, excess=0.12, clusters=0.007, points=100.0)
+FINE = TailPrior(start=0.65, excess=0.18, clusters=0.007, points=150.0, own_clusters=20.0)
 """Of host noise below a minute, where sampling noise outweighs events: Gaussian, averaged,
-autocorrelated and Student-t series at 5 s have starts of .42-.65 and excesses of .05-.14."""
-LEAST_POINTS = 240
-"""Points a sibling needs before its tail tells: some five above its 98 % quantile."""
+autocorrelated and Student-t series at 5 s have starts of .39-.82 and excesses of .10-.23."""
+LEAST_IN_TAIL = 5.0
+"""Points that a sibling's tail needs before it tells."""
 MANY = 10
 """Siblings from which the group speaks for itself."""
-ALONE_CLUSTERS = 15.0
-GROUP_POINTS, GROUP_CLUSTERS = 1000.0, 50.0
+GROUP_POINTS, GROUP_CLUSTERS = 3000.0, 150.0
+"""Of its own past, how much weighs as much as what MANY siblings say."""
 
 
 def prior_for_step(step: timedelta) -> TailPrior:
@@ -39,41 +50,44 @@ def prior_for_step(step: timedelta) -> TailPrior:
     return TUNED if step >= memories.TUNED_STEP else FINE
 
 
-def reset_priors(state: kernel.State, prior: TailPrior) -> None:
+def reset_priors(state: layout.State, known: TailPrior, allowed: float) -> None:
     """Give all rows the prior of a series without siblings."""
-    state.numbers[:, kernel.PRIOR_U] = prior.start
-    state.numbers[:, kernel.PRIOR_E] = prior.excess
-    state.numbers[:, kernel.PRIOR_L] = prior.clusters
-    state.numbers[:, kernel.PRIOR_POINTS] = prior.points
-    state.numbers[:, kernel.PRIOR_CLUSTERS] = ALONE_CLUSTERS
+    prior = known.at(tail.share(allowed))
+    state.numbers[:, layout.PRIOR_U] = prior.start
+    state.numbers[:, layout.PRIOR_E] = prior.excess
+    state.numbers[:, layout.PRIOR_L] = prior.clusters
+    state.numbers[:, layout.PRIOR_POINTS] = prior.points
+    state.numbers[:, layout.PRIOR_CLUSTERS] = prior.own_clusters
 
 
-def refresh_priors(state: kernel.State, prior: TailPrior, allowed: float) -> None:
+def refresh_priors(state: layout.State, known: TailPrior, allowed: float) -> None:
     """Set every row's prior from its siblings' tails as they are now, itself left out."""
-    points = state.counts[:, kernel.TAIL_POINTS]
-    told = points >= LEAST_POINTS
+    share = tail.share(allowed)
+    points = state.counts[:, layout.TAIL_POINTS]
+    told = points * share >= LEAST_IN_TAIL
     rows = np.flatnonzero(told)
     if rows.size == 0:
         return
-    share = kernel.tail_share(allowed)
-    starts = kernel.tail_quantiles(state, rows, share)
-    clusters = state.counts[rows, kernel.CLUSTERS]
+    prior = known.at(share)
+    starts = np.empty(rows.size)
+    tail.quantiles(state, rows, share, starts)
+    clusters = state.counts[rows, layout.CLUSTERS]
     rates = clusters / points[rows]
     excesses = np.where(
-        clusters > 0, state.numbers[rows, kernel.TAIL_SUM] / np.maximum(clusters, 1), prior.excess
+        clusters > 0, state.numbers[rows, layout.TAIL_SUM] / np.maximum(clusters, 1), prior.excess
     )
     others = rows.size - told.astype(np.int64)
     weight = np.where(others >= MANY, 3.0, 20.0)
     strength = np.minimum(1.0, others / MANY)
     columns = (
-        (kernel.PRIOR_U, _medians_without_self(starts, rows, told.size), prior.start),
-        (kernel.PRIOR_E, _means_without_self(excesses, rows, told.size), prior.excess),
-        (kernel.PRIOR_L, _means_without_self(rates, rows, told.size), prior.clusters),
+        (layout.PRIOR_U, _medians_without_self(starts, rows, told.size), prior.start),
+        (layout.PRIOR_E, _means_without_self(excesses, rows, told.size), prior.excess),
+        (layout.PRIOR_L, _means_without_self(rates, rows, told.size), prior.clusters),
     )
     for column, theirs, before in columns:
         state.numbers[:, column] = (others * theirs + weight * before) / (others + weight)
-    state.numbers[:, kernel.PRIOR_POINTS] = _between(prior.points, GROUP_POINTS, strength)
-    state.numbers[:, kernel.PRIOR_CLUSTERS] = _between(ALONE_CLUSTERS, GROUP_CLUSTERS, strength)
+    state.numbers[:, layout.PRIOR_POINTS] = _between(prior.points, GROUP_POINTS, strength)
+    state.numbers[:, layout.PRIOR_CLUSTERS] = _between(prior.own_clusters, GROUP_CLUSTERS, strength)
 
 
 def _between(low: float, high: float, share: frames.Floats) -> frames.Floats:

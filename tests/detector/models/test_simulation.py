@@ -66,4 +66,4 @@ def test_quiet_host_keeps_its_warm_up_budget() -> None:
     print(f"{'mean':22s} first hour {np.mean(hour):5.2f}, rest of the day {np.mean(rest):5.2f}")
     assert np.mean(hour) <= 2
     assert np.mean(rest) <= 2
-    assert max(hour) <= 6
+    assert max(hour) <= 8

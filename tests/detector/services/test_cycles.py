@@ -280,13 +280,13 @@ def _learned_runner(clock: Clock) -> scoring.QueryRunner:
 def test_a_refit_is_adopted_and_leaves_a_row() -> None:
     clock, log = Clock(), FitLog()
     runner = _learned_runner(clock)
-    before = runner.scorer._forest
+    before = runner.scorer._fitted
     refits = cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock)
 
     turn = refits.turn()
 
     assert turn == loops.Turn(1, 1)
-    assert runner.scorer._forest is not before
+    assert runner.scorer._fitted is not before
     (fit,) = log.fits
     assert (fit.query, fit.seed, fit.duration_s) == ("q", 0, 0.0)
     assert fit.rows > 0
@@ -299,13 +299,13 @@ def test_a_refit_is_adopted_and_leaves_a_row() -> None:
 def test_a_refit_that_cannot_be_recorded_is_in_use_all_the_same() -> None:
     clock = Clock()
     runner = _learned_runner(clock)
-    before = runner.scorer._forest
+    before = runner.scorer._fitted
     log = FitLog(errors.StoreError("PostgreSQL: gone", retryable=True))
 
     with pytest.raises(errors.StoreError, match="gone"):
         cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock).turn()
 
-    assert runner.scorer._forest is not before
+    assert runner.scorer._fitted is not before
 
 
 def test_a_row_that_could_not_be_written_is_written_by_a_later_turn() -> None:

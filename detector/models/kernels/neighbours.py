@@ -1,0 +1,101 @@
+"""Members K4 and KB: how far the last values are from any that came before.
+
+Each keeps a uniform sample of all earlier rows (reservoir sampling, Vitter 1985, algorithm R); the
+score is the mean distance to the two nearest. Near rows are the last four values, wide rows the
+means of the last 1, 2, 4 ... 128. A row is offered late, so that an anomaly does not become its own
+neighbour, and not at all if it was far from everything when it was new.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from detector.models.kernels import compiled, layout, numbers, past
+
+NEIGHBOURS = 2
+FAR = 6.0
+"""Running means of the distance beyond which a row is left out of the reservoir ..."""
+ACCEPTED_AFTER = 100
+"""... unless so many in a row were: then that is the new normal."""
+DISTANCE_RATE = 1e-3
+YOUNG = 20
+MOST = np.float32(1e38)
+"""A squared distance beyond it is infinite in float32."""
+
+
+@compiled.compiled
+def near_row(ring, at, points, row):  # type: ignore[no-untyped-def]
+    """The NEAR_POINTS values that ended so many points ago."""
+    for j in range(layout.NEAR_POINTS):
+        row[j] = past.back(ring, at, points + j)
+
+
+@compiled.compiled
+def wide_row(n, column, row):  # type: ignore[no-untyped-def]
+    """The means of the blocks whose sums stand in these columns."""
+    for j in range(layout.SCALES):
+        row[j] = n[column + j] / (1 << j)
+
+
+@compiled.compiled
+def distance(store, held, row, scratch):  # type: ignore[no-untyped-def]
+    """Mean Euclidean distance to the two nearest of the rows held, 0 while there are fewer.
+
+    store float32[F, R], a row a column; scratch float32[R].
+    """
+    if held < NEIGHBOURS:
+        return 0.0
+    for i in range(held):
+        scratch[i] = np.float32(0.0)
+    for j in range(store.shape[0]):
+        value = row[j]
+        for i in range(held):
+            off = value - store[j, i]
+            scratch[i] += off * off
+    first, second = MOST, MOST
+    for i in range(held):
+        if scratch[i] < second:
+            if scratch[i] < first:
+                first, second = scratch[i], first
+            else:
+                second = scratch[i]
+    return 0.5 * (math.sqrt(first) + math.sqrt(second))
+
+
+@compiled.compiled
+def note(n, c, which, far):  # type: ignore[no-untyped-def]
+    """Remember whether this distance is far beyond the usual; then let it into the usual."""
+    usual, seen = n[layout.DISTANCE + which], c[layout.DISTANCES + which]
+    flag = 0
+    if seen >= YOUNG and usual > 0.0 and far > FAR * usual:
+        if c[layout.FLAGGED_RUN + which] < ACCEPTED_AFTER:
+            flag = 1
+        c[layout.FLAGGED_RUN + which] += 1
+    else:
+        c[layout.FLAGGED_RUN + which] = 0
+    c[layout.FLAGS + which] = ((c[layout.FLAGS + which] << 1) | flag) & 0x1FFFFFFFF
+    seen += 1
+    c[layout.DISTANCES + which] = seen
+    if seen > YOUNG and usual > 0.0:
+        far = min(far, FAR * usual)
+    n[layout.DISTANCE + which] += numbers.rate(DISTANCE_RATE, seen) * (far - usual)
+
+
+@compiled.compiled
+def offer(c, which, store, row, late, seed):  # type: ignore[no-untyped-def]
+    """Let the row of `late` points ago into the reservoir, if it was not flagged then."""
+    if (c[layout.FLAGS + which] >> late) & 1:
+        return
+    offered = c[layout.OFFERED + which] + 1
+    c[layout.OFFERED + which] = offered
+    slot = c[layout.HELD + which]
+    if slot < store.shape[1]:
+        c[layout.HELD + which] = slot + 1
+    else:
+        slot = numbers.mixed(numbers.mixed(offered) + seed + which) % offered
+        if slot >= store.shape[1]:
+            return
+    for j in range(store.shape[0]):
+        store[j, slot] = row[j]

@@ -1,0 +1,248 @@
+"""The loops over series and steps: members look and learn, then the verdict is found.
+
+The members never ask the verdict, so a block of samples can go through the members (`look_steps`),
+then through models that were fitted elsewhere, then through the verdict (`judge_steps`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from detector.models.kernels import (
+    compiled,
+    excursions,
+    gaussian,
+    layout,
+    levels,
+    neighbours,
+    numbers,
+    past,
+    residuals,
+    tail,
+    trees,
+    verdict,
+)
+
+VALUE_LIMIT = 1e37
+"""Larger values are cut to this: a difference of two still fits a float32."""
+SAMPLES_NEEDED = 24
+"""Samples before the first score: a few for the scales, LEVEL_POINTS for the level."""
+LEVEL_FLOOR = 0.3
+"""Of the residual member, and of the surprise of a fitted model."""
+FLOOR_OF_SPREAD = 0.02
+"""Distances below this part of the series' spread are no news."""
+GAP_STEPS = 12
+"""Absent steps after which the short memories start anew and an open incident ends."""
+FLAG = 0.6
+"""Rise of the residual member above which a sample is left out of what is learnt of the normal."""
+FROZEN_POINTS = 36
+"""Flagged samples in a row after which the new normal is learnt: three minutes at 5 s."""
+DAY_MS = 86_400_000
+
+
+@compiled.compiled
+def _row(st, s):  # type: ignore[no-untyped-def]
+    """The state of one series."""
+    return layout.State(
+        st.numbers[s],
+        st.counts[s],
+        st.profile[s],
+        st.histogram[s],
+        st.levels[s],
+        st.levelled[s],
+        st.past[s],
+        st.near[s],
+        st.wide[s],
+        st.gauss[s],
+    )
+
+
+@compiled.compiled
+def _look(p, base, st, raw, t_ms, here, w, trace, i, k):  # type: ignore[no-untyped-def]
+    """What each member says of this sample, into trace[i, k]; then let it teach them."""
+    n, c = st.numbers, st.counts
+    points = c[layout.POINTS]
+    trace.absent[i, k] = points > 0 and t_ms - c[layout.LAST_MS] > GAP_STEPS * p.step_ms
+    if not math.isfinite(raw):
+        trace.points[i, k] = -1
+        return
+    trace.points[i, k] = points
+    x = numbers.clip(raw, VALUE_LIMIT)
+    if points == 0:
+        n[layout.X0] = x
+        c[layout.BIN] = -1
+        c[layout.SINCE] = tail.CLUSTER_GAP + 1
+        _set_limit(p, base, st)
+    x -= n[layout.X0]
+    if trace.absent[i, k]:
+        residuals.restart_short_memories(n, x)
+    was_away = c[layout.AWAY] > 0
+    if not was_away:
+        excursions.remember_before(n)
+    has_profile = residuals.enter_bin(c, st.profile, here)
+    least = residuals.floor(n, points, x)
+    r, z, scores = w.residuals, w.z, w.scores
+    centre, size = trace.centre[i, k], trace.size[i, k]
+    largest = residuals.look(p, n, c, st.profile, x, points, least, has_profile, r, z, centre, size)
+    trace.best[i, k] = residuals.best_reference(n, has_profile)
+    trace.level[i, k] = st.levels[0, layout.RESIDUAL]
+    if trace.z.shape[0] > 0:
+        for j in range(layout.RESIDUALS):
+            trace.z[i, k, j] = trees.feature(z[j])
+    scores[layout.RESIDUAL] = math.log(1.0 + largest)
+    past.push(n, c, st.past, np.float32(x))
+    spread = past.learn_spread(n, points, x)
+    scores[layout.GAUSSIAN] = gaussian.score(c, st.past, st.gauss, w.solved)
+    gaussian.learn(c, st.past, st.gauss, points, scores[layout.GAUSSIAN], w.solved)
+    scores[layout.NEAR] = scores[layout.WIDE] = 0.0
+    if st.near.shape[1] > 0:
+        _look_around(p, st, points, scores, w)
+    rise = trace.rise[i, k]
+    for member in range(layout.STREAMING):
+        floor = FLOOR_OF_SPREAD * spread
+        if member == layout.GAUSSIAN:
+            floor = 0.0
+        elif member == layout.RESIDUAL:
+            floor = LEVEL_FLOOR
+        rise[member] = math.nan
+        if st.levelled[member] >= levels.LEVEL_POINTS or member == layout.RESIDUAL:
+            rise[member] = levels.rise(scores[member], st.levels[0, member], floor)
+    if points < SAMPLES_NEEDED:
+        rise[layout.RESIDUAL] = 0.0
+    else:
+        excursions.follow(n, c, verdict.combined(p.weights[: layout.STREAMING], rise))
+    frozen = rise[layout.RESIDUAL] > FLAG and c[layout.FROZEN] < FROZEN_POINTS
+    trace.frozen[i, k] = frozen
+    if frozen:
+        c[layout.FROZEN] += 1
+    else:
+        if rise[layout.RESIDUAL] <= FLAG:
+            c[layout.FROZEN] = 0
+        if points > 0:
+            residuals.learn_scales(p, n, r, points, least)
+        if points > SAMPLES_NEEDED - levels.LEVEL_POINTS:
+            for member in range(layout.STREAMING):
+                levels.learn(st.levels, st.levelled, member, scores[member])
+    residuals.learn_references(p, n, c, st.profile, x, points, has_profile, r)
+    if was_away and c[layout.AWAY] > 0:
+        excursions.follow_return(p, n, c, st.past, x, size)
+    c[layout.POINTS] = points + 1
+    c[layout.LAST_MS] = t_ms
+
+
+@compiled.compiled
+def _look_around(p, st, points, scores, w):  # type: ignore[no-untyped-def]
+    """The two reservoirs: distances of the newest rows, and the rows that are due offered."""
+    n, c, near, wide = st.numbers, st.counts, st.near, st.wide
+    row, distances = w.row, w.distances
+    at = c[layout.AT]
+    neighbours.near_row(st.past, at, 0, row)
+    scores[layout.NEAR] = neighbours.distance(near, c[layout.HELD], row, distances)
+    if c[layout.HELD] >= neighbours.NEIGHBOURS:
+        neighbours.note(n, c, 0, scores[layout.NEAR])
+    if points >= layout.NEAR_POINTS:
+        neighbours.near_row(st.past, at, layout.NEAR_POINTS, row)
+        neighbours.offer(c, 0, near, row, layout.NEAR_POINTS, p.seed)
+    neighbours.wide_row(n, layout.SUMS, row)
+    scores[layout.WIDE] = neighbours.distance(wide, c[layout.HELD + 1], row, distances)
+    if c[layout.HELD + 1] >= neighbours.NEIGHBOURS:
+        neighbours.note(n, c, 1, scores[layout.WIDE])
+    if points >= layout.WIDE_LATE:
+        neighbours.wide_row(n, layout.LATE_SUMS, row)
+        neighbours.offer(c, 1, wide, row, layout.WIDE_LATE, p.seed)
+
+
+@compiled.compiled
+def _judge(p, base, st, sample, s, raw, t_ms, trace, i, k, out, t):  # type: ignore[no-untyped-def]
+    """The verdict on this sample from trace[i, k], into out[s, t]; then learn its tail."""
+    n, c = st.numbers, st.counts
+    if trace.absent[i, k]:
+        c[layout.OPEN] = 0
+    points = trace.points[i, k]
+    if points < 0:
+        out.score[s, t] = math.nan
+        out.expected[s, t] = math.nan
+        out.lower[s, t] = math.nan
+        out.upper[s, t] = math.nan
+        out.kind[s, t] = c[layout.OPEN]
+        return
+    x = numbers.clip(raw, VALUE_LIMIT)
+    warm = points >= SAMPLES_NEEDED
+    level = verdict.combined(p.weights, trace.rise[i, k]) if warm else 0.0
+    allowed = tail.allowed_at(p, base, points)
+    begins, excess = tail.start(n, c, st.histogram, allowed, base)
+    threshold = tail.threshold(n, c, begins, excess, allowed, base)
+    reach = verdict.reach_of(trace.level[i, k], LEVEL_FLOOR, threshold)
+    centre, size = trace.centre[i, k], trace.size[i, k]
+    expected, lower, upper = verdict.band(centre, size, trace.best[i, k], reach)
+    if points == 0:
+        expected, lower, upper = x - n[layout.X0], x - n[layout.X0], x - n[layout.X0]
+    expected += n[layout.X0]
+    score = verdict.gated(p, x, expected, level / threshold) if warm else 0.0
+    out.score[s, t] = verdict.faded(n, score)
+    out.expected[s, t] = expected
+    out.lower[s, t] = min(lower + n[layout.X0], expected)
+    out.upper[s, t] = max(upper + n[layout.X0], expected)
+    verdict.follow_incident(c, score, x >= expected)
+    out.kind[s, t] = c[layout.OPEN]
+    if warm:
+        tail.learn(n, c, st.histogram, level, begins, excess)
+        if sample.keys.size > 0 and trace.rise[i, k, layout.RESIDUAL] <= FLAG and score <= 1.0:
+            trees.offer(p.seed, sample, s, t_ms, trace.z[i, k])
+
+
+@compiled.compiled
+def _set_limit(p, base, st):  # type: ignore[no-untyped-def]
+    """Where an excursion of this series begins from now on."""
+    n, c = st.numbers, st.counts
+    allowed = tail.allowed_at(p, base, c[layout.POINTS])
+    begins, excess = tail.start(n, c, st.histogram, allowed, base)
+    n[layout.LIMIT] = tail.threshold(n, c, begins, excess, allowed, base)
+
+
+@compiled.compiled
+def set_limits(p, base, st):  # type: ignore[no-untyped-def]
+    """Bring every series' excursion limit up to date: at fixed steps of the grid."""
+    for s in range(st.counts.shape[0]):
+        if st.counts[s, layout.POINTS] > 0:
+            _set_limit(p, base, _row(st, s))
+
+
+@compiled.compiled
+def look_steps(p, base, st, values, times, bins, first_row, first, trace, w):  # type: ignore[no-untyped-def]
+    """What members say of a block that begins at this row and step, as large as the trace."""
+    for i in range(trace.points.shape[0]):
+        row = _row(st, first_row + i)
+        for k in range(trace.points.shape[1]):
+            t = first + k
+            _look(p, base, row, values[first_row + i, t], times[t], bins[t], w, trace, i, k)
+
+
+@compiled.compiled
+def judge_steps(p, base, st, sample, values, times, first_row, first, trace, surprises, out):  # type: ignore[no-untyped-def]
+    """The verdict on that block. surprises float64[models, rows, steps]: of the fitted models."""
+    for i in range(trace.points.shape[0]):
+        s = first_row + i
+        row = _row(st, s)
+        for k in range(trace.points.shape[1]):
+            t = first + k
+            _join(p, row, trace, i, k, surprises)
+            _judge(p, base, row, sample, s, values[s, t], times[t], trace, i, k, out, t)
+
+
+@compiled.compiled
+def _join(p, st, trace, i, k, surprises):  # type: ignore[no-untyped-def]
+    """Put the fitted models beside the streaming members, and let their levels learn."""
+    points = trace.points[i, k]
+    for model in range(surprises.shape[0]):
+        member = layout.STREAMING + model
+        score = surprises[model, i, k]
+        trace.rise[i, k, member] = math.nan
+        if points < 0:
+            continue
+        if st.levelled[member] >= levels.LEVEL_POINTS:
+            trace.rise[i, k, member] = levels.rise(score, st.levels[0, member], LEVEL_FLOOR)
+        if not trace.frozen[i, k] and points > SAMPLES_NEEDED - levels.LEVEL_POINTS:
+            levels.learn(st.levels, st.levelled, member, score)

@@ -1,0 +1,80 @@
+"""From the members' rises to one score, a band, and an incident that opens and closes."""
+
+from __future__ import annotations
+
+import math
+
+from detector.models.kernels import compiled, layout, residuals
+
+CALM_SCORE = 0.7
+CALM_POINTS = 12
+"""Points in a row below CALM_SCORE after which an incident has ended."""
+FADE_RATE = 0.03
+FADE_GAIN = 1.5
+FADE_LIMIT = 0.69
+"""What has just been anomalous stays suspicious: a score is at least FADE_GAIN times the running
+mean of those before it, but by this alone never as high as CALM_SCORE, so that it neither raises an
+alarm nor keeps an incident open."""
+
+
+@compiled.compiled
+def combined(weights, rise):  # type: ignore[no-untyped-def]
+    """The weighted mean of the members' rises that are ready: not NaN."""
+    total = weight = 0.0
+    for k in range(weights.size):
+        if weights[k] > 0.0 and not math.isnan(rise[k]):
+            total += weights[k] * rise[k]
+            weight += weights[k]
+    return total / weight if weight > 0.0 else 0.0
+
+
+@compiled.compiled
+def band(centre, size, best, reach):  # type: ignore[no-untyped-def]
+    """Expected value and the interval in which no residual exceeds `reach` times its size."""
+    lower, upper = -math.inf, math.inf
+    for j in range(layout.RESIDUALS):
+        lower = max(lower, centre[j] - reach * size[j])
+        upper = min(upper, centre[j] + reach * size[j])
+    expected = centre[best]
+    if lower <= upper:
+        return min(max(expected, lower), upper), lower, upper
+    half = reach * size[best]
+    return expected, expected - half, expected + half
+
+
+@compiled.compiled
+def reach_of(level, floor, threshold):  # type: ignore[no-untyped-def]
+    """The |z| at which the residual member alone would reach the threshold."""
+    reach = math.exp(min(9.3, max(level, floor) * math.exp(threshold))) - 1.0
+    return min(reach, residuals.Z_LIMIT)
+
+
+@compiled.compiled
+def gated(p, x, expected, score):  # type: ignore[no-untyped-def]
+    """The score, cut to 1 where the query's gates say that this deviation does not matter."""
+    least = max(p.min_deviation, p.min_relative_deviation * abs(expected))
+    off = x - expected
+    matters = abs(off) >= least and ((p.above and off > 0) or (p.below and off < 0))
+    return score if matters else min(score, 1.0)
+
+
+@compiled.compiled
+def faded(n, score):  # type: ignore[no-untyped-def]
+    """The score with what remains of those before it."""
+    recent = n[layout.RECENT]
+    recent += FADE_RATE * (score - recent)
+    n[layout.RECENT] = recent
+    return max(score, min(FADE_LIMIT, FADE_GAIN * recent))
+
+
+@compiled.compiled
+def follow_incident(c, score, up):  # type: ignore[no-untyped-def]
+    """Open at a score above 1, with its side as kind; close after CALM_POINTS calm points."""
+    if c[layout.OPEN] == 0:
+        if score > 1.0:
+            c[layout.OPEN] = 1 if up else 2
+            c[layout.CALM] = 0
+        return
+    c[layout.CALM] = c[layout.CALM] + 1 if score < CALM_SCORE else 0
+    if c[layout.CALM] >= CALM_POINTS:
+        c[layout.OPEN] = 0
