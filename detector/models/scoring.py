@@ -129,17 +129,42 @@ class QueryScorer:
         values = np.ascontiguousarray(frame.values.T)
         self._grow(values.shape[0])
         out = _empty_out(values.shape)
+        for first, last in self._spans(frame.times_ms):
+            self._score(values, frame.times_ms, 0, first, last, out)
+        return _scores(frame.times_ms, out)
+
+    def score_samples(
+        self, row: int, times_ms: frames.Ints, values: frames.Floats
+    ) -> frames.Scores:
+        """The scores [T, 1] of samples that follow the last ones of one row, on a grid or not.
+
+        times_ms int64[T] strictly rising; values float64[T], NaN where there is no sample. They
+        are the scores that score() gives, if refresh() is called before each new epoch.
+        """
+        self._grow(row + 1)
+        if not len(times_ms):
+            return _scores(times_ms, _empty_out((1, 0)))
+        # Copies: one that cannot be written would have the kernel compiled anew for its type.
+        times, rows = np.array(times_ms, np.int64), np.array(values, np.float64).reshape(1, -1)
+        out = _empty_out(rows.shape)
+        self._score(rows, times, row, 0, len(times), out)
+        self._stand_at(times)
+        return _scores(times, out)
+
+    def refresh(self, *, rows: int = 0) -> None:
+        """Look at the siblings' tails and count the series that share the budget; make room for
+        so many rows first. score() does this itself at the start of each epoch."""
+        self._grow(rows)
         state = _rows(self._state, self._size)
-        for first, last in self._spans(frame.times_ms, state):
-            self._score(state, values, frame.times_ms, first, last, out)
-        return frames.Scores(
-            times_ms=frame.times_ms,
-            score=out.score.T,
-            expected=out.expected.T,
-            lower=out.lower.T,
-            upper=out.upper.T,
-            kind=out.kind.T,
-        )
+        live = int(np.count_nonzero(state.counts[:, layout.POINTS])) or len(state.counts)
+        self._per_step = self._budget.per_step(self._step, series=live)
+        siblings.refresh_priors(state, self._prior, self._per_step)
+        steps.set_limits(self._params, self._per_step, state)
+
+    def epochs(self, times_ms: frames.Ints) -> frames.Ints:
+        """int64[T]: which REFRESH_STEPS of the grid each time falls into."""
+        numbers: frames.Ints = times_ms // (self._params.step_ms * REFRESH_STEPS)
+        return numbers
 
     def forget(self, rows: npt.ArrayLike) -> None:
         """Start these rows afresh, for the series that get them next."""
@@ -166,14 +191,14 @@ class QueryScorer:
 
     def _score(
         self,
-        state: layout.State,
         values: frames.Floats,
         times_ms: frames.Ints,
+        first_row: int,
         first: int,
         last: int,
         out: layout.Out,
     ) -> None:
-        """Score steps first..last-1 of these rows, block by block."""
+        """Score steps first..last-1 of values [S, T], of the rows from first_row on, in blocks."""
         if first == last or not len(values):
             return
         bins = times_ms % memories.DAY_MS * self._bins // memories.DAY_MS
@@ -183,20 +208,12 @@ class QueryScorer:
             if len(values) - row < rows:
                 trace = _first_rows(trace, len(values) - row)
             steps.look_steps(
-                self._params,
-                self._per_step,
-                state,
-                values,
-                times_ms,
-                bins,
-                row,
-                first,
-                trace,
-                self._scratch,
-            )
+                self._params, self._per_step, self._state, first_row, values, times_ms, bins,
+                row, first, trace, self._scratch,
+            )  # fmt: skip
             steps.judge_steps(
-                self._params, self._per_step, state, self._sample, values, times_ms, row, first,
-                trace, self._surprises(trace), out,
+                self._params, self._per_step, self._state, self._sample, first_row, values,
+                times_ms, row, first, trace, self._surprises(trace), out,
             )  # fmt: skip
             _cut_back(self._sample)
 
@@ -223,22 +240,33 @@ class QueryScorer:
             self._state = grown
         self._size = max(self._size, rows)
 
-    def _spans(self, times_ms: frames.Ints, state: layout.State) -> Iterator[tuple[int, int]]:
+    def _spans(self, times_ms: frames.Ints) -> Iterator[tuple[int, int]]:
         """Runs of steps between two looks at the siblings; looks at them before each."""
         if not len(times_ms):
             return
-        epochs = times_ms // (self._params.step_ms * REFRESH_STEPS)
+        epochs = self.epochs(times_ms)
         edges = [0, *(np.flatnonzero(np.diff(epochs)) + 1).tolist(), len(times_ms)]
         for first, last in itertools.pairwise(edges):
             if epochs[first] != self._epoch:
-                live = int(np.count_nonzero(state.counts[:, layout.POINTS])) or len(state.counts)
-                self._per_step = self._budget.per_step(self._step, series=live)
-                siblings.refresh_priors(state, self._prior, self._per_step)
-                steps.set_limits(self._params, self._per_step, state)
+                self.refresh()
                 self._epoch = int(epochs[first])
             yield first, last
+        self._stand_at(times_ms)
+
+    def _stand_at(self, times_ms: frames.Ints) -> None:
         self._first_ms = self._first_ms or int(times_ms[0])
         self._last_ms = int(times_ms[-1])
+
+
+def _scores(times_ms: frames.Ints, out: layout.Out) -> frames.Scores:
+    return frames.Scores(
+        times_ms=times_ms,
+        score=out.score.T,
+        expected=out.expected.T,
+        lower=out.lower.T,
+        upper=out.upper.T,
+        kind=out.kind.T,
+    )
 
 
 def _rows(state: layout.State, rows: int) -> layout.State:

@@ -155,7 +155,7 @@ def _look_around(p, st, points, scores, w):  # type: ignore[no-untyped-def]
 
 
 @compiled.compiled
-def _judge(p, base, st, sample, s, raw, t_ms, trace, i, k, out, t):  # type: ignore[no-untyped-def]
+def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # type: ignore[no-untyped-def]
     """The verdict on this sample from trace[i, k], into out[s, t]; then learn its tail."""
     n, c = st.numbers, st.counts
     if trace.absent[i, k]:
@@ -190,7 +190,7 @@ def _judge(p, base, st, sample, s, raw, t_ms, trace, i, k, out, t):  # type: ign
     if warm:
         tail.learn(n, c, st.histogram, level, begins, excess)
         if sample.keys.size > 0 and trace.rise[i, k, layout.RESIDUAL] <= FLAG and score <= 1.0:
-            trees.offer(p.seed, sample, s, t_ms, trace.z[i, k])
+            trees.offer(p.seed, sample, series, t_ms, trace.z[i, k])
 
 
 @compiled.compiled
@@ -211,25 +211,32 @@ def set_limits(p, base, st):  # type: ignore[no-untyped-def]
 
 
 @compiled.compiled
-def look_steps(p, base, st, values, times, bins, first_row, first, trace, w):  # type: ignore[no-untyped-def]
-    """What members say of a block that begins at this row and step, as large as the trace."""
+def look_steps(p, base, st, row0, values, times, bins, first, first_step, trace, w):  # type: ignore[no-untyped-def]
+    """What members say of a block, as large as the trace, the state moving with it.
+
+    base    alarms a point that the budget allows
+    values  float64[S, T], of the rows of the state from row0 on; times, bins int64[T]
+    first, first_step
+            row of values and step at which the block begins
+    """
     for i in range(trace.points.shape[0]):
-        row = _row(st, first_row + i)
+        row = _row(st, row0 + first + i)
         for k in range(trace.points.shape[1]):
-            t = first + k
-            _look(p, base, row, values[first_row + i, t], times[t], bins[t], w, trace, i, k)
+            t = first_step + k
+            _look(p, base, row, values[first + i, t], times[t], bins[t], w, trace, i, k)
 
 
 @compiled.compiled
-def judge_steps(p, base, st, sample, values, times, first_row, first, trace, surprises, out):  # type: ignore[no-untyped-def]
+def judge_steps(p, base, st, sample, row0, values, times, first, first_step, trace, surprises, out):  # type: ignore[no-untyped-def]
     """The verdict on that block. surprises float64[models, rows, steps]: of the fitted models."""
     for i in range(trace.points.shape[0]):
-        s = first_row + i
-        row = _row(st, s)
+        s = first + i
+        row = _row(st, row0 + s)
         for k in range(trace.points.shape[1]):
-            t = first + k
+            t = first_step + k
             _join(p, row, trace, i, k, surprises)
-            _judge(p, base, row, sample, s, values[s, t], times[t], trace, i, k, out, t)
+            raw, t_ms = values[s, t], times[t]
+            _judge(p, base, row, sample, row0 + s, raw, t_ms, trace, i, k, out, s, t)
 
 
 @compiled.compiled

@@ -142,6 +142,36 @@ def test_forgotten_row_starts_cold() -> None:
     assert np.array_equal(scores.score[:, 1:2], alone.score)
 
 
+@pytest.mark.parametrize("ml", [False, True])
+def test_samples_row_by_row_score_as_their_frame_bit_by_bit(ml: bool) -> None:
+    values = checks.noise(700, 3)
+    values[100:130, 1] = np.nan
+    values[300:310] += 9.0
+    frame = checks.frame_of(values)
+    whole, by_row = scorer(ml=ml), scorer(ml=ml)
+    expected = whole.score(frame)
+    epochs = by_row.epochs(frame.times_ms)
+    for epoch in np.unique(epochs):
+        steps = np.flatnonzero(epochs == epoch)
+        by_row.refresh(rows=3)
+        for row in range(3):
+            scores = by_row.score_samples(row, frame.times_ms[steps], values[steps, row])
+            for part in ("score", "expected", "lower", "upper", "kind"):
+                want = getattr(expected, part)[steps, row : row + 1]
+                assert np.array_equal(getattr(scores, part), want, equal_nan=True), part
+    jobs = [each.refit_job() for each in (whole, by_row)]
+    rows = [job.rows.tolist() for job in jobs if job is not None]
+    assert len(rows) == (2 if ml else 0)
+    assert not ml or rows[0] == rows[1]
+
+
+def test_no_samples_change_nothing() -> None:
+    quiet = scorer()
+    scores = quiet.score_samples(1, np.empty(0, np.int64), np.empty(0))
+    assert scores.score.shape == (0, 1)
+    assert quiet.samples_seen.tolist() == [0, 0]
+
+
 def test_empty_frame_changes_nothing() -> None:
     quiet = scorer()
     scores = quiet.score(checks.frame_of(np.empty((0, 4))))
