@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--offline", action="store_true", help="only what needs no connection")
     add("migrate", _migrate, "Bring the tables in PostgreSQL up to date.")
     add("warm-up", _warm_up, "Compile the numeric kernels into their cache.")
+    _add_score(add("score", _score, "Score the series of a CSV or parquet file."))
     render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
     render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
     return parser
@@ -92,6 +93,31 @@ def _add_common(parser: argparse.ArgumentParser, default: object) -> None:
         "--log-level", choices=LEVELS, default=default, help="least level that is logged"
     )
     parser.add_argument("--log-format", choices=FORMATS, default=default, help="shape of log lines")
+
+
+def _add_score(score: argparse.ArgumentParser) -> None:
+    score.add_argument(
+        "file", type=Path, metavar="FILE", help="rows of time, value and, for many series, id"
+    )
+    score.add_argument(
+        "--out", type=Path, metavar="FILE", required=True, help="scores, as .csv or .parquet"
+    )
+    score.add_argument(
+        "--meta", type=Path, metavar="FILE", help="id, dataset, step_s, train_n of each series"
+    )
+    score.add_argument("--value-column", metavar="NAME", default="value", help="default: value")
+    score.add_argument(
+        "--budget", metavar="TEXT", help="alarms on nothing (default: 1 per week per series)"
+    )
+    score.add_argument(
+        "--step", metavar="TIME", help="time between samples, as 5m (default: as the file has it)"
+    )
+    score.add_argument(
+        "--ml",
+        action=argparse.BooleanOptionalAction,
+        help="the forest beside the statistical baseline (default: ML_DETECTION_ENABLED)",
+    )
+    score.add_argument("--json", action="store_true", help="the summary as one JSON object")
 
 
 def _up(settings: config.Settings, arguments: argparse.Namespace) -> int:
@@ -137,6 +163,28 @@ def _warm_up(_: config.Settings, __: argparse.Namespace) -> int:
     from detector import app
 
     print(f"kernels compiled in {app.warm_up():.1f} s")
+    return OK
+
+
+def _score(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from detector.score import job
+
+    summary = job.run(
+        settings,
+        job.Options(
+            file=arguments.file,
+            out=arguments.out,
+            meta=arguments.meta,
+            value_column=arguments.value_column,
+            budget=arguments.budget,
+            step=arguments.step,
+            ml=arguments.ml,
+        ),
+    )
+    print(json.dumps(dataclasses.asdict(summary)) if arguments.json else summary)
     return OK
 
 

@@ -23,6 +23,8 @@ HEAVY = [
     "rich",
     "prometheus_client",
     "yaml",
+    "pandas",
+    "pyarrow",
 ]
 PROGRAMS = {"detector": "mda: ", "exporter": "mda-exporter: "}
 

@@ -1,0 +1,169 @@
+"""The series of a file in, the same rows with their scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from detector import config, errors, frames
+from detector.files import metas, outputs, tables
+from detector.models import budget as budgets
+from detector.models import scoring
+from detector.score import progress
+from detector.services import file_scoring
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on the command line; None: as the settings, the meta or the file say."""
+
+    file: Path
+    out: Path
+    meta: Path | None = None
+    value_column: str = "value"
+    budget: str | None = None
+    step: str | None = None
+    ml: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was scored; incidents are the times that an anomaly opened."""
+
+    file: str
+    out: str
+    rows: int
+    samples: int
+    series: int
+    queries: int
+    above_threshold: int
+    incidents: int
+
+    def __str__(self) -> str:
+        """The line for a person."""
+        return (
+            f"{self.out}: {self.rows} rows of {self.series} series, "
+            f"{self.above_threshold} above 1 in {self.incidents} incidents"
+        )
+
+
+def run(settings: config.Settings, options: Options) -> Summary:
+    """Score the file and write the scores. Raises ConfigError."""
+    allowed, step = _budget(options.budget), _step(options.step)
+    ml = settings.ml_detection_enabled if options.ml is None else options.ml
+    with outputs.open_output(options.out) as write:
+        table = tables.read_table(options.file, value_column=options.value_column)
+        series = series_of(
+            table,
+            _metas(table, options.meta),
+            step=step,
+            else_step=settings.metric_collection_interval,
+        )
+        with progress.shown(len(table.values)) as advance:
+            parts = file_scoring.score_series(
+                series,
+                make_scorer=scorer_factory(allowed, ml=ml, seed=settings.detection.seed),
+                advance=advance,
+            )
+        write(table, in_file_order(table, parts))
+    return _summary(options, series, parts)
+
+
+def series_of(
+    table: tables.Table,
+    known: Sequence[metas.Meta],
+    *,
+    step: timedelta | None,
+    else_step: timedelta,
+) -> list[file_scoring.Series]:
+    """The series of the table as the service takes them.
+
+    known      of each series
+    step       of all of them, whatever their meta says; None: their own
+    else_step  of those whose meta and times do not tell one
+    """
+    series = []
+    for rows, meta in zip(table.rows_of_series(), known, strict=True):
+        times_ms = table.times_ms[rows]
+        series.append(
+            file_scoring.Series(
+                query=meta.dataset,
+                step=step or meta.step or file_scoring.usual_step(times_ms) or else_step,
+                past=meta.past,
+                times_ms=file_scoring.rising(times_ms),
+                values=table.values[rows],
+            )
+        )
+    return series
+
+
+def scorer_factory(
+    allowed: budgets.Budget, *, ml: bool, seed: int
+) -> Callable[[timedelta], scoring.QueryScorer]:
+    """Makes a fresh scorer for a step."""
+    return lambda step: scoring.QueryScorer(step=step, budget=allowed, ml=ml, seed=seed)
+
+
+def in_file_order(table: tables.Table, parts: Sequence[frames.Scores]) -> frames.Scores:
+    """The scores of the series as [R, 1] columns, in the order of the table's rows."""
+    order = np.concatenate(table.rows_of_series())
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return frames.Scores(
+        times_ms=table.times_ms,
+        score=np.concatenate([part.score for part in parts])[back],
+        expected=np.concatenate([part.expected for part in parts])[back],
+        lower=np.concatenate([part.lower for part in parts])[back],
+        upper=np.concatenate([part.upper for part in parts])[back],
+        kind=np.concatenate([part.kind for part in parts])[back],
+    )
+
+
+def _budget(text: str | None) -> budgets.Budget:
+    default: str = config.Query.model_fields["budget"].default
+    try:
+        return budgets.parse_budget(default if text is None else text)
+    except ValueError as error:
+        raise errors.ConfigError(f"--budget: {error}") from None
+
+
+def _step(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    try:
+        step = config.parse_duration(text)
+    except ValueError as error:
+        raise errors.ConfigError(f"--step: {text!r}: {error}") from None
+    if not isinstance(step, timedelta) or not metas.SHORTEST_STEP <= step <= metas.LONGEST_STEP:
+        raise errors.ConfigError(f"--step: {text!r}: {metas.STEP_ALLOWED}")
+    return step
+
+
+def _metas(table: tables.Table, path: Path | None) -> tuple[metas.Meta, ...]:
+    if path is None:
+        return (metas.UNKNOWN,) * len(table.ids)
+    return metas.metas_of(table.ids, metas.read_metas(path), path)
+
+
+def _summary(
+    options: Options, series: Sequence[file_scoring.Series], parts: Sequence[frames.Scores]
+) -> Summary:
+    return Summary(
+        file=str(options.file),
+        out=str(options.out),
+        rows=sum(len(each.values) for each in series),
+        samples=sum(int(np.isfinite(each.values).sum()) for each in series),
+        series=len(series),
+        queries=len(file_scoring.queries_of(series)),
+        above_threshold=sum(int((part.score > 1).sum()) for part in parts),
+        incidents=sum(_openings(part.kind[:, 0]) for part in parts),
+    )
+
+
+def _openings(kinds: frames.Bytes) -> int:
+    before = np.concatenate([[0], kinds[:-1]])
+    return int(((kinds != 0) & (kinds != before)).sum())

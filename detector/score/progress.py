@@ -1,0 +1,47 @@
+"""How far the scoring has come: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import rich.console
+import rich.progress
+
+LINE_EVERY_S = 5.0
+
+
+@contextmanager
+def shown(
+    rows: int, console: rich.console.Console | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Shows how many of these rows are done, on standard error; is told of each more."""
+    console = console or rich.console.Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _lines(console, rows)
+        return
+    bar = rich.progress.Progress(
+        rich.progress.TextColumn("scoring"),
+        rich.progress.BarColumn(bar_width=30),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("scoring", total=rows)
+        yield lambda more: bar.advance(task, more)
+
+
+def _lines(console: rich.console.Console, rows: int) -> Callable[[int], None]:
+    done, said_s = 0, time.monotonic()
+
+    def advance(more: int) -> None:
+        nonlocal done, said_s
+        done += more
+        if done == rows or time.monotonic() - said_s >= LINE_EVERY_S:
+            said_s = time.monotonic()
+            console.print(f"scored {done} of {rows} rows", markup=False, soft_wrap=True)
+
+    return advance
