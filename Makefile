@@ -34,8 +34,8 @@ check: $(VENV)/made-dev ## lint, types, layers, rules and configuration files
 	$$promtool test rules rules/tests/*.yml
 	amtool=$$($(FIND) amtool) && $$amtool check-config alertmanager.yml
 
-bench: $(VENV)/made-dev ## speed and memory beside a floor or a peer of the same run
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/made-dev ## speed and memory beside a floor or a peer; LABELLED=FOLDER: quality too
+	LABELLED="$(LABELLED)" $(BIN)/python -m benchmarks
 
 check-containers: ## Dockerfiles and docker-compose.yml for real; root and Debian's docker.io
 	bash scripts/check-containers.sh
