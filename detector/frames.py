@@ -16,6 +16,7 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bytes: TypeAlias = npt.NDArray[np.int8]
+Bools: TypeAlias = npt.NDArray[np.bool_]
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Label pairs sorted by name, no name twice, `__name__` among them where the series has one."""
 
