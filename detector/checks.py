@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from detector import config, errors, frames
+import numpy as np
+
+from detector import config, errors, frames, planning
 from detector.models import budget
 from detector.prometheus import connection, reader, selectors
 from detector.store import database
@@ -51,6 +53,7 @@ def offline(settings: config.Settings) -> Iterator[Check]:
     """What the settings alone can tell."""
     for query in settings.all_queries():
         yield _query(settings, query)
+    yield from _calendars(settings)
     yield database_url(settings)
 
 
@@ -143,6 +146,26 @@ def _query(settings: config.Settings, query: config.Query) -> Check:
     except (errors.UpstreamError, ValueError) as error:
         return Check(Verdict.WRONG, subject, str(error))
     return Check(Verdict.OK, subject, f"{query.budget}, step {_step(settings, query)}")
+
+
+def _calendars(settings: config.Settings) -> Iterator[Check]:
+    try:
+        plans = planning.Planning(settings)
+    except errors.ConfigError as error:
+        subject, _, text = str(error).partition(": ")
+        yield Check(Verdict.WRONG, subject, text)
+        return
+    now = datetime.now(UTC)  # noqa: TID251 - says what the present is
+    for name, calendar in settings.calendars.items():
+        planned = plans.planned_time((name,))
+        state = "planned" if planned.is_planned(_ms(now)).any() else "nothing planned"
+        change = planned.next_change(now)
+        until = change.astimezone(calendar.timezone).isoformat() if change else "further notice"
+        yield Check(Verdict.OK, f"calendars.{name}", f"{state} until {until}")
+
+
+def _ms(instant: datetime) -> frames.Ints:
+    return np.array([int(instant.timestamp() * 1000)])
 
 
 def _step(settings: config.Settings, query: config.Query) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import zoneinfo
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import dotenv
 import pydantic
@@ -53,6 +54,8 @@ _NOT_SETTINGS = {"MDA_CONFIG_FILE"}
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:\d+(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+)(ms|[smhdw])")
+_TIME_OF_DAY = re.compile(r"(?P<hour>[01]?\d|2[0-3]|24(?=:00)):(?P<minute>[0-5]\d)")
+_HOUR_MINUTES = 60
 
 
 def parse_duration(value: object) -> object:
@@ -72,7 +75,48 @@ def parse_duration(value: object) -> object:
     return value
 
 
+def parse_time_of_day(value: object) -> object:
+    """A time of day from HH:MM, 24:00 for the midnight that ends the day; else an error.
+
+    YAML 1.1 takes an unquoted 22:30 for a number to base 60, so whole minutes are understood too.
+
+    >>> parse_time_of_day("22:30") == parse_time_of_day(1350) == time(22, 30)
+    True
+    """
+    if isinstance(value, time):
+        return value
+    if type(value) is int and _HOUR_MINUTES <= value <= 24 * _HOUR_MINUTES:
+        return time(value // _HOUR_MINUTES % 24, value % _HOUR_MINUTES)
+    found = _TIME_OF_DAY.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("a time from 00:00 to 24:00 is allowed, in quotes")
+    return time(int(found["hour"]) % 24, int(found["minute"]))
+
+
+def parse_zone(value: object) -> object:
+    """The time zone of this IANA name."""
+    if isinstance(value, str):
+        try:
+            return zoneinfo.ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            pass
+    elif isinstance(value, zoneinfo.ZoneInfo):
+        return value
+    raise ValueError("a time zone is allowed, as in UTC, Europe/Berlin, America/New_York")
+
+
+def _refuse_numbers(value: object) -> object:
+    """An instant is never written as seconds since 1970, so a number is a slip."""
+    if isinstance(value, (int, float)):
+        raise ValueError("a time is allowed, as in 2026-12-24 18:00 or 2026-12-24T18:00:00+01:00")
+    return value
+
+
 Duration = Annotated[timedelta, pydantic.BeforeValidator(parse_duration)]
+TimeOfDay = Annotated[time, pydantic.BeforeValidator(parse_time_of_day)]
+Zone = Annotated[zoneinfo.ZoneInfo, pydantic.BeforeValidator(parse_zone)]
+Instant = Annotated[datetime, pydantic.BeforeValidator(_refuse_numbers)]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
 
@@ -143,6 +187,45 @@ class Query(_Section):
     direction: Direction = Direction.BOTH
     min_deviation: float = Field(0.0, ge=0, allow_inf_nan=False)
     min_relative_deviation: float = Field(0.0, ge=0, allow_inf_nan=False)
+    calendar: tuple[Name, ...] = ()
+
+
+class WeeklyWindow(_Section):
+    """A stretch of some days of each week; an end at or before the start is on the next day."""
+
+    days: tuple[Weekday, ...] = Field(get_args(Weekday), min_length=1)
+    start: TimeOfDay
+    end: TimeOfDay
+
+
+class OnceWindow(_Section):
+    """A stretch that comes once; times without an offset are those of the calendar's zone."""
+
+    start: Instant
+    end: Instant
+
+    @pydantic.field_validator("end")
+    @classmethod
+    def _end_is_after_start(cls, end: datetime, given: pydantic.ValidationInfo) -> datetime:
+        start: datetime | None = given.data.get("start")
+        if start is None:  # which has been refused
+            return end
+        if (start.tzinfo is None) != (end.tzinfo is None):
+            raise ValueError(f"an offset from UTC is needed where start ({start}) has one")
+        if end <= start:
+            raise ValueError(f"a time after start ({start}) is allowed")
+        return end
+
+
+class Calendar(_Section):
+    """Time in which the unusual is planned."""
+
+    timezone: Zone = zoneinfo.ZoneInfo("UTC")
+    during: Literal["planned"] = "planned"
+    weekly: tuple[WeeklyWindow, ...] = ()
+    once: tuple[OnceWindow, ...] = ()
+    holidays: tuple[str, ...] = ()
+    ics: Path | None = None
 
 
 class DetectionSettings(_Section):
@@ -181,6 +264,7 @@ class Settings(pydantic_settings.BaseSettings):
     webhook_token_file: Path | None = None
     presets: tuple[Literal["host"], ...] = ("host",)
     queries: tuple[Query, ...] = ()
+    calendars: dict[Name, Calendar] = {}
     thresholds: Thresholds = Thresholds()
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
@@ -195,6 +279,18 @@ class Settings(pydantic_settings.BaseSettings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"queries: {', '.join(twice)}: a name may be used once (presets too)")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _calendars_are_known(self) -> Self:
+        for number, query in enumerate(self.queries):
+            for place, name in enumerate(query.calendar):
+                if name not in self.calendars:
+                    known = ", ".join(self.calendars) or "none"
+                    raise ValueError(
+                        f"queries.{number}.calendar.{place}: {name!r}: a name under calendars is "
+                        f"allowed: {known}"
+                    )
         return self
 
     def all_queries(self) -> tuple[Query, ...]:
@@ -333,5 +429,7 @@ def _line(
     given = first["input"]
     if isinstance(given, timedelta):
         given = f"{given.total_seconds():g}s"
+    elif isinstance(given, datetime):
+        given = str(given)
     value = "(hidden)" if set(path) & _SECRET_KEYS else repr(given)[:200]
     return f"{where}: {'.'.join(path)}: {value}: {message}"

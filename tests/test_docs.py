@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pydantic
 import pytest
 import yaml
 
-from detector import config, telemetry
+from detector import config, planning, telemetry
 from exporter import config as exporter_config
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +33,9 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     ("section", "key"),
     _keys(config.Settings, "Top level")
     + _keys(config.Query, "queries")
+    + _keys(config.Calendar, "calendars")
+    + _keys(config.WeeklyWindow, "calendars")
+    + _keys(config.OnceWindow, "calendars")
     + _keys(config.PrometheusSettings, "prometheus")
     + _keys(config.AlertmanagerSettings, "alertmanager")
     + _keys(config.DetectionSettings, "detection")
@@ -49,14 +54,42 @@ def test_every_bare_name_is_documented(name: str) -> None:
 
 
 def test_the_examples_in_the_configuration_page_load(tmp_path: Path) -> None:
-    detectors, exporters = re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)
+    detectors, calendars, exporters = re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)
     file = tmp_path / "mda.yml"
     file.write_text(detectors)
     settings = config.load(file, {})
     assert settings.queries[0].name == yaml.safe_load(detectors)["queries"][0]["name"]
 
+    file.write_text(calendars)
+    settings = config.load(file, {})
+    assert settings.queries[0].calendar == ("office", "works")
+    assert settings.calendars.keys() == {"office", "works"}
+
     file.write_text(exporters)
     assert exporter_config.load(file, {}).collectors.hwmon.enabled is False
+
+
+def test_the_calendars_on_the_configuration_page_plan_what_it_says(tmp_path: Path) -> None:
+    works = re.findall(r"```ics\n(.*?)```", CONFIGURATION, re.DOTALL)
+    (tmp_path / "works.ics").write_text(works[0])
+    file = tmp_path / "mda.yml"
+    file.write_text(
+        re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)[1].replace(
+            "/etc/mda", str(tmp_path)
+        )
+    )
+    settings = config.load(file, {})
+    planned = planning.Planning(settings).planned_time(settings.queries[0].calendar)
+    berlin = settings.calendars["office"].timezone
+    rows = re.findall(
+        r"^\| (\d{4}-\d\d-\d\d \d\d:\d\d) \| (yes|no) \|", CONFIGURATION, re.MULTILINE
+    )
+
+    said = [(datetime.fromisoformat(time).replace(tzinfo=berlin), word) for time, word in rows]
+    times_ms = np.array([int(time.timestamp() * 1000) for time, _ in said])
+
+    assert len(said) >= 5
+    assert planned.is_planned(times_ms).tolist() == [word == "yes" for _, word in said]
 
 
 def _leaves(model: type[pydantic.BaseModel], path: str = "") -> list[str]:

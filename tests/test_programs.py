@@ -25,6 +25,9 @@ HEAVY = [
     "yaml",
     "pandas",
     "pyarrow",
+    "holidays",
+    "icalendar",
+    "recurring_ical_events",
 ]
 PROGRAMS = {"detector": "mda: ", "exporter": "mda-exporter: "}
 
@@ -54,6 +57,16 @@ def test_help_imports_nothing_heavy(program: str) -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "[]\n")
     assert ran.stdout.startswith(f"usage: {PROGRAMS[program][:-2]} ")
+
+
+def test_libraries_of_calendars_are_imported_only_for_who_has_one() -> None:
+    code = (
+        "import sys\nfrom detector import app\n"
+        "print([name for name in ('holidays', 'icalendar', 'recurring_ical_events')"
+        " if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.returncode) == ("[]\n", 0)
 
 
 @pytest.mark.parametrize("before", [True, False])

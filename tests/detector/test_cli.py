@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,10 @@ def test_unreachable_prometheus_is_one_line_and_status_2(tmp_path: Path) -> None
         ("no_such_key: 1", "no_such_key: 1: unknown key"),
         ("detection: {workers: many}", "detection.workers: 'many': "),
         ("queries: [{name: a, expr: 'sum('}]", "query a: not PromQL: "),
+        ("queries: [{name: a, expr: x, calendar: [b]}]", "queries.0.calendar.0: 'b': "),
+        ("calendars: {a: {holidays: [DE, XX]}}", "mda: calendars.a.holidays.1: 'XX': no holidays"),
+        ("calendars: {a: {ics: m.yml}}", "mda: calendars.a.ics: 'm.yml': not iCalendar: "),
+        ("calendars: {a: {ics: b.ics}}", "mda: calendars.a.ics: 'b.ics': No such file"),
     ],
 )
 def test_wrong_settings_are_one_line_and_status_2(tmp_path: Path, text: str, expected: str) -> None:
@@ -62,3 +67,19 @@ def test_wrong_settings_are_one_line_and_status_2(tmp_path: Path, text: str, exp
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
     assert ran.stderr.startswith("mda: ")
     assert expected in ran.stderr
+
+
+def test_check_says_until_when_nothing_changes(tmp_path: Path) -> None:
+    (tmp_path / "m.yml").write_text(
+        "calendars:\n"
+        "  year: {timezone: Europe/Berlin, once: [{start: 2020-01-01, end: 2199-12-31}]}\n"
+        "  past: {once: [{start: 2020-01-01, end: 2020-01-02}]}\n"
+        "  night: {weekly: [{start: '00:00', end: '12:00'}]}\n"
+    )
+    ran = run(tmp_path, "check", "--offline", "--config", "m.yml")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "calendars.year: planned until further notice" in ran.stdout
+    assert "calendars.past: nothing planned until further notice" in ran.stdout
+    assert re.search(
+        r"calendars\.night: (nothing )?planned until \S+T(00|12):00:00\+00:00", ran.stdout
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import timedelta
+import zoneinfo
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,110 @@ def test_without_presets_only_configured_queries_are_left() -> None:
     )
 
     assert [query.name for query in settings.all_queries()] == ["up"]
+
+
+def _calendar(tmp_path: Path, text: str) -> config.Calendar:
+    file = tmp_path / "mda.yml"
+    file.write_text(f"calendars: {{works: {{{text}}}}}")
+    return config.load(file, {}).calendars["works"]
+
+
+def test_a_calendar_is_in_utc_and_empty_unless_it_says_otherwise(tmp_path: Path) -> None:
+    calendar = _calendar(tmp_path, "holidays: []")
+
+    assert calendar.timezone == zoneinfo.ZoneInfo("UTC")
+    assert calendar.during == "planned"
+    assert (calendar.weekly, calendar.once, calendar.holidays, calendar.ics) == ((), (), (), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("'22:30'", time(22, 30)),
+        ("22:30", time(22, 30)),
+        ("02:00", time(2)),
+        ("0:05", time(0, 5)),
+        ("24:00", time(0)),
+        ("'24:00'", time(0)),
+    ],
+)
+def test_times_of_day_may_stand_in_yaml_without_quotes(
+    tmp_path: Path, text: str, expected: time
+) -> None:
+    calendar = _calendar(tmp_path, f"weekly: [{{start: {text}, end: '12:00'}}]")
+
+    assert calendar.weekly[0].start == expected
+    assert calendar.weekly[0].days == ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        ("2026-12-24 18:00", "2026-12-25", [datetime(2026, 12, 24, 18), datetime(2026, 12, 25)]),  # noqa: DTZ001 - local
+        (
+            "2026-12-24T18:00:00Z",
+            "'2026-12-25T01:00+01:00'",
+            [datetime(2026, 12, 24, 18, tzinfo=UTC), datetime(2026, 12, 25, tzinfo=UTC)],
+        ),
+    ],
+)
+def test_single_windows_are_local_or_have_an_offset(
+    tmp_path: Path, start: str, end: str, expected: list[datetime]
+) -> None:
+    (window,) = _calendar(tmp_path, f"once: [{{start: {start}, end: {end}}}]").once
+
+    assert [window.start, window.end] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("timezone: Mars/Base", "timezone: 'Mars/Base': a time zone is allowed, as in UTC"),
+        ("timezone: Europe", "timezone: 'Europe': a time zone is allowed"),
+        ("timezone: 5", "timezone: 5: a time zone is allowed"),
+        ("during: sleep", "during: 'sleep': Input should be 'planned'"),
+        ("weekly: [{start: 22, end: '23:00'}]", "weekly.0.start: 22: a time from 00:00"),
+        ("weekly: [{start: '1:00', end: '24:30'}]", "weekly.0.end: '24:30': a time from 00:00"),
+        ("weekly: [{days: [], start: '1:00', end: '2:00'}]", "weekly.0.days: []: "),
+        ("weekly: [{days: [so], start: '1:00', end: '2:00'}]", "weekly.0.days.0: 'so': "),
+        ("weekly: [{start: '1:00'}]", "weekly.0.end: "),
+        (
+            "once: [{start: 2026-12-24 18:00, end: 2026-12-24 17:00}]",
+            "once.0.end: '2026-12-24 17:00': a time after start (2026-12-24 18:00:00) is allowed",
+        ),
+        (
+            "once: [{start: 2026-12-24 18:00:00, end: 2026-12-24 17:00:00}]",
+            "once.0.end: '2026-12-24 17:00:00': a time after start",
+        ),
+        (
+            "once: [{start: 2026-12-24T18:00:00Z, end: 2026-12-24 17:00}]",
+            "once.0.end: '2026-12-24 17:00': an offset from UTC is needed where start",
+        ),
+        ("once: [{start: 2026, end: 2026-12-24 17:00}]", "once.0.start: 2026: a time is allowed"),
+        ("weekdays: 1", "weekdays: 1: unknown key"),
+    ],
+)
+def test_a_wrong_calendar_is_one_line_that_names_the_key(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    with pytest.raises(errors.ConfigError) as caught:
+        _calendar(tmp_path, text)
+
+    assert f"mda.yml: calendars.works.{expected}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_query_names_calendars_that_are_there(tmp_path: Path) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text(
+        "calendars: {works: {}, feasts: {}}\n"
+        "queries: [{name: q, expr: x, calendar: [works, works_]}]\n"
+    )
+
+    message = _error({}, file)
+
+    assert message.endswith(
+        "queries.0.calendar.1: 'works_': a name under calendars is allowed: works, feasts"
+    )
+    file.write_text("queries: [{name: q, expr: x, calendar: [works]}]\n")
+    assert _error({}, file).endswith("a name under calendars is allowed: none")
