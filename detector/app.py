@@ -14,7 +14,7 @@ from pathlib import Path
 
 import fastapi
 
-from detector import checks, config, errors, loops, ports, telemetry
+from detector import checks, config, errors, loops, planning, ports, telemetry
 from detector.api import application, auth, server
 from detector.models import budget, gates, warming
 from detector.models import scoring as models_scoring
@@ -139,8 +139,10 @@ def _detection(
         metrics=telemetry.WriterMeters(meters),
         clock=clock,
     )
+    plans = planning.Planning(settings)
     runners = tuple(
-        _runner(settings, query, reads, writes, meters) for query in settings.all_queries()
+        _runner(settings, query, reads, writes, plans.planned_time(query.calendar), meters)
+        for query in settings.all_queries()
     )
     scored = cycles.Cycles(runners, workers=settings.detection.workers, meters=meters, clock=clock)
     running = [
@@ -166,6 +168,7 @@ def _runner(
     query: config.Query,
     reads: reader.Reader,
     writes: ports.ScoreWriter,
+    calendar: ports.PlannedTime,
     meters: telemetry.Telemetry,
 ) -> scoring.QueryRunner:
     return scoring.QueryRunner(
@@ -180,6 +183,7 @@ def _runner(
         reader=reads,
         writer=writes,
         make_scorer=_scorer_factory(settings, query),
+        calendar=calendar,
         meters=meters,
         clock=clock,
     )

@@ -66,6 +66,14 @@ class ScoreWriter(Protocol):
         ...
 
 
+class PlannedTime(Protocol):
+    """Knows when the unusual is planned."""
+
+    def is_planned(self, times_ms: frames.Ints) -> frames.Bools:
+        """bool[T]: which of these instants (int64[T]) lie in planned time. Never raises."""
+        ...
+
+
 class EpisodeStore(Protocol):
     """Remembers alert episodes."""
 

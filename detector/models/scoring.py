@@ -120,11 +120,13 @@ class QueryScorer:
         """Bytes of state that a series takes."""
         return sum(part[:1].nbytes for part in self._state)
 
-    def score(self, frame: frames.Frame) -> frames.Scores:
+    def score(self, frame: frames.Frame, *, planned: frames.Bools | None = None) -> frames.Scores:
         """The scores of a frame that follows the last one; rows beyond those seen start cold.
 
         Each step is scored from the samples before it and itself, so it makes no difference
         whether a frame comes whole or step by step. `frame` is left as it is.
+
+        planned  bool[T], the steps that lie in planned time: taken, not yet heeded
         """
         values = np.ascontiguousarray(frame.values.T)
         self._grow(values.shape[0])

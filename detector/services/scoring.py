@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import errors, frames, loops, ports, telemetry
+from detector.models import calendars
 from detector.models import scoring as models_scoring
 
 DELAY_RATIO = 0.2
@@ -76,6 +77,7 @@ class QueryRunner:
         reader: ports.SeriesReader,
         writer: ports.ScoreWriter,
         make_scorer: Callable[[], models_scoring.QueryScorer],
+        calendar: ports.PlannedTime = calendars.NOTHING_PLANNED,
         meters: telemetry.Telemetry,
         clock: Callable[[], float],
     ) -> None:
@@ -85,7 +87,7 @@ class QueryRunner:
         self.blocks_learned = 0
         """How many blocks of history have been read and learned: grows while the first run does."""
         self._reader, self._writer = reader, writer
-        self._make_scorer = make_scorer
+        self._make_scorer, self._calendar = make_scorer, calendar
         self._meters, self._clock = meters, clock
         self._step_ms = _ms(spec.step)
         self._delay_ms = _ms(min(spec.step * DELAY_RATIO, DELAY_AT_MOST))
@@ -140,7 +142,7 @@ class QueryRunner:
         if start_ms < end_ms:
             self._reader.read_instant(self.spec.expr, at_ms=end_ms, table=self._table)
             for frame in self._frames(start_ms, end_ms):
-                scores = self.scorer.score(frame)
+                scores = self._score(frame)
                 self.blocks_learned += 1
             if written_ms is not None:
                 self._take_up(scores)
@@ -178,13 +180,16 @@ class QueryRunner:
             self._meters.loop_dropped.labels("scoring", "too_old").inc(skipped * self._table.live)
         came_in = went_out = 0
         for frame in self._frames(first_ms, newest_ms):
-            scores = self.scorer.score(frame)
+            scores = self._score(frame)
             self._write(scores)
             self._stand(frame, scores)
             self._done_ms = int(frame.times_ms[-1])
             came_in += int(np.isfinite(frame.values).sum())
             went_out += 4 * int(np.isfinite(scores.score).sum())
         return loops.Turn(came_in, went_out)
+
+    def _score(self, frame: frames.Frame) -> frames.Scores:
+        return self.scorer.score(frame, planned=self._calendar.is_planned(frame.times_ms))
 
     def _frames(self, first_ms: int, last_ms: int) -> Iterator[frames.Frame]:
         """The frames from first to last step, read as they are asked for, in bounded blocks."""

@@ -55,8 +55,10 @@ def test_forest_passes(check: Callable[[checks.FitModel], None]) -> None:
 
 def test_check_fails_on_a_model_that_sees_the_future() -> None:
     class Peeking(scoring.QueryScorer):
-        def score(self, frame: frames.Frame) -> frames.Scores:
-            scores = super().score(frame)
+        def score(
+            self, frame: frames.Frame, *, planned: frames.Bools | None = None
+        ) -> frames.Scores:
+            scores = super().score(frame, planned=planned)
             scores.score[:] += frame.values[-1]
             return scores
 

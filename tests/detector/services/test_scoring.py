@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detector import errors, frames, telemetry
-from detector.models import budget
+from detector import errors, frames, ports, telemetry
+from detector.models import budget, calendars, plans
 from detector.models import scoring as models_scoring
 from detector.services import scoring
 from tests.fakes import prometheus
@@ -40,6 +41,8 @@ def _runner(
     history: timedelta = timedelta(0),
     series_ttl: timedelta = timedelta(days=1),
     meters: telemetry.Telemetry | None = None,
+    calendar: ports.PlannedTime = calendars.NOTHING_PLANNED,
+    make_scorer: Callable[[], models_scoring.QueryScorer] | None = None,
 ) -> scoring.QueryRunner:
     return scoring.QueryRunner(
         scoring.Spec(
@@ -52,10 +55,14 @@ def _runner(
         ),
         reader=reader,
         writer=writer,
-        make_scorer=lambda: models_scoring.QueryScorer(
-            step=timedelta(milliseconds=STEP_MS),
-            budget=budget.parse_budget("1 per week per series"),
+        make_scorer=make_scorer
+        or (
+            lambda: models_scoring.QueryScorer(
+                step=timedelta(milliseconds=STEP_MS),
+                budget=budget.parse_budget("1 per week per series"),
+            )
         ),
+        calendar=calendar,
         meters=meters or telemetry.Telemetry(),
         clock=clock,
     )
@@ -120,6 +127,50 @@ def test_steps_too_old_to_catch_up_are_counted_as_skipped() -> None:
     skipped = meters.registry.get_sample_value("detector_query_skipped_steps_total", {"query": "q"})
     assert skipped == 3_600_000 / STEP_MS - 1
     assert len(writer.times_of(A)) == 1 + 3_600_000 / STEP_MS + 1
+
+
+class Heeding(models_scoring.QueryScorer):
+    """Keeps the times that it was told are planned."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            step=timedelta(milliseconds=STEP_MS),
+            budget=budget.parse_budget("1 per week per series"),
+        )
+        self.planned_ms: list[int] = []
+        self.steps = 0
+
+    def score(self, frame: frames.Frame, *, planned: frames.Bools | None = None) -> frames.Scores:
+        assert planned is not None
+        self.planned_ms += [int(time_ms) for time_ms in frame.times_ms[planned]]
+        self.steps += len(planned)
+        return super().score(frame, planned=planned)
+
+
+def test_the_scorer_is_told_of_planned_time_in_history_and_live() -> None:
+    planned_ms = [NOW_MS + step * STEP_MS for step in (-7, -6, 2)]
+    spans = [
+        (datetime.fromtimestamp(time_ms / 1000, UTC), timedelta(milliseconds=STEP_MS))
+        for time_ms in planned_ms
+    ]
+    calendar = calendars.Calendar(
+        tuple(plans.Once(start, start + length) for start, length in spans)
+    )
+    scorer, clock = Heeding(), Clock()
+    runner = _runner(
+        prometheus.FakeReader({A: _wave}),
+        prometheus.RecordingWriter(),
+        clock,
+        history=timedelta(minutes=1),
+        calendar=calendar,
+        make_scorer=lambda: scorer,
+    )
+    for _ in range(4):
+        runner.run()
+        clock.ms += STEP_MS
+
+    assert scorer.planned_ms == planned_ms
+    assert scorer.steps == 60_000 / STEP_MS + 5
 
 
 def test_history_is_learned_without_being_written() -> None:
