@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -195,11 +196,22 @@ def _scorer_factory(
     return lambda: models_scoring.QueryScorer(
         step=settings.step_of(query),
         budget=budget.parse_budget(query.budget),
+        limits=gates_of(query),
+        ml=settings.ml_detection_enabled,
+        seed=settings.detection.seed,
+    )
+
+
+def gates_of(query: config.Query) -> gates.Gates:
+    """What the query's owner does not call an anomaly."""
+    low, high = query.valid_range
+    return gates.Gates(
         direction=gates.Direction(query.direction.value),
         min_deviation=query.min_deviation,
         min_relative_deviation=query.min_relative_deviation,
-        ml=settings.ml_detection_enabled,
-        seed=settings.detection.seed,
+        band_scale=query.band_scale,
+        valid_range=(-math.inf if low is None else low, math.inf if high is None else high),
+        min_samples=query.min_samples,
     )
 
 

@@ -120,6 +120,20 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
 
+Least = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Scale = Annotated[float, Field(gt=0, le=100)]
+
+
+def _both_sides(given: object) -> object:
+    """One number stands for both sides."""
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return (given, given) if is_number else given
+
+
+LeastSides = Annotated[tuple[Least, Least], pydantic.BeforeValidator(_both_sides)]
+ScaleSides = Annotated[tuple[Scale, Scale], pydantic.BeforeValidator(_both_sides)]
+Bound = Annotated[float, Field(allow_inf_nan=False)]
+
 
 class _Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -185,9 +199,22 @@ class Query(_Section):
     history: Duration = Field(timedelta(days=1), ge=timedelta(0), le=timedelta(days=90))
     budget: str = "1 per week per series"
     direction: Direction = Direction.BOTH
-    min_deviation: float = Field(0.0, ge=0, allow_inf_nan=False)
-    min_relative_deviation: float = Field(0.0, ge=0, allow_inf_nan=False)
+    min_deviation: LeastSides = (0.0, 0.0)
+    min_relative_deviation: LeastSides = (0.0, 0.0)
+    valid_range: tuple[Bound | None, Bound | None] = (None, None)
+    band_scale: ScaleSides = (1.0, 1.0)
+    min_samples: int = Field(0, ge=0, le=100_000)
     calendar: tuple[Name, ...] = ()
+
+    @pydantic.field_validator("valid_range")
+    @classmethod
+    def _range_holds_something(
+        cls, given: tuple[float | None, float | None]
+    ) -> tuple[float | None, float | None]:
+        low, high = given
+        if low is not None and high is not None and not low < high:
+            raise ValueError("[low, high] with low less than high is allowed, null for no bound")
+        return given
 
 
 class WeeklyWindow(_Section):
@@ -300,7 +327,7 @@ class Settings(pydantic_settings.BaseSettings):
                 name=query.name,
                 expr=query.expr,
                 direction=Direction(query.direction),
-                min_deviation=query.min_deviation,
+                min_deviation=(query.min_deviation, query.min_deviation),
             )
             for name in self.presets
             for query in presets.PRESETS[name]

@@ -34,6 +34,9 @@ BLOCK_SAMPLES = 2_048
 """Samples that go from members to fitted models to verdict at a time."""
 
 
+NO_GATES = gates.Gates()
+
+
 @dataclass(frozen=True, slots=True)
 class RefitJob:
     """A fit to be done: owns a copy of its rows, so run() needs no lock and any thread may call."""
@@ -62,7 +65,8 @@ class QueryScorer:
 
     step    of the frames; budget what an alarm on nothing may cost
     seed    of the sample of feature rows and of the fits
-    Raises ValueError for a step not above 0 or gates out of range.
+    limits  of what counts as an anomaly
+    Raises ValueError for a step not above 0.
     """
 
     def __init__(
@@ -70,17 +74,15 @@ class QueryScorer:
         *,
         step: timedelta,
         budget: budgets.Budget,
-        direction: gates.Direction = gates.Direction.BOTH,
-        min_deviation: float = 0.0,
-        min_relative_deviation: float = 0.0,
+        limits: gates.Gates = NO_GATES,
         ml: bool = False,
         seed: int = 0,
     ) -> None:
         if step <= timedelta(0):
             raise ValueError(f"step: {step}: a duration above 0 is allowed")
         self._step, self._budget, self._seed = step, budget, seed
-        self._gates = gates.Gates(direction, min_deviation, min_relative_deviation)
-        self._params = _params(step, self._gates, seed)
+        self._params = _params(step, limits, seed)
+        self._min_samples = limits.min_samples
         self._bins = memories.memories_for_step(step).profile_bins
         self._prior = siblings.prior_for_step(step)
         self._epoch: int | None = None
@@ -96,7 +98,7 @@ class QueryScorer:
     @property
     def samples_needed(self) -> int:
         """Samples of a series before it is scored; until then its score is 0."""
-        return steps.SAMPLES_NEEDED
+        return max(steps.SAMPLES_NEEDED, self._min_samples)
 
     @property
     def samples_seen(self) -> frames.Ints:
@@ -126,13 +128,15 @@ class QueryScorer:
         Each step is scored from the samples before it and itself, so it makes no difference
         whether a frame comes whole or step by step. `frame` is left as it is.
 
-        planned  bool[T], the steps that lie in planned time: taken, not yet heeded
+        planned  bool[T], the steps that lie in planned time: their samples score 0, open nothing
+                 and teach nothing
         """
         values = np.ascontiguousarray(frame.values.T)
         self._grow(values.shape[0])
         out = _empty_out(values.shape)
+        mask = np.zeros(len(frame.times_ms), np.bool_) if planned is None else planned
         for first, last in self._spans(frame.times_ms):
-            self._score(values, frame.times_ms, 0, first, last, out)
+            self._score(values, frame.times_ms, mask, 0, first, last, out)
         return _scores(frame.times_ms, out)
 
     def score_samples(
@@ -149,7 +153,7 @@ class QueryScorer:
         # Copies: one that cannot be written would have the kernel compiled anew for its type.
         times, rows = np.array(times_ms, np.int64), np.array(values, np.float64).reshape(1, -1)
         out = _empty_out(rows.shape)
-        self._score(rows, times, row, 0, len(times), out)
+        self._score(rows, times, np.zeros(len(times), np.bool_), row, 0, len(times), out)
         self._stand_at(times)
         return _scores(times, out)
 
@@ -195,6 +199,7 @@ class QueryScorer:
         self,
         values: frames.Floats,
         times_ms: frames.Ints,
+        planned: frames.Bools,
         first_row: int,
         first: int,
         last: int,
@@ -211,7 +216,7 @@ class QueryScorer:
                 trace = _first_rows(trace, len(values) - row)
             steps.look_steps(
                 self._params, self._per_step, self._state, first_row, values, times_ms, bins,
-                row, first, trace, self._scratch,
+                planned, row, first, trace, self._scratch,
             )  # fmt: skip
             steps.judge_steps(
                 self._params, self._per_step, self._state, self._sample, first_row, values,
@@ -303,10 +308,7 @@ def _params(step: timedelta, limits: gates.Gates, seed: int) -> layout.Params:
         profile=past.profile,
         warm_points=np.array([round(age / step) for age, _ in budgets.WARM_UP]),
         warm_rates=np.array([step / period for _, period in budgets.WARM_UP]),
-        above=limits.direction is not gates.Direction.BELOW,
-        below=limits.direction is not gates.Direction.ABOVE,
-        min_deviation=float(limits.min_deviation),
-        min_relative_deviation=float(limits.min_relative_deviation),
+        gates=limits.compiled(),
         weights=np.array([*WEIGHTS, FOREST_WEIGHT]),
         seed=seed,
         back_points=BACK_POINTS if step >= memories.TUNED_STEP else FINE_BACK_POINTS,
@@ -334,6 +336,7 @@ def _empty_trace(rows: int, steps: int, *, features: bool) -> layout.Trace:
     return layout.Trace(
         points=np.empty(shape, dtype=np.int64),
         absent=np.empty(shape, dtype=np.bool_),
+        planned=np.empty(shape, dtype=np.bool_),
         centre=np.empty((*shape, layout.RESIDUALS)),
         size=np.empty((*shape, layout.RESIDUALS)),
         best=np.empty(shape, dtype=np.int64),

@@ -67,6 +67,22 @@ BINS = 160
 """Of the histogram of combined scores; the last one takes all beyond."""
 
 
+class Gates(NamedTuple):
+    """What the query's owner does not call an anomaly; each pair is (below, above) expected."""
+
+    counts_below: bool
+    counts_above: bool
+    least_below: float
+    least_above: float
+    relative_below: float
+    relative_above: float
+    scale_below: float
+    scale_above: float
+    low: float
+    high: float
+    samples: int
+
+
 class Params(NamedTuple):
     """What does not change while a scorer lives.
 
@@ -82,10 +98,7 @@ class Params(NamedTuple):
     profile: float
     warm_points: frames.Ints
     warm_rates: frames.Floats
-    above: bool
-    below: bool
-    min_deviation: float
-    min_relative_deviation: float
+    gates: Gates
     weights: frames.Floats
     seed: int
     back_points: int
@@ -132,6 +145,7 @@ class Trace(NamedTuple):
 
     points        int64, samples of the series before this one; -1 where there is no sample
     absent        bool, the series has been away for long
+    planned       bool, the sample lies in planned time: it neither alarms nor teaches
     centre, size  float64[.., RESIDUALS]: a residual is a multiple of size from centre
     best          int64, the reference that foresees best
     level         float64, of the residual member
@@ -142,6 +156,7 @@ class Trace(NamedTuple):
 
     points: frames.Ints
     absent: npt.NDArray[np.bool_]
+    planned: npt.NDArray[np.bool_]
     centre: frames.Floats
     size: frames.Floats
     best: frames.Ints

@@ -60,7 +60,7 @@ def _row(st, s):  # type: ignore[no-untyped-def]
 
 
 @compiled.compiled
-def _look(p, base, st, raw, t_ms, here, w, trace, i, k):  # type: ignore[no-untyped-def]
+def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignore[no-untyped-def]
     """What each member says of this sample, into trace[i, k]; then let it teach them."""
     n, c = st.numbers, st.counts
     points = c[layout.POINTS]
@@ -69,6 +69,7 @@ def _look(p, base, st, raw, t_ms, here, w, trace, i, k):  # type: ignore[no-unty
         trace.points[i, k] = -1
         return
     trace.points[i, k] = points
+    trace.planned[i, k] = planned
     x = numbers.clip(raw, VALUE_LIMIT)
     if points == 0:
         n[layout.X0] = x
@@ -76,6 +77,9 @@ def _look(p, base, st, raw, t_ms, here, w, trace, i, k):  # type: ignore[no-unty
         c[layout.SINCE] = tail.CLUSTER_GAP + 1
         _set_limit(p, base, st)
     x -= n[layout.X0]
+    if planned:
+        _foresee(p, st, x, here, w, trace, i, k)
+        return
     if trace.absent[i, k]:
         residuals.restart_short_memories(n, x)
     was_away = c[layout.AWAY] > 0
@@ -133,6 +137,21 @@ def _look(p, base, st, raw, t_ms, here, w, trace, i, k):  # type: ignore[no-unty
 
 
 @compiled.compiled
+def _foresee(p, st, x, here, w, trace, i, k):  # type: ignore[no-untyped-def]
+    """Only what would have been expected; nothing is learnt, but which bin of the day it is."""
+    n, c = st.numbers, st.counts
+    points = c[layout.POINTS]
+    has_profile = residuals.enter_bin(c, st.profile, here)
+    least = residuals.floor(n, points, x)
+    centre, size = trace.centre[i, k], trace.size[i, k]
+    residuals.look(
+        p, n, c, st.profile, x, points, least, has_profile, w.residuals, w.z, centre, size
+    )
+    trace.best[i, k] = residuals.best_reference(n, has_profile)
+    trace.level[i, k] = st.levels[0, layout.RESIDUAL]
+
+
+@compiled.compiled
 def _look_around(p, st, points, scores, w):  # type: ignore[no-untyped-def]
     """The two reservoirs: distances of the newest rows, and the rows that are due offered."""
     n, c, near, wide = st.numbers, st.counts, st.near, st.wide
@@ -168,23 +187,32 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
         out.upper[s, t] = math.nan
         out.kind[s, t] = c[layout.OPEN]
         return
-    x = numbers.clip(raw, VALUE_LIMIT)
-    warm = points >= SAMPLES_NEEDED
+    x, planned = numbers.clip(raw, VALUE_LIMIT), trace.planned[i, k]
+    warm = points >= SAMPLES_NEEDED and not planned
     level = verdict.combined(p.weights, trace.rise[i, k]) if warm else 0.0
     allowed = tail.allowed_at(p, base, points)
     begins, excess = tail.start(n, c, st.histogram, allowed, base)
     threshold = tail.threshold(n, c, begins, excess, allowed, base)
-    reach = verdict.reach_of(trace.level[i, k], LEVEL_FLOOR, threshold)
+    usual = trace.level[i, k]
+    reach = verdict.reach_of(usual, LEVEL_FLOOR, threshold)
+    below, above = reach * p.gates.scale_below, reach * p.gates.scale_above
     centre, size = trace.centre[i, k], trace.size[i, k]
-    expected, lower, upper = verdict.band(centre, size, trace.best[i, k], reach)
+    expected, lower, upper = verdict.band(centre, size, trace.best[i, k], below, above)
     if points == 0:
         expected, lower, upper = x - n[layout.X0], x - n[layout.X0], x - n[layout.X0]
-    expected += n[layout.X0]
-    score = verdict.gated(p, x, expected, level / threshold) if warm else 0.0
-    out.score[s, t] = verdict.faded(n, score)
+    expected = min(max(expected + n[layout.X0], p.gates.low), p.gates.high)
+    scale = p.gates.scale_above if x >= expected else p.gates.scale_below
+    if scale != 1.0:
+        threshold = verdict.rescaled(threshold, usual, LEVEL_FLOOR, reach, scale)
+    score = 0.0
+    if warm and points >= p.gates.samples:
+        score = verdict.gated(p.gates, x, expected, level / threshold)
+    out.score[s, t] = 0.0 if planned else verdict.faded(n, score)
     out.expected[s, t] = expected
-    out.lower[s, t] = min(lower + n[layout.X0], expected)
-    out.upper[s, t] = max(upper + n[layout.X0], expected)
+    out.lower[s, t] = min(max(lower + n[layout.X0], p.gates.low), expected)
+    out.upper[s, t] = max(min(upper + n[layout.X0], p.gates.high), expected)
+    if planned:
+        c[layout.OPEN] = 0
     verdict.follow_incident(c, score, x >= expected)
     out.kind[s, t] = c[layout.OPEN]
     if warm:
@@ -211,19 +239,20 @@ def set_limits(p, base, st):  # type: ignore[no-untyped-def]
 
 
 @compiled.compiled
-def look_steps(p, base, st, row0, values, times, bins, first, first_step, trace, w):  # type: ignore[no-untyped-def]
+def look_steps(p, base, st, row0, values, times, bins, planned, first, first_step, trace, w):  # type: ignore[no-untyped-def]
     """What members say of a block, as large as the trace, the state moving with it.
 
     base    alarms a point that the budget allows
     values  float64[S, T], of the rows of the state from row0 on; times, bins int64[T]
     first, first_step
             row of values and step at which the block begins
+    planned bool[T], the steps that lie in planned time
     """
     for i in range(trace.points.shape[0]):
         row = _row(st, row0 + first + i)
         for k in range(trace.points.shape[1]):
             t = first_step + k
-            _look(p, base, row, values[first + i, t], times[t], bins[t], w, trace, i, k)
+            _look(p, base, row, values[first + i, t], times[t], bins[t], planned[t], w, trace, i, k)
 
 
 @compiled.compiled
@@ -247,7 +276,7 @@ def _join(p, st, trace, i, k, surprises):  # type: ignore[no-untyped-def]
         member = layout.STREAMING + model
         score = surprises[model, i, k]
         trace.rise[i, k, member] = math.nan
-        if points < 0:
+        if points < 0 or trace.planned[i, k]:
             continue
         if st.levelled[member] >= levels.LEVEL_POINTS:
             trace.rise[i, k, member] = levels.rise(score, st.levels[0, member], LEVEL_FLOOR)

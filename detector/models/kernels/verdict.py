@@ -6,6 +6,9 @@ import math
 
 from detector.models.kernels import compiled, layout, residuals
 
+OUTSIDE = 2.0
+"""Least score of a value outside the valid range: it is wrong, however usual it may be."""
+LEAST_THRESHOLD = 0.05
 CALM_SCORE = 0.7
 CALM_POINTS = 12
 """Points in a row below CALM_SCORE after which an incident has ended."""
@@ -29,17 +32,16 @@ def combined(weights, rise):  # type: ignore[no-untyped-def]
 
 
 @compiled.compiled
-def band(centre, size, best, reach):  # type: ignore[no-untyped-def]
-    """Expected value and the interval in which no residual exceeds `reach` times its size."""
+def band(centre, size, best, below, above):  # type: ignore[no-untyped-def]
+    """Expected value and the interval in which no residual exceeds `below` or `above` sizes."""
     lower, upper = -math.inf, math.inf
     for j in range(layout.RESIDUALS):
-        lower = max(lower, centre[j] - reach * size[j])
-        upper = min(upper, centre[j] + reach * size[j])
+        lower = max(lower, centre[j] - below * size[j])
+        upper = min(upper, centre[j] + above * size[j])
     expected = centre[best]
     if lower <= upper:
         return min(max(expected, lower), upper), lower, upper
-    half = reach * size[best]
-    return expected, expected - half, expected + half
+    return expected, expected - below * size[best], expected + above * size[best]
 
 
 @compiled.compiled
@@ -50,11 +52,24 @@ def reach_of(level, floor, threshold):  # type: ignore[no-untyped-def]
 
 
 @compiled.compiled
-def gated(p, x, expected, score):  # type: ignore[no-untyped-def]
-    """The score, cut to 1 where the query's gates say that this deviation does not matter."""
-    least = max(p.min_deviation, p.min_relative_deviation * abs(expected))
-    off = x - expected
-    matters = abs(off) >= least and ((p.above and off > 0) or (p.below and off < 0))
+def rescaled(threshold, level, floor, reach, scale):  # type: ignore[no-untyped-def]
+    """The threshold of a band so many times as wide: what reach_of does, turned round."""
+    base = max(level, floor)
+    wider = math.log(math.log(1.0 + reach * scale) / base)
+    return max(LEAST_THRESHOLD, threshold + wider - math.log(math.log(1.0 + reach) / base))
+
+
+@compiled.compiled
+def gated(gates, x, expected, score):  # type: ignore[no-untyped-def]
+    """The score, cut to 1 where the gates say that this deviation does not matter, and raised to
+    OUTSIDE where the value itself is out of its valid range."""
+    if x < gates.low or x > gates.high:
+        return max(score, OUTSIDE)
+    off, size = x - expected, abs(expected)
+    if off > 0:
+        matters = gates.counts_above and off >= max(gates.least_above, gates.relative_above * size)
+    else:
+        matters = gates.counts_below and -off >= max(gates.least_below, gates.relative_below * size)
     return score if matters else min(score, 1.0)
 
 

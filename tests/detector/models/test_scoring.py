@@ -13,22 +13,8 @@ WEEKLY = budget.parse_budget("1 per week per series")
 MINUTE = timedelta(minutes=1)
 
 
-def scorer(
-    *,
-    ml: bool = False,
-    direction: gates.Direction = gates.Direction.BOTH,
-    min_deviation: float = 0.0,
-    min_relative_deviation: float = 0.0,
-) -> scoring.QueryScorer:
-    return scoring.QueryScorer(
-        step=MINUTE,
-        budget=WEEKLY,
-        direction=direction,
-        min_deviation=min_deviation,
-        min_relative_deviation=min_relative_deviation,
-        ml=ml,
-        seed=3,
-    )
+def scorer(*, ml: bool = False, limits: gates.Gates = scoring.NO_GATES) -> scoring.QueryScorer:
+    return scoring.QueryScorer(step=MINUTE, budget=WEEKLY, limits=limits, ml=ml, seed=3)
 
 
 def spiked(height: float, *, steps: int = 400, series: int = 3) -> frames.Floats:
@@ -72,7 +58,7 @@ def test_incident_opens_at_score_above_one_and_closes_after_twelve_calm_points(
 def test_direction_lets_one_side_pass(
     direction: gates.Direction, height: float, passes: bool
 ) -> None:
-    scores = scorer(direction=direction).score(checks.frame_of(spiked(height)))
+    scores = scorer(limits=gates.Gates(direction)).score(checks.frame_of(spiked(height)))
     assert (scores.score[300] > 1).all() == passes
     assert (scores.kind[300] > 0).all() == passes
 
@@ -84,18 +70,100 @@ def test_direction_lets_one_side_pass(
 def test_least_deviation_cuts_the_score_to_one(
     absolute: float, relative: float, passes: bool
 ) -> None:
-    gated = scorer(min_deviation=absolute, min_relative_deviation=relative)
-    scores = gated.score(checks.frame_of(spiked(50.0)))
+    limits = gates.Gates(min_deviation=(0.0, absolute), min_relative_deviation=(0.0, relative))
+    scores = scorer(limits=limits).score(checks.frame_of(spiked(50.0)))
     assert (scores.score[300] > 1).all() == passes
     if not passes:
         assert (scores.score[300] == 1).all()
         assert (scores.kind[300] == 0).all()
 
 
+def test_least_deviation_of_one_side_leaves_the_other_alone() -> None:
+    limits = gates.Gates(min_deviation=(60.0, 0.0), min_relative_deviation=(0.6, 0.0))
+    up, down = (scorer(limits=limits).score(checks.frame_of(spiked(h))) for h in (50.0, -50.0))
+    assert (up.score[300] > 1).all()
+    assert (down.score[300] == 1).all()
+
+
 @pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf")])
 def test_wrong_least_deviation_is_named(bad: float) -> None:
     with pytest.raises(ValueError, match="min_deviation"):
-        scorer(min_deviation=bad)
+        gates.Gates(min_deviation=(0.0, bad))
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [({"band_scale": (0.0, 1.0)}, "band_scale"), ({"valid_range": (1.0, 1.0)}, "valid_range")],
+)
+def test_wrong_gate_is_named(limits: dict[str, gates.Sides], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        gates.Gates(**limits)  # type: ignore[arg-type]
+
+
+def test_a_value_outside_its_valid_range_is_anomalous_however_usual() -> None:
+    values = 100 + checks.noise(400, 1)
+    limits = gates.Gates(valid_range=(0.0, 90.0))
+    scores = scorer(limits=limits).score(checks.frame_of(values))
+    warm = slice(steps.SAMPLES_NEEDED, None)
+    assert (scores.score[warm] >= verdict.OUTSIDE).all()
+    assert (scores.expected == 90).all()
+    assert (scores.upper == 90).all()
+
+
+def test_a_wider_band_takes_more_and_its_edge_is_still_where_the_score_passes_one() -> None:
+    values = checks.noise(1500, 20)
+    values *= 1 + 30 * (np.random.default_rng(4).random(values.shape) < 0.002)
+    plain = scorer().score(checks.frame_of(values))
+    wide = scorer(limits=gates.Gates(band_scale=(1.0, 3.0))).score(checks.frame_of(values))
+    warm = slice(300, None)
+    up, down = values > plain.expected, values < plain.expected
+    passed = [int(((each.score > 1) & up)[warm].sum()) for each in (plain, wide)]
+    assert 0 < passed[1] < 0.9 * passed[0]
+    assert np.array_equal((wide.score > 1) & down, (plain.score > 1) & down)
+    assert (wide.upper >= plain.upper).all()
+    outside = (values < wide.lower) | (values > wide.upper)
+    assert ((wide.score > 1) == outside)[warm].mean() > 0.98
+
+
+def test_no_score_before_as_many_samples_as_the_query_asks_for() -> None:
+    patient = scorer(limits=gates.Gates(min_samples=350))
+    scores = patient.score(checks.frame_of(spiked(50.0)))
+    assert patient.samples_needed == 350
+    assert (scores.score[:350] == 0).all()
+    assert (scores.score[350:] > 0).any()
+
+
+def test_planned_time_neither_alarms_nor_teaches() -> None:
+    values = 100 + checks.noise(500, 3)
+    values[300:400] += 50
+    planned = np.zeros(500, dtype=np.bool_)
+    planned[300:400] = True
+    heeding = scorer()
+    scores = heeding.score(checks.frame_of(values), planned=planned)
+    assert (scores.score[planned] == 0).all()
+    assert (scores.kind[planned] == 0).all()
+    assert (np.abs(scores.expected[planned] - 100) < 5).all()
+    assert (scores.score[~planned] < 1).all()
+    assert heeding.samples_seen.tolist() == [400, 400, 400]
+
+
+def test_planned_time_ends_an_open_incident() -> None:
+    planned = np.zeros(310, dtype=np.bool_)
+    planned[302:] = True
+    scores = scorer().score(checks.frame_of(spiked(50.0, steps=310)), planned=planned)
+    assert (scores.kind[301] == frames.Kind.SPIKE).all()
+    assert (scores.kind[302:] == frames.Kind.NONE).all()
+
+
+def test_planned_time_is_heeded_step_by_step_as_in_whole() -> None:
+    values, planned = 100 + checks.noise(200, 3), np.arange(200) % 50 > 40
+    whole = scorer().score(checks.frame_of(values), planned=planned)
+    model = scorer()
+    parts = [
+        model.score(checks.frame_of(values[t : t + 1], first=t), planned=planned[t : t + 1])
+        for t in range(200)
+    ]
+    assert np.array_equal(whole.score, np.concatenate([part.score for part in parts]))
 
 
 def test_wrong_step_is_named() -> None:
