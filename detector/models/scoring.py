@@ -25,8 +25,8 @@ WEIGHTS = (1.0, 1.0, 2.0, 1.0)
 """Of the streaming members in the combined rise: residual, near, wide, Gaussian."""
 FOREST_WEIGHT = 0.55
 """A tenth of all: at more the forest costs rank quality (docs/models.md)."""
-RESERVOIR_ROWS = 128
-"""Rows of each reservoir: at 64 some .004 of rank quality is lost, at 256 nothing won."""
+RESERVOIR_ROWS = 64
+"""Rows of each reservoir: twice or four times as many win .003 of rank quality, less than noise."""
 BACK_POINTS, FINE_BACK_POINTS = 6, 2
 """Points back at what was usual that end an excursion's teaching; fewer at steps below a minute,
 where noise is averaged and alarms are wanted gone within seconds."""
