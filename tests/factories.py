@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from detector import alerts, frames
+from detector import alerts, anomalies, frames
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -34,4 +34,35 @@ def notification(
         annotations=annotations,
         generator_url=generator_url,
         receiver=receiver,
+    )
+
+
+def anomaly(
+    query: str = "cpu",
+    labels: frames.Labels = (("instance", "web-1"),),
+    *,
+    opens: float = 0,
+    ends: float | None = None,
+    told: float | None = None,
+    kind: str = "spike",
+    peak_score: float = 2.5,
+    explanation: anomalies.Explanation = anomalies.UNEXPLAINED,
+) -> anomalies.Anomaly:
+    """An anomaly that opens and ends so many seconds after T0, told of at its end or `told`."""
+    last = told if told is not None else opens if ends is None else ends
+    return anomalies.Anomaly(
+        query=query,
+        labels=labels,
+        opened_at=at(opens),
+        ended_at=None if ends is None else at(ends),
+        kind=kind,
+        peak_at=at(opens),
+        peak_score=peak_score,
+        value=93.0,
+        expected=20.0,
+        lower=10.0,
+        upper=30.0,
+        last_at=at(last),
+        last_score=1.5,
+        explanation=explanation,
     )
