@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from detector import alerts, frames
+from detector import alerts, anomalies, frames
 
 
 class SeriesReader(Protocol):
@@ -95,6 +95,52 @@ class EpisodeStore(Protocol):
 
     def episode(self, episode_id: int) -> alerts.Episode | None:
         """The episode of this id with its transitions, None if there is none.
+
+        Raises StoreError.
+        """
+        ...
+
+
+class AnomalyStore(Protocol):
+    """Remembers anomalies, and the incidents they make up."""
+
+    def record(
+        self,
+        placed: Sequence[tuple[anomalies.IncidentId, anomalies.Anomaly]],
+        causes: Mapping[anomalies.IncidentId, tuple[anomalies.Cause, ...]],
+    ) -> None:
+        """Commit all of them, in any order and any number of times: of one anomaly what was
+        true latest stays, in the incident that it was first put into; causes replace those before.
+
+        Raises StoreError; then none of them is stored.
+        """
+        ...
+
+    def list_anomalies(self, wanted: anomalies.Filter) -> anomalies.Page:
+        """The anomalies that match, newest opening first, one page.
+
+        Raises StoreError.
+        """
+        ...
+
+    def list_incidents(self, wanted: anomalies.Filter) -> anomalies.IncidentPage:
+        """The incidents that match, newest opening first, one page.
+
+        Raises StoreError.
+        """
+        ...
+
+    def incident(
+        self, incident: anomalies.IncidentId
+    ) -> tuple[anomalies.Incident, tuple[anomalies.Remembered, ...]] | None:
+        """The incident of this id with its members, oldest opening first; None if there is none.
+
+        Raises StoreError.
+        """
+        ...
+
+    def recent(self, since: datetime, *, limit: int) -> tuple[anomalies.Remembered, ...]:
+        """The newest members, oldest first, of incidents that had not ended before `since`.
 
         Raises StoreError.
         """

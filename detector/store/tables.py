@@ -4,6 +4,8 @@ episodes       one row for each (fingerprint, starts_at): an alert from its star
 notifications  one row for each (episode, state) ever heard: what is a duplicate, and when the
                episode was first told to be in that state
 fits           one row for each fit of a model
+anomalies      one row for each (query, series, opening)
+incidents      one row for each group of anomalies that belong together
 """
 
 from __future__ import annotations
@@ -80,3 +82,62 @@ fits = sa.Table(
     sa.CheckConstraint("duration_s >= 0", name="fits_duration_check"),
     sa.Index("fits_newest_first", "query", "model", sa.text("fitted_at DESC")),
 )
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("opened_at", _INSTANT, nullable=False),
+    sa.Column("ended_at", _INSTANT),
+    sa.Column("members", sa.Integer, nullable=False),
+    sa.Column("peak_score", sa.Float, nullable=False),
+    sa.Column("first_query", sa.Text, nullable=False),
+    sa.Column("first_labels", postgresql.JSONB, nullable=False),
+    sa.Column("causes", postgresql.JSONB, nullable=False, server_default="[]"),
+    sa.CheckConstraint("ended_at >= opened_at", name="incidents_end_after_opening_check"),
+    sa.CheckConstraint("members > 0", name="incidents_members_check"),
+    sa.Index("incidents_newest_first", sa.text("opened_at DESC"), sa.text("id DESC")),
+)
+"""All but id and causes is worked out from the members each time one changes."""
+
+anomalies = sa.Table(
+    "anomalies",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column(
+        "incident_id",
+        sa.ForeignKey("incidents.id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("series", sa.LargeBinary, nullable=False),
+    sa.Column("labels", postgresql.JSONB, nullable=False),
+    sa.Column("opened_at", _INSTANT, nullable=False),
+    sa.Column("ended_at", _INSTANT),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("peak_at", _INSTANT, nullable=False),
+    sa.Column("peak_score", sa.Float, nullable=False),
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("expected", sa.Float, nullable=False),
+    sa.Column("lower", sa.Float, nullable=False),
+    sa.Column("upper", sa.Float, nullable=False),
+    sa.Column("last_at", _INSTANT, nullable=False),
+    sa.Column("last_score", sa.Float, nullable=False),
+    sa.Column("explanation", postgresql.JSONB, nullable=False),
+    sa.UniqueConstraint(
+        "query", "series", "opened_at", name="anomalies_query_series_opened_at_key"
+    ),
+    sa.CheckConstraint("ended_at >= opened_at", name="anomalies_end_after_opening_check"),
+    sa.CheckConstraint("peak_at BETWEEN opened_at AND last_at", name="anomalies_peak_check"),
+    sa.Index("anomalies_newest_first", sa.text("opened_at DESC"), sa.text("id DESC")),
+    sa.Index("anomalies_incident", "incident_id"),
+    sa.Index(
+        "anomalies_labels",
+        "labels",
+        postgresql_using="gin",
+        postgresql_ops={"labels": "jsonb_path_ops"},
+    ),
+)
+"""series  digest of the labels: what is unique must fit an index
+value, expected, lower, upper, explanation  at peak_at
+"""

@@ -1,0 +1,187 @@
+"""What every ports.AnomalyStore holds: PostgreSQL's and the fake that tests use in its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from detector import anomalies, frames, ports
+from detector.store import anomalies as stored
+from detector.store import database, migrate
+from tests.factories import anomaly, at
+from tests.fakes.anomalies import FakeAnomalyStore
+
+HOST: frames.Labels = (("instance", "a"), ("job", "node"))
+EXPLAINED = anomalies.Explanation(
+    (anomalies.Residual("last value", 38.5, 20.0),), {"residual": 2.25, "near": 0.5}
+)
+CAUSE = anomalies.Cause(
+    labels=(("region", "eu"), ("service", "db")),
+    score=1.5,
+    coverage=0.75,
+    lift=7.5,
+    series=4,
+    deviating=3,
+    same=(("zone", "eu-1"), ("zone", "eu-2")),
+)
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[ports.AnomalyStore]:
+    if request.param == "fake":
+        yield FakeAnomalyStore()
+        return
+    url: str = request.getfixturevalue("database_url")
+    migrate.migrate(url)
+    connections = database.Database(url)
+    yield stored.PostgresAnomalyStore(connections)
+    connections.close()
+
+
+def every(store: ports.AnomalyStore) -> list[anomalies.Anomaly]:
+    return [each.anomaly for each in store.list_anomalies(anomalies.Filter()).anomalies]
+
+
+def test_anomaly_comes_back_as_it_was_told(store: ports.AnomalyStore) -> None:
+    one = anomaly(labels=HOST, explanation=EXPLAINED)
+
+    store.record([(7, one)], {})
+
+    (row,) = store.list_anomalies(anomalies.Filter()).anomalies
+    assert row == anomalies.Remembered(row.id, one, 7)
+
+
+TOLD = (
+    anomaly(labels=HOST, opens=0),
+    anomaly(labels=HOST, opens=0, told=30, peak_score=4.0),
+    anomaly(labels=HOST, opens=0, told=60, peak_score=4.0),
+    anomaly(labels=HOST, opens=0, ends=60, peak_score=4.0, explanation=EXPLAINED),
+)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(len(TOLD)), 4))[::4], ids=str)
+def test_any_order_and_repetition_ends_in_the_latest(
+    store: ports.AnomalyStore, order: tuple[int, ...]
+) -> None:
+    for number in (*order, order[0]):
+        store.record([(7, TOLD[number])], {})
+
+    assert every(store) == [TOLD[3]]
+    (incident,) = store.list_incidents(anomalies.Filter()).incidents
+    assert (incident.ended_at, incident.members, incident.peak_score) == (at(60), 1, 4.0)
+
+
+def test_the_first_incident_of_an_anomaly_stays(store: ports.AnomalyStore) -> None:
+    store.record([(7, TOLD[0])], {})
+    store.record([(8, TOLD[1])], {})
+
+    assert [each.id for each in store.list_incidents(anomalies.Filter()).incidents] == [7]
+
+
+def test_nothing_is_recorded_without_harm(store: ports.AnomalyStore) -> None:
+    store.record([], {})
+
+    assert every(store) == []
+
+
+def test_incident_sums_up_its_members(store: ports.AnomalyStore) -> None:
+    first, second = anomaly("disk", HOST, opens=0, ends=90), anomaly("cpu", HOST, opens=30)
+    store.record([(7, second), (7, first)], {7: (CAUSE,)})
+
+    found = store.incident(7)
+
+    assert found is not None
+    incident, members = found
+    assert incident == anomalies.Incident(
+        id=7,
+        opened_at=at(0),
+        ended_at=None,
+        members=2,
+        peak_score=2.5,
+        first_query="disk",
+        first_labels=HOST,
+        causes=(CAUSE,),
+    )
+    assert [each.anomaly for each in members] == [first, second]
+
+
+def test_incident_ends_with_its_last_member(store: ports.AnomalyStore) -> None:
+    store.record([(7, anomaly("disk", ends=90)), (7, anomaly("cpu"))], {})
+    store.record([(7, anomaly("cpu", ends=120))], {})
+
+    (incident,) = store.list_incidents(anomalies.Filter()).incidents
+    assert incident.ended_at == at(120)
+
+
+def test_later_causes_replace_those_before(store: ports.AnomalyStore) -> None:
+    other = dataclasses.replace(CAUSE, score=2.0, same=())
+    store.record([(7, anomaly())], {7: (CAUSE,)})
+    store.record([(7, anomaly())], {7: (other,)})
+    store.record([(7, anomaly(told=5))], {})
+
+    (incident,) = store.list_incidents(anomalies.Filter()).incidents
+    assert incident.causes == (other,)
+
+
+def test_unknown_incident_is_none(store: ports.AnomalyStore) -> None:
+    assert store.incident(7) is None
+
+
+@pytest.fixture
+def three(store: ports.AnomalyStore) -> ports.AnomalyStore:
+    told = [
+        (1, anomaly("cpu", (("job", "a"), ("instance", "x")), opens=0, ends=20)),
+        (2, anomaly("cpu", (("job", "a"),), opens=10)),
+        (3, anomaly("disk", (("job", "b"),), opens=30, kind="dip")),
+    ]
+    for each in told:
+        store.record([each], {})
+    return store
+
+
+FILTERS = [
+    (anomalies.Filter(), [3, 2, 1]),
+    (anomalies.Filter(query="cpu"), [2, 1]),
+    (anomalies.Filter(kind="dip"), [3]),
+    (anomalies.Filter(state=anomalies.State.OPEN), [3, 2]),
+    (anomalies.Filter(state=anomalies.State.ENDED), [1]),
+    (anomalies.Filter(labels=(("job", "a"),)), [2, 1]),
+    (anomalies.Filter(labels=(("instance", "x"), ("job", "a"))), [1]),
+    (anomalies.Filter(since=at(21)), [3, 2]),
+    (anomalies.Filter(until=at(30)), [2, 1]),
+    (anomalies.Filter(query="none"), []),
+    (anomalies.Filter(limit=2), [3, 2]),
+    (anomalies.Filter(limit=1, before_id=3), [2]),
+    (anomalies.Filter(before_id=99), []),
+]
+
+
+@pytest.mark.parametrize(("wanted", "expected"), FILTERS)
+def test_filters_find_what_matches(
+    three: ports.AnomalyStore, wanted: anomalies.Filter, expected: list[int]
+) -> None:
+    page, incidents = three.list_anomalies(wanted), three.list_incidents(wanted)
+
+    assert [each.incident for each in page.anomalies] == expected
+    assert [each.id for each in incidents.incidents] == expected
+    more = len(expected) == wanted.limit
+    assert (page.next_id is not None, incidents.next_id is not None) == (more, more)
+
+
+def test_recent_are_those_of_incidents_that_may_go_on(three: ports.AnomalyStore) -> None:
+    assert [each.incident for each in three.recent(at(20), limit=10)] == [1, 2, 3]
+    assert [each.incident for each in three.recent(at(21), limit=10)] == [2, 3]
+    assert [each.incident for each in three.recent(at(21), limit=1)] == [3]
+
+
+def test_text_that_postgresql_cannot_hold_is_replaced(store: ports.AnomalyStore) -> None:
+    store.record([(7, anomaly("q", (("job", "plain"),)))], {})
+
+    if isinstance(store, FakeAnomalyStore):
+        return
+    store.record([(8, anomaly("q\x00", (("job", "a\x00b"),), opens=5))], {})
+    newest = store.list_anomalies(anomalies.Filter(query="q\x00")).anomalies[0].anomaly
+    assert (newest.query, newest.labels) == ("q\ufffd", (("job", "a\ufffdb"),))

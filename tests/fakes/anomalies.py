@@ -1,0 +1,127 @@
+"""ports.AnomalyStore in memory, held to the same contract suite as PostgreSQL's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from detector import anomalies, errors
+
+_Found = TypeVar("_Found", anomalies.Remembered, anomalies.Incident)
+
+
+class FakeAnomalyStore:
+    """Keeps the latest of each anomaly and works incidents out when it is asked."""
+
+    def __init__(self) -> None:
+        self.failure: errors.StoreError | None = None
+        self.refused: set[str] = set()
+        """Queries whose anomalies are refused for good."""
+        self._rows: dict[anomalies.Key, anomalies.Remembered] = {}
+        self._causes: dict[anomalies.IncidentId, tuple[anomalies.Cause, ...]] = {}
+
+    def record(
+        self,
+        placed: Sequence[tuple[anomalies.IncidentId, anomalies.Anomaly]],
+        causes: Mapping[anomalies.IncidentId, tuple[anomalies.Cause, ...]],
+    ) -> None:
+        self._fail()
+        for _, anomaly in placed:
+            if anomaly.query in self.refused:
+                raise errors.StoreError(f"{anomaly.query}: refused", retryable=False)
+        for incident, anomaly in placed:
+            new = anomalies.Remembered(len(self._rows) + 1, anomaly, incident)
+            old = self._rows.setdefault(anomaly.key, new)
+            if _rank(anomaly) > _rank(old.anomaly):
+                self._rows[anomaly.key] = dataclasses.replace(old, anomaly=anomaly)
+        self._causes |= causes
+
+    def list_anomalies(self, wanted: anomalies.Filter) -> anomalies.Page:
+        self._fail()
+        newest = sorted(self._rows.values(), key=lambda row: (row.anomaly.opened_at, row.id))
+        rows = _after(newest[::-1], wanted.before_id)
+        found = [
+            row for row in rows if _matches(row.anomaly, wanted) and _lasts(row.anomaly, wanted)
+        ]
+        return anomalies.Page(*_cut(found, wanted.limit))
+
+    def list_incidents(self, wanted: anomalies.Filter) -> anomalies.IncidentPage:
+        self._fail()
+        ids = {row.incident for row in self._rows.values()}
+        every = sorted(map(self._incident, ids), key=lambda each: (each.opened_at, each.id))
+        found = [
+            each
+            for each in _after(every[::-1], wanted.before_id)
+            if _lasts(each, wanted)
+            and any(_matches(row.anomaly, wanted) for row in self._members(each.id))
+        ]
+        return anomalies.IncidentPage(*_cut(found, wanted.limit))
+
+    def incident(
+        self, incident: anomalies.IncidentId
+    ) -> tuple[anomalies.Incident, tuple[anomalies.Remembered, ...]] | None:
+        self._fail()
+        members = self._members(incident)
+        return (self._incident(incident), members) if members else None
+
+    def recent(self, since: datetime, *, limit: int) -> tuple[anomalies.Remembered, ...]:
+        self._fail()
+        rows = sorted(self._rows.values(), key=lambda row: (row.anomaly.opened_at, row.id))
+        alive = anomalies.Filter(since=since)
+        return tuple(row for row in rows if _lasts(self._incident(row.incident), alive))[-limit:]
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _members(self, incident: anomalies.IncidentId) -> tuple[anomalies.Remembered, ...]:
+        rows = [row for row in self._rows.values() if row.incident == incident]
+        return tuple(sorted(rows, key=lambda row: (row.anomaly.opened_at, row.id)))
+
+    def _incident(self, incident: anomalies.IncidentId) -> anomalies.Incident:
+        members = [row.anomaly for row in self._members(incident)]
+        ends = [each.ended_at for each in members if each.ended_at is not None]
+        return anomalies.Incident(
+            id=incident,
+            opened_at=members[0].opened_at,
+            ended_at=max(ends) if len(ends) == len(members) else None,
+            members=len(members),
+            peak_score=max(each.peak_score for each in members),
+            first_query=members[0].query,
+            first_labels=members[0].labels,
+            causes=self._causes.get(incident, ()),
+        )
+
+
+def _rank(anomaly: anomalies.Anomaly) -> tuple[datetime, bool]:
+    return anomaly.last_at, anomaly.ended_at is not None
+
+
+def _after(rows: list[_Found], before_id: int | None) -> list[_Found]:
+    if before_id is None:
+        return rows
+    ids = [row.id for row in rows]
+    return rows[ids.index(before_id) + 1 :] if before_id in ids else []
+
+
+def _cut(rows: list[_Found], limit: int) -> tuple[tuple[_Found, ...], int | None]:
+    page = tuple(rows[:limit])
+    return page, page[-1].id if len(rows) > limit else None
+
+
+def _matches(anomaly: anomalies.Anomaly, wanted: anomalies.Filter) -> bool:
+    return (
+        wanted.query in (None, anomaly.query)
+        and wanted.kind in (None, anomaly.kind)
+        and set(wanted.labels) <= set(anomaly.labels)
+    )
+
+
+def _lasts(each: anomalies.Anomaly | anomalies.Incident, wanted: anomalies.Filter) -> bool:
+    return (
+        wanted.state in (None, each.state)
+        and (wanted.since is None or each.ended_at is None or each.ended_at >= wanted.since)
+        and (wanted.until is None or each.opened_at < wanted.until)
+    )
