@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector import frames
+from detector import anomalies, frames
 from detector.models import budget as budgets
-from detector.models import forest, gates, memories, siblings
+from detector.models import explaining, forest, gates, memories, siblings
 from detector.models.kernels import layout, steps
 
 REFRESH_STEPS = 64
@@ -92,6 +92,7 @@ class QueryScorer:
         self._sample = _empty_sample(SAMPLE_ROWS if ml else 0)
         self._scratch = _scratch()
         self._fitted: forest.FittedForest | None = None
+        self._evidence = explaining.Evidence()
         self._first_ms = self._last_ms = self._fitted_ms = 0
         self._fitted_offers = 0
 
@@ -133,6 +134,7 @@ class QueryScorer:
         """
         values = np.ascontiguousarray(frame.values.T)
         self._grow(values.shape[0])
+        self._evidence.clear()
         out = _empty_out(values.shape)
         mask = np.zeros(len(frame.times_ms), np.bool_) if planned is None else planned
         for first, last in self._spans(frame.times_ms):
@@ -148,6 +150,7 @@ class QueryScorer:
         are the scores that score() gives, if refresh() is called before each new epoch.
         """
         self._grow(row + 1)
+        self._evidence.clear()
         if not len(times_ms):
             return _scores(times_ms, _empty_out((1, 0)))
         # Copies: one that cannot be written would have the kernel compiled anew for its type.
@@ -177,6 +180,12 @@ class QueryScorer:
         chosen = np.asarray(rows, dtype=np.int64)
         for part, new in _pairs(self._state, self._fresh(1)):
             part[chosen] = new[0]
+
+    def explain(self, row: int, step: int, value: float) -> anomalies.Explanation:
+        """Which features spoke in this value of the last frame, at this row and step of it, if its
+        score was above 1; else nothing."""
+        origin = float(self._state.numbers[row, layout.X0])
+        return self._evidence.explain(row, step, float(value), origin=origin, params=self._params)
 
     def refit_job(self) -> RefitJob | None:
         """The fit that is due, if one is: at the first LEAST_ROWS rows of features, at each
@@ -222,6 +231,8 @@ class QueryScorer:
                 self._params, self._per_step, self._state, self._sample, first_row, values,
                 times_ms, row, first, trace, self._surprises(trace), out,
             )  # fmt: skip
+            judged = out.score[row : row + len(trace.points), first:last]
+            self._evidence.keep(trace, judged, first_row=first_row + row, first_step=first)
             _cut_back(self._sample)
 
     def _surprises(self, trace: layout.Trace) -> frames.Floats:
