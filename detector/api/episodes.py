@@ -1,46 +1,14 @@
 """Remembered alerts: GET /api/alerts and GET /api/alerts/{id}."""
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Annotated
 
 import pydantic
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from detector import alerts, frames, ports
-from detector.api import auth, instants, problems
-
-LARGEST_ID = 2**63 - 1
-"""PostgreSQL's bigint."""
-_CURSOR = b"after:"
-
-
-def _label(value: object) -> object:
-    name, colon, wanted = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if not (name and colon and wanted):
-        raise ValueError("name:value, neither of them empty")
-    return value
-
-
-def _cursor(value: object) -> object:
-    """The id in a cursor that an earlier answer gave."""
-    if value is None:
-        return None
-    try:
-        text = base64.b64decode(str(value).encode("ascii"), altchars=b"-_", validate=True)
-        episode_id = int(text.removeprefix(_CURSOR))
-    except (binascii.Error, ValueError):
-        episode_id = 0
-    if not 0 < episode_id <= LARGEST_ID or cursor_after(episode_id) != value:
-        raise ValueError("the next_cursor of an earlier answer")
-    return episode_id
-
-
-def cursor_after(episode_id: int) -> str:
-    """What a client hands back to get the page after this episode; nothing to rely on."""
-    return base64.urlsafe_b64encode(_CURSOR + str(episode_id).encode()).decode()
+from detector.api import auth, instants, paging, problems
 
 
 class AlertsQuery(pydantic.BaseModel):
@@ -49,24 +17,19 @@ class AlertsQuery(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
     state: alerts.State | None = Field(None, description="firing or resolved.")
-    label: list[Annotated[str, BeforeValidator(_label)]] = Field(
+    label: list[paging.Label] = Field(
         [], max_length=50, description="name:value that the alert must have; may be repeated."
     )
     since: instants.Instant | None = Field(None, description="Had not ended before it (RFC 3339).")
     until: instants.Instant | None = Field(None, description="Started before it (RFC 3339).")
-    cursor: Annotated[int | None, BeforeValidator(_cursor)] = Field(
-        None,
-        description="next_cursor of the page before, with the same filters.",
-        json_schema_extra={"type": "string"},
-    )
+    cursor: paging.Cursor = None
     limit: int = Field(100, ge=1, le=1000, description="Alerts of a page.")
 
     def wanted(self) -> alerts.EpisodeFilter:
         """The same for the store."""
-        pairs = (each.partition(":") for each in self.label)
         return alerts.EpisodeFilter(
             state=self.state,
-            labels=tuple((name, value) for name, _, value in pairs),
+            labels=paging.pairs(self.label),
             since=self.since,
             until=self.until,
             before_id=self.cursor,
@@ -119,11 +82,13 @@ def router(store: ports.EpisodeStore, guard: auth.Guard) -> APIRouter:
         page = store.list_episodes(query.wanted())
         return AlertPage(
             alerts=[_alert(each) for each in page.episodes],
-            next_cursor=None if page.next_id is None else cursor_after(page.next_id),
+            next_cursor=None if page.next_id is None else paging.cursor_after(page.next_id),
         )
 
     @routes.get("/{alert_id}")
-    def show_alert(alert_id: Annotated[int, Path(ge=1, le=LARGEST_ID)]) -> AlertWithTransitions:
+    def show_alert(
+        alert_id: Annotated[int, Path(ge=1, le=paging.LARGEST_ID)],
+    ) -> AlertWithTransitions:
         """One alert with its changes of state."""
         found = store.episode(alert_id)
         if found is None:
