@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from detector import anomalies, frames
 
 DEVIATION_MAX = 5.0
 """Of one series: beyond, it would outvote all others."""
+SERIES_MAX = 5_000
 SINGLES_MAX = 30
 """Single values that are combined with each other."""
 CAUSES_MAX = 10
@@ -31,6 +32,25 @@ class Deviation:
     labels: frames.Labels
     size: float = 0.0
     since: datetime | None = None
+
+
+def deviations(
+    members: Sequence[anomalies.Anomaly], series: Mapping[str, Sequence[frames.Labels]]
+) -> list[Deviation]:
+    """The series of these queries, and how far out the members are: by how much each one's peak
+    score is above 1, all members of a query together 1, so that none outvotes another.
+
+    Of a query with more than SERIES_MAX series a part stands for all.
+    """
+    found = []
+    for query, every in series.items():
+        out = {each.labels: each for each in members if each.query == query}
+        sizes = {labels: min(each.peak_score - 1.0, DEVIATION_MAX) for labels, each in out.items()}
+        total = sum(sizes.values()) or 1.0
+        found += [Deviation(labels, sizes[labels] / total, out[labels].opened_at) for labels in out]
+        stride = -(-len(every) // SERIES_MAX) or 1
+        found += [Deviation(labels) for labels in every[::stride] if labels not in out]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +75,10 @@ def rank(series: Sequence[Deviation]) -> tuple[anomalies.Cause, ...]:
     if not total > 0:
         return ()
     singles = _by_score(_singles(series, sizes / total))[:SINGLES_MAX]
-    found = _by_score([*singles, *_pairs(singles, sizes / total)], series)
+    onsets = np.array(
+        [math.inf if each.since is None else each.since.timestamp() for each in series]
+    )
+    found = _by_score([*singles, *_pairs(singles, sizes / total)], onsets)
     return _causes([each for each in found if each.score > 0], sizes)
 
 
@@ -98,17 +121,14 @@ def _mask(rows: list[int], length: int) -> _Mask:
     return mask
 
 
-def _by_score(candidates: list[_Candidate], series: Sequence[Deviation] = ()) -> list[_Candidate]:
-    """Best first; equal ones by the earliest deviation, fewer labels, then their names."""
+def _by_score(
+    candidates: list[_Candidate], onsets: frames.Floats | None = None
+) -> list[_Candidate]:
+    """Best first; equal ones by the earliest onset, fewer labels, then their names."""
 
     def order(each: _Candidate) -> tuple[float, float, int, frames.Labels]:
-        onsets = [
-            since.timestamp()
-            for row in (np.flatnonzero(each.mask).tolist() if series else ())
-            if (since := series[row].since) is not None
-        ]
-        rounded = round(each.score, 9)
-        return -rounded, min(onsets, default=math.inf), len(each.labels), each.labels
+        onset = math.inf if onsets is None else float(onsets[each.mask].min())
+        return -round(each.score, 9), onset, len(each.labels), each.labels
 
     return sorted(candidates, key=order)
 

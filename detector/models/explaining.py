@@ -7,7 +7,7 @@ words for those that somebody asks about.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,10 +38,11 @@ class Evidence:
     def __init__(self) -> None:
         self._parts: list[_Part] = []
         self._kept = 0
+        self._places: dict[tuple[int, int], tuple[_Part, int]] | None = None
 
     def clear(self) -> None:
         """Forget all: another frame comes."""
-        self._parts, self._kept = [], 0
+        self._parts, self._kept, self._places = [], 0, None
 
     def keep(
         self, trace: layout.Trace, scores: frames.Floats, *, first_row: int, first_step: int
@@ -69,13 +70,21 @@ class Evidence:
     ) -> anomalies.Explanation:
         """Of the sample x of this row and step of the frame; UNEXPLAINED if its score was not
         above 1. origin: what the row's state counts from."""
+        if self._places is None:
+            self._places = dict(self._found())
+        if (row, step) not in self._places:
+            return anomalies.UNEXPLAINED
+        part, n = self._places[row, step]
+        return anomalies.Explanation(
+            residuals=_largest(part, n, x - origin, origin, params),
+            rises=_rises(part.rise[n].tolist()),
+        )
+
+    def _found(self) -> Iterator[tuple[tuple[int, int], tuple[_Part, int]]]:
         for part in self._parts:
-            for n in np.flatnonzero((part.rows == row) & (part.steps == step)).tolist():
-                return anomalies.Explanation(
-                    residuals=_largest(part, n, x - origin, origin, params),
-                    rises=_rises(part.rise[n].tolist()),
-                )
-        return anomalies.UNEXPLAINED
+            places = zip(part.rows.tolist(), part.steps.tolist(), strict=True)
+            for n, place in enumerate(places):
+                yield place, (part, n)
 
 
 def _largest(
