@@ -8,26 +8,27 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fastapi
 
-from detector import checks, config, errors, loops, planning, ports, telemetry
+from detector import checks, config, errors, frames, loops, planning, ports, telemetry
 from detector.api import application, auth, server
 from detector.models import budget, gates, warming
 from detector.models import scoring as models_scoring
 from detector.prometheus import reader, writer
-from detector.services import cycles, memory, overview, scoring
-from detector.store import database, episodes, fits, migrate
+from detector.services import cycles, inbox, memory, overview, recording, scoring, watching
+from detector.store import anomalies, database, episodes, fits, migrate
 
 logger = logging.getLogger(__name__)
 
 STOP_WITHIN = timedelta(seconds=4)
 """All parts together may take so long to stop: half of it requests, a quarter loops."""
 REFIT_EVERY = timedelta(seconds=30)
+RECORD_EVERY = timedelta(seconds=2)
 WATCH_EVERY_S = 1.0
 WATCH_EVERY = timedelta(seconds=2)
 """How often PostgreSQL is asked how it is; readiness tells what it said last."""
@@ -46,6 +47,7 @@ class Detection:
     cycles: cycles.Cycles
     writer: writer.Writer
     loops: tuple[loops.Loop, ...]
+    recorder: recording.Recorder
 
 
 def serve(settings: config.Settings) -> int:
@@ -141,10 +143,24 @@ def _detection(
         clock=clock,
     )
     plans = planning.Planning(settings)
+    news = inbox.Inbox(drop=_dropped(meters, "full"))
+    trackers = {
+        query.name: watching.Tracker(query.name, news=news, drop=_dropped(meters, "too_many"))
+        for query in settings.all_queries()
+    }
     runners = tuple(
-        _runner(settings, query, reads, writes, plans.planned_time(query.calendar), meters)
+        _runner(
+            settings,
+            query,
+            reads,
+            writes,
+            plans.planned_time(query.calendar),
+            trackers[query.name],
+            meters,
+        )
         for query in settings.all_queries()
     )
+    recorder = _recorder(store, news, trackers, runners, meters)
     scored = cycles.Cycles(runners, workers=settings.detection.workers, meters=meters, clock=clock)
     running = [
         loops.Loop(
@@ -154,14 +170,44 @@ def _detection(
             meters=meters,
             clock=clock,
             pause=scored.due_in,
-        )
+        ),
+        loops.Loop("anomalies", recorder.turn, interval=RECORD_EVERY, meters=meters, clock=clock),
     ]
     if settings.ml_detection_enabled:
         refits = cycles.Refits(runners, log=fits.PostgresFitLog(store), meters=meters, clock=clock)
         running.append(
             loops.Loop("refits", refits.turn, interval=REFIT_EVERY, meters=meters, clock=clock)
         )
-    return Detection(runners, scored, writes, tuple(running))
+    return Detection(runners, scored, writes, tuple(running), recorder)
+
+
+def _dropped(meters: telemetry.Telemetry, reason: str) -> Callable[[int], None]:
+    """Counts anomalies that are given up for this reason."""
+    dropped = meters.loop_dropped.labels("anomalies", reason)
+    return lambda count: dropped.inc(count)
+
+
+def _recorder(
+    store: database.Database,
+    news: inbox.Inbox,
+    trackers: Mapping[str, watching.Tracker],
+    runners: Sequence[scoring.QueryRunner],
+    meters: telemetry.Telemetry,
+) -> recording.Recorder:
+    by_name = {runner.spec.name: runner for runner in runners}
+
+    def series_of(query: str) -> Sequence[frames.Labels]:
+        standing = by_name[query].standing if query in by_name else None
+        return () if standing is None else standing.labels
+
+    return recording.Recorder(
+        anomalies.PostgresAnomalyStore(store),
+        news,
+        trackers.values(),
+        series_of=series_of,
+        drop=_dropped(meters, "refused"),
+        clock=clock,
+    )
 
 
 def _runner(
@@ -170,6 +216,7 @@ def _runner(
     reads: reader.Reader,
     writes: ports.ScoreWriter,
     calendar: ports.PlannedTime,
+    watch: watching.Watch,
     meters: telemetry.Telemetry,
 ) -> scoring.QueryRunner:
     return scoring.QueryRunner(
@@ -185,6 +232,7 @@ def _runner(
         writer=writes,
         make_scorer=_scorer_factory(settings, query),
         calendar=calendar,
+        watch=watch,
         meters=meters,
         clock=clock,
     )
@@ -251,6 +299,8 @@ def _stop(detection: Detection | None, api: server.Server) -> bool:
         for loop in detection.loops:
             loop.stop(timedelta(0))
         late += [loop.name for loop in detection.loops if not loop.stop(STOP_WITHIN / 8)]
+        if not late and not _store_rest(detection.recorder):
+            late.append("anomalies")
         left = timedelta(seconds=max(deadline_s - time.monotonic(), 0.5))
         if not detection.writer.stop(left):
             late.append("writer")
@@ -258,3 +308,21 @@ def _stop(detection: Detection | None, api: server.Server) -> bool:
     if late:
         logger.warning("stopped before all was done", extra={"parts": ",".join(late)})
     return not late
+
+
+def _store_rest(recorder: recording.Recorder) -> bool:
+    """Store the news that still wait, on a thread that may be left behind; False if it had to."""
+    failed: list[str] = []
+
+    def turn() -> None:
+        try:
+            recorder.turn()
+        except errors.StoreError as error:
+            failed.append(str(error))
+
+    last = threading.Thread(target=turn, name="last-anomalies", daemon=True)
+    last.start()
+    last.join((STOP_WITHIN / 8).total_seconds())
+    for reason in failed:
+        logger.warning("anomalies not stored", extra={"reason": reason})
+    return not last.is_alive()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from detector import errors, frames, loops, ports, telemetry
 from detector.models import calendars
 from detector.models import scoring as models_scoring
+from detector.services import watching
 
 DELAY_RATIO = 0.2
 """A step is read this share of a step after its time, so that its scrapes are in, but at most"""
@@ -78,6 +79,7 @@ class QueryRunner:
         writer: ports.ScoreWriter,
         make_scorer: Callable[[], models_scoring.QueryScorer],
         calendar: ports.PlannedTime = calendars.NOTHING_PLANNED,
+        watch: watching.Watch = watching.NOBODY,
         meters: telemetry.Telemetry,
         clock: Callable[[], float],
     ) -> None:
@@ -87,7 +89,7 @@ class QueryRunner:
         self.blocks_learned = 0
         """How many blocks of history have been read and learned: grows while the first run does."""
         self._reader, self._writer = reader, writer
-        self._make_scorer, self._calendar = make_scorer, calendar
+        self._make_scorer, self._calendar, self._watch = make_scorer, calendar, watch
         self._meters, self._clock = meters, clock
         self._step_ms = _ms(spec.step)
         self._delay_ms = _ms(min(spec.step * DELAY_RATIO, DELAY_AT_MOST))
@@ -144,6 +146,7 @@ class QueryRunner:
             for frame in self._frames(start_ms, end_ms):
                 scores = self._score(frame)
                 self.blocks_learned += 1
+            self._watch.take_up(self._table, frame, scores, self.scorer.explain)
             if written_ms is not None:
                 self._take_up(scores)
         logger.info(
@@ -159,6 +162,7 @@ class QueryRunner:
 
     def _start_afresh(self) -> None:
         self._table, self.scorer = frames.SeriesTable(), self._make_scorer()
+        self._watch.start_afresh()
         self._live_version = -1
         self._kind = np.zeros(0, np.int8)
         self._seen_ms = np.zeros(0, np.int64)
@@ -182,6 +186,7 @@ class QueryRunner:
         for frame in self._frames(first_ms, newest_ms):
             scores = self._score(frame)
             self._write(scores)
+            self._watch.follow(self._table, frame, scores, self.scorer.explain)
             self._stand(frame, scores)
             self._done_ms = int(frame.times_ms[-1])
             came_in += int(np.isfinite(frame.values).sum())

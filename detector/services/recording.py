@@ -1,0 +1,105 @@
+"""News of anomalies put into incidents and into the store, on a loop of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+from detector import anomalies, causes, errors, frames, incidents, loops, ports
+from detector.services import inbox, watching
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1_000
+"""Anomalies of one transaction."""
+BATCHES = 10
+"""Of a turn: one that lasts longer could not be stopped in time."""
+RECENT_MAX = 5_000
+"""Anomalies of incidents that may go on, read at the start."""
+
+
+class Recorder:
+    """Remembers what the trackers tell of. A store that is away is waited for: news gather in the
+    inbox meanwhile.
+
+    series_of  labels of the series of a query that are scored now
+    drop       counts what the store refused for good
+    """
+
+    def __init__(
+        self,
+        store: ports.AnomalyStore,
+        news: inbox.Inbox,
+        trackers: Collection[watching.Tracker],
+        *,
+        series_of: Callable[[str], Sequence[frames.Labels]],
+        drop: Callable[[int], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store, self._news, self._series_of = store, news, series_of
+        self._trackers = {tracker.query: tracker for tracker in trackers}
+        self._drop, self._clock = drop, clock
+        self._grouping = incidents.Grouping()
+        self._left: dict[anomalies.Key, anomalies.Anomaly] | None = None
+
+    def turn(self) -> loops.Turn:
+        """Store what waits. Raises StoreError; then all of it waits for the next turn."""
+        self._read_recent()
+        self._end_left()
+        stored = 0
+        for _ in range(BATCHES):
+            told = self._news.take(BATCH)
+            if not told:
+                break
+            stored += self._record(told)
+        self._grouping.forget(self._now())
+        return loops.Turn(stored, stored)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _read_recent(self) -> None:
+        """At the first turn: the incidents that may go on, and what a life before left open."""
+        if self._left is not None:
+            return
+        rows = self._store.recent(self._now() - incidents.SLACK, limit=RECENT_MAX)
+        for row in rows:
+            self._grouping.restore(row.anomaly, row.incident)
+        self._left = {row.anomaly.key: row.anomaly for row in rows if row.anomaly.ended_at is None}
+
+    def _end_left(self) -> None:
+        """End what a life before left open as soon as it is known not to be open any more."""
+        for key, anomaly in list((self._left or {}).items()):
+            tracker = self._trackers.get(key.query)
+            if tracker is not None and not tracker.has_followed:
+                continue
+            if tracker is None or key not in tracker.open_keys():
+                self._news.put_back([dataclasses.replace(anomaly, ended_at=anomaly.last_at)])
+            del (self._left or {})[key]
+
+    def _record(self, told: list[anomalies.Anomaly]) -> int:
+        placed = [(self._grouping.place(each), each) for each in told]
+        try:
+            self._store.record(placed, self._causes({incident for incident, _ in placed}))
+        except errors.StoreError as error:
+            if error.retryable:
+                self._news.put_back(told)
+                raise
+            if len(told) > 1:
+                return sum(self._record([each]) for each in told)
+            logger.warning("anomaly refused", extra={"reason": str(error)})
+            self._drop(1)
+            return 0
+        return len(told)
+
+    def _causes(
+        self, changed: Collection[anomalies.IncidentId]
+    ) -> Mapping[anomalies.IncidentId, tuple[anomalies.Cause, ...]]:
+        found = {}
+        for incident in changed:
+            members = self._grouping.members(incident)
+            series = {each.query: self._series_of(each.query) for each in members}
+            found[incident] = causes.rank(causes.deviations(members, series))
+        return found
