@@ -272,6 +272,7 @@ def _application(
     remembered = episodes.PostgresEpisodeStore(store)
     return application.create_app(
         store=remembered,
+        anomaly_store=anomalies.PostgresAnomalyStore(store),
         remembering=memory.Memory(
             remembered,
             count=lambda outcome, count: meters.webhook_notifications.labels(outcome).inc(count),

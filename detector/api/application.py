@@ -8,7 +8,7 @@ import fastapi
 from prometheus_client import CollectorRegistry
 
 from detector import __version__, ports
-from detector.api import auth, bodies, episodes, limits, probes, problems, webhook
+from detector.api import anomalies, auth, bodies, episodes, limits, probes, problems, webhook
 from detector.services import memory, status
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
@@ -21,6 +21,7 @@ REQUESTS_MAX = 100
 def create_app(
     *,
     store: ports.EpisodeStore,
+    anomaly_store: ports.AnomalyStore,
     remembering: memory.Memory,
     status_source: status.StatusSource,
     registry: CollectorRegistry,
@@ -33,7 +34,7 @@ def create_app(
     app = fastapi.FastAPI(
         title="Monitor/Drift Agent",
         version=__version__,
-        description="Remembered alerts and the state of the detector.",
+        description="Remembered alerts and anomalies, and the state of the detector.",
         redoc_url=None,
         responses=problems.RESPONSES,
     )
@@ -43,6 +44,7 @@ def create_app(
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     app.include_router(webhook.router(remembering, auth.guard(webhook_token), read))
     app.include_router(episodes.router(store, guard))
+    app.include_router(anomalies.router(anomaly_store, guard))
     app.include_router(probes.status_router(status_source, guard))
     app.include_router(probes.router(status_source, registry))
     _describe_problems(app)

@@ -13,7 +13,7 @@ import prometheus_client
 from detector import log
 from detector.api import application, auth, server
 from detector.services import memory, status
-from detector.store import database, episodes, migrate
+from detector.store import anomalies, database, episodes, migrate
 
 
 class AlwaysReady:
@@ -33,10 +33,12 @@ def main(url: str, token_file: str, port: str) -> None:
     counter = prometheus_client.Counter(
         "detector_webhook_notifications_total", "By outcome.", ("outcome",), registry=registry
     )
-    store = episodes.PostgresEpisodeStore(database.Database(url))
+    connections = database.Database(url)
+    store = episodes.PostgresEpisodeStore(connections)
     token = auth.token_from_file(Path(token_file))
     app = application.create_app(
         store=store,
+        anomaly_store=anomalies.PostgresAnomalyStore(connections),
         remembering=memory.Memory(
             store,
             count=lambda outcome, count: counter.labels(outcome).inc(count),

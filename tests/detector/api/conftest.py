@@ -13,6 +13,7 @@ import requests
 
 from detector.api import application, auth, server
 from detector.services import memory, status
+from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
 
 API_TOKEN = "canary-api-token-0123456789"
@@ -44,6 +45,7 @@ class Served:
     app: fastapi.FastAPI
     running: server.Server
     store: FakeEpisodeStore
+    anomalies: FakeAnomalyStore
     source: FakeStatus
     counted: dict[str, int]
 
@@ -74,8 +76,10 @@ def served() -> Iterator[Served]:
     def count(outcome: str, number: int) -> None:
         counted[outcome] = counted.get(outcome, 0) + number
 
+    remembered = FakeAnomalyStore()
     app = application.create_app(
         store=store,
+        anomaly_store=remembered,
         remembering=memory.Memory(store, count=count, clock=lambda: datetime.now(UTC)),
         status_source=source,
         registry=prometheus_client.CollectorRegistry(),
@@ -87,5 +91,5 @@ def served() -> Iterator[Served]:
     running = server.Server(app, "127.0.0.1:0")
     url = running.start()
     port = int(url.rsplit(":", 1)[1])
-    yield Served(url, port, app, running, store, source, counted)
+    yield Served(url, port, app, running, store, remembered, source, counted)
     assert running.stop(timedelta(seconds=5))
