@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -13,8 +13,9 @@ import numpy as np
 from detector import anomalies, frames
 from detector.services import inbox
 
-OPEN_MAX = 5_000
-"""Anomalies of one query that are followed at a time: some 10 us each a step."""
+OPEN_MAX = 2_000
+"""Anomalies of one query that are followed at a time: each costs some 5 us a step, 50 when it is
+told of and 200 at a new peak."""
 TOLD_EVERY = timedelta(minutes=1)
 """One that lasts is told of so often, and whenever it becomes worse."""
 
@@ -90,20 +91,19 @@ class Tracker:
         self.has_followed = False
         """Whether what is open is known: it is not while history is learnt."""
         self._news, self._drop = news, drop
-        self._open: dict[int, anomalies.Anomaly] = {}
-        self._told_at: dict[int, datetime] = {}
+        self._open: dict[int, _Open] = {}
         self._beyond: set[int] = set()
         self._before: dict[anomalies.Key, anomalies.Anomaly] = {}
 
     def open_keys(self) -> frozenset[anomalies.Key]:
         """Of what is open."""
-        return frozenset(each.key for each in tuple(self._open.values()))
+        return frozenset(each.peak.key for each in tuple(self._open.values()))
 
     def start_afresh(self) -> None:
         """Remember what was open by its labels, until history has been learnt again."""
         self.has_followed = False
-        self._before |= {each.key: each for each in self._open.values()}
-        self._open, self._told_at, self._beyond = {}, {}, set()
+        self._before |= {each.peak.key: each.now() for each in self._open.values()}
+        self._open, self._beyond = {}, set()
 
     def take_up(
         self,
@@ -113,10 +113,11 @@ class Tracker:
         explain: Explain,
     ) -> None:
         """Follow the open ones from their opening; what is over is history."""
+        times = _instants(scores.times_ms)
         for row in np.flatnonzero(scores.kind[-1]).tolist():
             closed = np.flatnonzero(scores.kind[:, row] == 0)
             first = int(closed[-1]) + 1 if len(closed) else 0
-            self._follow_series(row, first, table, frame, scores, explain)
+            self._follow_series(row, first, times, table, frame, scores, explain)
 
     def follow(
         self,
@@ -129,9 +130,10 @@ class Tracker:
         if self._before:
             self._end_unseen()
         if self._open or scores.kind.any():
+            times = _instants(scores.times_ms)
             rows = {*np.flatnonzero(scores.kind.any(axis=0)).tolist(), *self._open}
             for row in sorted(rows):
-                self._follow_series(row, 0, table, frame, scores, explain)
+                self._follow_series(row, 0, times, table, frame, scores, explain)
         self.has_followed = True
 
     def _end_unseen(self) -> None:
@@ -146,32 +148,39 @@ class Tracker:
         self,
         row: int,
         first: int,
+        times: Sequence[datetime],
         table: frames.SeriesTable,
         frame: frames.Frame,
         scores: frames.Scores,
         explain: Explain,
     ) -> None:
-        labels = table.labels[row]
-        before = self._open.get(row)
-        if before is not None and before.labels != labels:
-            self._end(row, before, before.last_at)  # the row is another series' now
+        labels, now = table.labels[row], self._open.get(row)
+        if now is not None and now.peak.labels != labels:
+            self._end(row, now, now.last_at)  # the row is another series' now
+            now = None
         if labels is None:
             return
-        for t in range(first, len(scores.times_ms)):
-            kind, score = int(scores.kind[t, row]), float(scores.score[t, row])
-            at, anomaly = _instant(int(scores.times_ms[t])), self._open.get(row)
+        kinds, found = scores.kind[first:, row].tolist(), scores.score[first:, row].tolist()
+        for t, (kind, score) in enumerate(zip(kinds, found, strict=True), first):
+            is_sample = math.isfinite(score)
+            if now is not None and is_sample:
+                now.last_at, now.last_score = times[t], score
             if kind == frames.Kind.NONE:
                 self._beyond.discard(row)
-                if anomaly is not None:
-                    self._end(row, _moved(anomaly, at, score), at)
-            elif not math.isfinite(score):
+                if now is not None:
+                    self._end(row, now, times[t])
+                    now = None
+            elif not is_sample:
                 continue
-            elif anomaly is not None and score <= anomaly.peak_score:
-                self._last(row, _moved(anomaly, at, score))
-            elif anomaly is not None or self._has_room(row):
-                sample = _Sample(t, row, kind, float(frame.values[t, row]))
-                peak = _peak(self.query, labels, anomaly, sample, scores, explain)
-                self._tell(row, peak)
+            elif now is not None and score <= now.peak.peak_score:
+                if times[t] - now.told_at >= TOLD_EVERY:
+                    self._tell(now)
+            elif now is not None or self._has_room(row):
+                opened_at = times[t] if now is None else now.peak.opened_at
+                sample = _Sample(self.query, labels, opened_at, times[t], t, row)
+                peak = _peak(sample, frame, scores, explain)
+                now = self._open[row] = _Open(peak, times[t], score, times[t])
+                self._tell(now)
 
     def _has_room(self, row: int) -> bool:
         if len(self._open) < OPEN_MAX:
@@ -181,65 +190,63 @@ class Tracker:
             self._drop(1)
         return False
 
-    def _last(self, row: int, anomaly: anomalies.Anomaly) -> None:
-        self._open[row] = anomaly
-        if anomaly.last_at - self._told_at[row] >= TOLD_EVERY:
-            self._tell(row, anomaly)
+    def _tell(self, now: _Open) -> None:
+        now.told_at = now.last_at
+        self._news.put(now.now())
 
-    def _tell(self, row: int, anomaly: anomalies.Anomaly) -> None:
-        self._open[row], self._told_at[row] = anomaly, anomaly.last_at
-        self._news.put(anomaly)
+    def _end(self, row: int, now: _Open, at: datetime) -> None:
+        del self._open[row]
+        self._news.put(dataclasses.replace(now.now(), ended_at=at))
 
-    def _end(self, row: int, anomaly: anomalies.Anomaly, at: datetime) -> None:
-        del self._open[row], self._told_at[row]
-        self._news.put(dataclasses.replace(anomaly, ended_at=at))
+
+@dataclasses.dataclass(slots=True)
+class _Open:
+    """What is open on a series: as it was at its peak, its last sample, and when it was told of."""
+
+    peak: anomalies.Anomaly
+    last_at: datetime
+    last_score: float
+    told_at: datetime
+
+    def now(self) -> anomalies.Anomaly:
+        return dataclasses.replace(self.peak, last_at=self.last_at, last_score=self.last_score)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Sample:
-    """Where it stands in a frame, what its series' open anomaly is, and its value."""
+    """One sample of an anomaly, and where it stands in the frame."""
 
+    query: str
+    labels: frames.Labels
+    opened_at: datetime
+    at: datetime
     t: int
     row: int
-    kind: int
-    value: float
 
 
 def _peak(
-    query: str,
-    labels: frames.Labels,
-    before: anomalies.Anomaly | None,
-    sample: _Sample,
-    scores: frames.Scores,
-    explain: Explain,
+    sample: _Sample, frame: frames.Frame, scores: frames.Scores, explain: Explain
 ) -> anomalies.Anomaly:
     """The anomaly whose highest score so far is this sample's."""
     t, row = sample.t, sample.row
-    at, score = _instant(int(scores.times_ms[t])), float(scores.score[t, row])
+    value, score = float(frame.values[t, row]), float(scores.score[t, row])
     return anomalies.Anomaly(
-        query=query,
-        labels=labels,
-        opened_at=at if before is None else before.opened_at,
+        query=sample.query,
+        labels=sample.labels,
+        opened_at=sample.opened_at,
         ended_at=None,
-        kind=frames.Kind(sample.kind).name.lower(),
-        peak_at=at,
+        kind=frames.Kind(int(scores.kind[t, row])).name.lower(),
+        peak_at=sample.at,
         peak_score=score,
-        value=sample.value,
+        value=value,
         expected=float(scores.expected[t, row]),
         lower=float(scores.lower[t, row]),
         upper=float(scores.upper[t, row]),
-        last_at=at,
+        last_at=sample.at,
         last_score=score,
-        explanation=explain(row, t, sample.value),
+        explanation=explain(row, t, value),
     )
 
 
-def _moved(anomaly: anomalies.Anomaly, at: datetime, score: float) -> anomalies.Anomaly:
-    """The anomaly with another sample, if that is one."""
-    if not math.isfinite(score):
-        return anomaly
-    return dataclasses.replace(anomaly, last_at=at, last_score=score)
-
-
-def _instant(time_ms: int) -> datetime:
-    return datetime.fromtimestamp(time_ms / 1000, UTC)
+def _instants(times_ms: frames.Ints) -> list[datetime]:
+    return [datetime.fromtimestamp(each / 1000, UTC) for each in times_ms.tolist()]
