@@ -230,7 +230,7 @@ def _runner(
         ),
         reader=reads,
         writer=writes,
-        make_scorer=_scorer_factory(settings, query),
+        make_scorer=scorer_factory(settings, query),
         calendar=calendar,
         watch=watch,
         meters=meters,
@@ -238,9 +238,10 @@ def _runner(
     )
 
 
-def _scorer_factory(
+def scorer_factory(
     settings: config.Settings, query: config.Query
 ) -> Callable[[], models_scoring.QueryScorer]:
+    """Makes fresh scorers of this query, the same for the server and for a backtest."""
     return lambda: models_scoring.QueryScorer(
         step=settings.step_of(query),
         budget=budget.parse_budget(query.budget),

@@ -53,7 +53,7 @@ class Summary:
 
 def run(settings: config.Settings, options: Options) -> Summary:
     """Score the file and write the scores. Raises ConfigError."""
-    allowed, step = _budget(options.budget), _step(options.step)
+    allowed, step = _budget(options.budget), parse_step(options.step)
     ml = settings.ml_detection_enabled if options.ml is None else options.ml
     with outputs.open_output(options.out) as write:
         table = tables.read_table(options.file, value_column=options.value_column)
@@ -131,7 +131,8 @@ def _budget(text: str | None) -> budgets.Budget:
         raise errors.ConfigError(f"--budget: {error}") from None
 
 
-def _step(text: str | None) -> timedelta | None:
+def parse_step(text: str | None) -> timedelta | None:
+    """The step that --step states; None where it is not given. Raises ConfigError."""
     if text is None:
         return None
     try:

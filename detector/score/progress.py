@@ -14,15 +14,18 @@ LINE_EVERY_S = 5.0
 
 @contextmanager
 def shown(
-    rows: int, console: rich.console.Console | None = None
+    rows: int, console: rich.console.Console | None = None, *, word: str = "scored"
 ) -> Iterator[Callable[[int], None]]:
-    """Shows how many of these rows are done, on standard error; is told of each more."""
+    """Shows how many of these rows are done, on standard error; is told of each more.
+
+    word  what is done to them
+    """
     console = console or rich.console.Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield _lines(console, rows)
+        yield _lines(console, rows, word)
         return
     bar = rich.progress.Progress(
-        rich.progress.TextColumn("scoring"),
+        rich.progress.TextColumn(word),
         rich.progress.BarColumn(bar_width=30),
         rich.progress.MofNCompleteColumn(),
         rich.progress.TimeRemainingColumn(),
@@ -30,11 +33,11 @@ def shown(
         transient=True,
     )
     with bar:
-        task = bar.add_task("scoring", total=rows)
+        task = bar.add_task(word, total=rows)
         yield lambda more: bar.advance(task, more)
 
 
-def _lines(console: rich.console.Console, rows: int) -> Callable[[int], None]:
+def _lines(console: rich.console.Console, rows: int, word: str) -> Callable[[int], None]:
     done, said_s = 0, time.monotonic()
 
     def advance(more: int) -> None:
@@ -42,6 +45,6 @@ def _lines(console: rich.console.Console, rows: int) -> Callable[[int], None]:
         done += more
         if done == rows or time.monotonic() - said_s >= LINE_EVERY_S:
             said_s = time.monotonic()
-            console.print(f"scored {done} of {rows} rows", markup=False, soft_wrap=True)
+            console.print(f"{word} {done} of {rows} rows", markup=False, soft_wrap=True)
 
     return advance
