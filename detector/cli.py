@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     add("migrate", _migrate, "Bring the tables in PostgreSQL up to date.")
     add("warm-up", _warm_up, "Compile the numeric kernels into their cache.")
     _add_score(add("score", _score, "Score the series of a CSV or parquet file."))
+    _add_backtest(
+        add("backtest", _backtest, "What would have fired on a query's history or in a file.")
+    )
     render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
     render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
     return parser
@@ -118,6 +121,43 @@ def _add_score(score: argparse.ArgumentParser) -> None:
         help="the forest beside the statistical baseline (default: ML_DETECTION_ENABLED)",
     )
     score.add_argument("--json", action="store_true", help="the summary as one JSON object")
+
+
+def _add_backtest(backtest: argparse.ArgumentParser) -> None:
+    add = backtest.add_argument
+    add("file", type=Path, metavar="FILE", nargs="?", help="recorded series, as for mda score")
+    add("--query", metavar="NAME", help="a configured query; with FILE, whose settings it takes")
+    add("--expr", metavar="PROMQL", help="any PromQL, with a query's default settings")
+    add("--days", type=float, default=7.0, metavar="N", help="how many count (default: 7)")
+    add("--step", metavar="TIME", help="time between samples (default: the query's, the file's)")
+    add("--meta", type=Path, metavar="FILE", help="id, dataset, step_s, train_n of each series")
+    add("--value-column", metavar="NAME", default="value", help="default: value")
+    add("--labels", type=Path, metavar="FILE", help="id, start, end; or id, ts, label")
+    add(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="another YAML file with settings, side by side; may be repeated",
+    )
+    add(
+        "--budget",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="instead of the query's; repeated: side by side",
+    )
+    add(
+        "--ml",
+        action=argparse.BooleanOptionalAction,
+        help="the forest beside the statistical baseline (default: ML_DETECTION_ENABLED)",
+    )
+    add("--report", type=Path, metavar="FILE", help="one HTML page with pictures")
+    add("--png", type=Path, metavar="DIR", help="the pictures as PNG files too")
+    add("--plots", type=int, default=12, metavar="N", help="series in pictures (default: 12)")
+    add("--max-per-week", type=float, metavar="N", help="more incidents a week than that: exit 1")
+    add("--json", action="store_true", help="the results as one JSON object")
 
 
 def _up(settings: config.Settings, arguments: argparse.Namespace) -> int:
@@ -185,6 +225,43 @@ def _score(settings: config.Settings, arguments: argparse.Namespace) -> int:
         ),
     )
     print(json.dumps(dataclasses.asdict(summary)) if arguments.json else summary)
+    return OK
+
+
+def _backtest(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import json
+    import time
+
+    from detector.backtest import job, results
+
+    options = job.Options(
+        file=arguments.file,
+        query=arguments.query,
+        expr=arguments.expr,
+        days=arguments.days,
+        step=arguments.step,
+        meta=arguments.meta,
+        value_column=arguments.value_column,
+        labels=arguments.labels,
+        compare=tuple(arguments.compare),
+        budget=tuple(arguments.budget),
+        ml=arguments.ml,
+    )
+    if arguments.plots < 0:
+        raise errors.ConfigError(f"--plots: {arguments.plots}: 0 or more is allowed")
+    now_ms = int(time.time() * 1000)  # noqa: TID251 - says what the present is
+    outcome = job.run(settings, options, now_ms=now_ms, config_file=arguments.config)
+    if arguments.report or arguments.png:
+        from detector.backtest import report
+
+        report.write(outcome, html=arguments.report, png=arguments.png, most=arguments.plots)
+    summary = results.summary_of(outcome.found)
+    print(json.dumps(summary) if arguments.json else results.text_of(outcome.found))
+    most, first = arguments.max_per_week, outcome.found.variants[0]
+    if most is not None and first.incidents_per_week > most:
+        rate = f"{first.incidents_per_week:.1f} incidents a week"
+        print(f"mda: {outcome.found.subject}: {rate}: at most {most:g} allowed", file=sys.stderr)
+        return FAILED
     return OK
 
 
