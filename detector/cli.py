@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     add("serve", _serve, "Run the detector: scoring, webhook receiver, API.")
     check = add("check", _check, "Check settings, queries and connections; exit 2 if one is wrong.")
     check.add_argument("--offline", action="store_true", help="only what needs no connection")
+    check.add_argument(
+        "--expect", action="store_true", help="incidents a week to expect, from past samples"
+    )
     add("migrate", _migrate, "Bring the tables in PostgreSQL up to date.")
     add("warm-up", _warm_up, "Compile the numeric kernels into their cache.")
     _add_score(add("score", _score, "Score the series of a CSV or parquet file."))
@@ -184,6 +187,10 @@ def _check(settings: config.Settings, arguments: argparse.Namespace) -> int:
     found = list(checks.offline(settings))
     if not arguments.offline:
         found += checks.online(settings)
+        if arguments.expect:
+            from detector.backtest import expected
+
+            found += expected.checks_of(settings)
     for check in found:
         print(f"{check.verdict:<6}{check}")
     checks.raise_first_wrong(found)

@@ -1,9 +1,10 @@
-"""`mda backtest` on the history of a real Prometheus."""
+"""`mda backtest` and `mda check --expect` on the history of a real Prometheus."""
 
 from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from detector import config, errors, frames
-from detector.backtest import job
+from detector.backtest import expected, job
 from detector.models import checks
 from detector.services import outcomes
 from tests import conftest, remote, stack
@@ -143,3 +144,27 @@ def test_the_command_reads_scores_and_counts(server: stack.Prometheus, tmp_path:
     assert "at most 0.1 allowed" in strict.stderr
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.splitlines()[-1] == "mda: nobody: no history: not one sample in this time"
+
+
+def test_check_says_what_each_query_may_be_expected_to_bring(server: stack.Prometheus) -> None:
+    (known,) = expected.checks_of(settings(server))
+    (nothing,) = expected.checks_of(settings(server, expr="nobody"))
+    (late,) = expected.checks_of(settings(server), within_s=-1.0)
+    (short,) = expected.checks_of(settings(server, expr=f"{METRIC} offset 3d"))
+
+    assert known.verdict == "ok"
+    assert "incidents a week (" in known.text
+    assert known.text.endswith("from all 2 series, 5 days")
+    assert nothing.text == "not known: no series now"
+    assert late.text.startswith("not looked at: ")
+    assert "days of history, 4 are needed" in short.text
+
+
+def test_of_many_series_some_are_looked_at(
+    server: stack.Prometheus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expected, "MOST_SAMPLES", timedelta(days=14) // timedelta(minutes=1))
+
+    (found,) = expected.checks_of(settings(server))
+
+    assert found.text.endswith("from 1 of 2 series, 5 days")
