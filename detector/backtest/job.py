@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -237,7 +238,7 @@ def _result(
     weeks = (end_ms - start_ms) / WEEK_MS
     expected = None
     with contextlib.suppress(errors.NotEnoughData):
-        expected = expectation.expect(scored)
+        expected = expectation.expect([dataclasses.replace(each, counted=0) for each in scored])
     # Series that come and go share the budget of those that are there at a time.
     at_a_time = sum(each.days for each in scored) / (weeks * 7.0) if weeks else float(len(scored))
     return results.VariantResult(

@@ -127,7 +127,7 @@ def series(scored: outcomes.Scored, told: results.SeriesResult, theme: Theme) ->
         _shade(part, told, scored.step, theme)
     _draw_value(above, scored, told, theme)
     _draw_score(below, scored, theme)
-    _legend(above, told, theme)
+    _legend(above, told, theme, band=_band_word(above, scored))
     name = told.name if len(told.name) <= LONGEST_NAME else told.name[: LONGEST_NAME - 1] + "…"
     above.set_title(_plain(name), loc="left", color=theme.text, fontsize=10.5, pad=26)
     shown = scored.times_ms[scored.counted :]
@@ -201,11 +201,20 @@ def _shade(part: axes.Axes, told: results.SeriesResult, step: timedelta, theme: 
         part.axvline(first, color=theme.incident, alpha=0.55, linewidth=0.8, zorder=0)
 
 
-def _legend(part: axes.Axes, told: results.SeriesResult, theme: Theme) -> None:
+def _band_word(part: axes.Axes, scored: outcomes.Scored) -> str:
+    """Whether the band is seen at all: a wide one would press the values flat, so it is cut."""
+    low, high = part.get_ylim()
+    lower, upper = scored.lower[scored.counted :], scored.upper[scored.counted :]
+    seen = np.isfinite(lower) & np.isfinite(upper)
+    cut = (lower[seen] < low) & (upper[seen] > high)
+    return "band (wider than shown)" if seen.any() and cut.mean() > 0.5 else "band"
+
+
+def _legend(part: axes.Axes, told: results.SeriesResult, theme: Theme, *, band: str) -> None:
     handles: list[patches.Patch] = [
         patches.Patch(color=theme.value, label="value"),
         patches.Patch(color=theme.expected, label="expected"),
-        patches.Patch(color=theme.band, alpha=0.4, label="band"),
+        patches.Patch(color=theme.band, alpha=0.4, label=band),
         patches.Patch(color=theme.incident, alpha=0.35, label=f"incident ({len(told.incidents)})"),
     ]
     if told.events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import io
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib import figure
 
 from detector import errors, frames
 from detector.backtest import job, plots, report, results
@@ -137,6 +139,16 @@ def test_long_curves_keep_their_extremes_and_gaps() -> None:
     assert np.nanmax(thin) == 99.0
     assert np.isnan(thin).sum() > 50
     assert (np.diff(at) > 0).all()
+
+
+@pytest.mark.parametrize(("edge", "word"), [(2.0, "band"), (900.0, "band (wider than shown)")])
+def test_a_band_that_cannot_be_seen_is_said(edge: float, word: str) -> None:
+    part = figure.Figure().subplots()
+    part.set_ylim(0, 10)
+    series = hostile()
+    wide = dataclasses.replace(series, lower=series.values - edge, upper=series.values + edge)
+
+    assert plots._band_word(part, wide) == word
 
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
