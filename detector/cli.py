@@ -187,7 +187,7 @@ def _check(settings: config.Settings, arguments: argparse.Namespace) -> int:
     found = list(checks.offline(settings))
     if not arguments.offline:
         found += checks.online(settings)
-        if arguments.expect:
+        if arguments.expect and all(each.verdict is not checks.Verdict.WRONG for each in found):
             from detector.backtest import expected
 
             found += expected.checks_of(settings)

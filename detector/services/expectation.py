@@ -13,10 +13,11 @@ from detector import errors
 from detector.models import budget
 from detector.services import outcomes
 
-SETTLING = budget.FIRST_DAY
-"""Left out at the start: younger series may alarm more often than the budget says."""
-LEAST = 2 * (SETTLING + timedelta(days=1))
-"""Of history: half of it is counted in, less what settles, and leaves a day."""
+SETTLING_RATIO = 0.25
+"""Of the history is left out at its start. In its first day a series may alarm oftener than the
+budget says; for some days after, while its threshold comes down from that, it does so less."""
+LEAST = budget.FIRST_DAY / SETTLING_RATIO
+"""Of history: that a day is left out."""
 CONFIDENCE = 0.95
 WEEK = timedelta(days=7)
 
@@ -54,7 +55,7 @@ def expect(series: Sequence[outcomes.Scored]) -> Expectation:
         raise errors.NotEnoughData(
             f"{held:.1f} days of history, {LEAST / timedelta(days=1):g} are needed"
         )
-    settled_ms = first_ms + SETTLING // timedelta(milliseconds=1)
+    settled_ms = first_ms + round((last_ms - first_ms) * SETTLING_RATIO)
     half_ms = (first_ms + last_ms) // 2
     early, early_days = _count(series, settled_ms, half_ms)
     late, late_days = _count(series, half_ms, last_ms + 1)
