@@ -26,7 +26,7 @@ import requests
 
 from benchmarks import load, report
 from detector import frames, telemetry
-from detector.models import budget
+from detector.models import budget, catalogue
 from detector.models import scoring as models_scoring
 from detector.prometheus import encode, outputs, reader, writer
 from detector.services import scoring
@@ -94,7 +94,7 @@ class Ours:
             make_scorer=lambda: models_scoring.QueryScorer(
                 step=timedelta(milliseconds=STEP_MS),
                 budget=budget.parse_budget("1 per week per series"),
-                ml=ml,
+                models=catalogue.defaults() if ml else (),
             ),
             meters=meters,
             clock=self._clock,
@@ -225,7 +225,7 @@ def _forest(count: int, table: report.Report) -> None:
         scorer = models_scoring.QueryScorer(
             step=timedelta(milliseconds=STEP_MS),
             budget=budget.parse_budget("1 per week per series"),
-            ml=ml,
+            models=[catalogue.model_of("iforest")] if ml else (),
         )
         at_ms, spent = 0, []
         for turn in range(60):
@@ -234,9 +234,8 @@ def _forest(count: int, table: report.Report) -> None:
                 np.array([at_ms], np.int64), rng.standard_normal((1, count)), STEP_MS
             )
             if ml and turn == 45:
-                job = scorer.refit_job()
-                assert job is not None
-                scorer.adopt(job.run())
+                for job in scorer.refit_jobs():
+                    scorer.adopt(job.run())
             began = time.perf_counter()
             scorer.score(frame)
             spent.append(time.perf_counter() - began)

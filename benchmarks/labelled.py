@@ -81,7 +81,7 @@ def detector_scores(series: Sequence[file_scoring.Series]) -> list[quality.Float
     allowed = budgets.parse_budget(BUDGET)
     found = file_scoring.score_series(
         series,
-        make_scorer=job.scorer_factory(allowed, ml=False, seed=SEED),
+        make_scorer=job.scorer_factory(allowed, models=(), seed=SEED),
         advance=lambda _: None,
     )
     return [np.nan_to_num(each.score[:, 0]) for each in found]

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import numpy as np
 
 from benchmarks import report
 from detector import frames, models
-from detector.models import budget, forest, scoring
+from detector.models import budget, catalogue, fitted, scoring
 
 STEP_MS = 60_000
 WEEKLY = budget.parse_budget("1 per week per series")
 TURNS = 7
+FOREST = catalogue.model_of("iforest")
 
 
-def new_scorer(*, ml: bool) -> scoring.QueryScorer:
-    return scoring.QueryScorer(step=timedelta(milliseconds=STEP_MS), budget=WEEKLY, ml=ml, seed=1)
+def new_scorer(models: Sequence[fitted.Model] = ()) -> scoring.QueryScorer:
+    step = timedelta(milliseconds=STEP_MS)
+    return scoring.QueryScorer(step=step, budget=WEEKLY, models=models, seed=1)
 
 
 def frame(values: frames.Floats, first: int) -> frames.Frame:
@@ -36,12 +38,12 @@ def cpu_seconds(run: Callable[[], object]) -> float:
     return time.thread_time() - start
 
 
-def live_ms(series: int, fitted: forest.FittedForest | None) -> float:
+def live_ms(series: int, fit: fitted.FittedModel | None) -> float:
     """Least milliseconds of one step of so many warm series."""
     rng = np.random.default_rng(0)
-    scorer = new_scorer(ml=fitted is not None)
-    if fitted is not None:
-        scorer.adopt(fitted)
+    scorer = new_scorer([FOREST] if fit is not None else ())
+    if fit is not None:
+        scorer.adopt(fit)
     scorer.score(frame(rng.normal(size=(60, series)), 0))
     steps = [frame(rng.normal(size=(1, series)), 60 + turn) for turn in range(TURNS)]
     return 1e3 * min(cpu_seconds(lambda step=step: scorer.score(step)) for step in steps)  # type: ignore[misc]
@@ -50,7 +52,7 @@ def live_ms(series: int, fitted: forest.FittedForest | None) -> float:
 def backfill_points_per_second(series: int, steps: int) -> float:
     """Most points a second of a fresh scorer given the whole history at once."""
     history = frame(np.random.default_rng(1).normal(size=(steps, series)), 0)
-    turns = [cpu_seconds(lambda: new_scorer(ml=False).score(history)) for _ in range(TURNS)]
+    turns = [cpu_seconds(lambda: new_scorer().score(history)) for _ in range(TURNS)]
     return series * steps / min(turns)
 
 
@@ -59,9 +61,9 @@ def main() -> list[str]:
     table = report.Report("Models")
     models.warm_up()
     rows = np.random.default_rng(2).normal(size=(scoring.SAMPLE_ROWS, 10)).astype(np.float32)
-    forest.fit_forest(rows, seed=1)
+    FOREST.fit(rows, seed=1)
     start = time.perf_counter()
-    fitted = forest.fit_forest(rows, seed=1)
+    fit = FOREST.fit(rows, seed=1)
     table.add(report.Figure(f"fit of {len(rows)} rows", time.perf_counter() - start, "s"))
     table.add(report.Figure("state a series", _state_bytes(), "bytes"))
     rate = backfill_points_per_second(500, 1440) / 1e6
@@ -70,12 +72,12 @@ def main() -> list[str]:
         table.add(report.Figure(f"one step of {series:,} series", live_ms(series, None), "ms"))
     for series in (1_000, 10_000):
         name = f"one step of {series:,} series, with the forest"
-        table.add(report.Figure(name, live_ms(series, fitted), "ms"))
+        table.add(report.Figure(name, live_ms(series, fit), "ms"))
     return table.missed
 
 
 def _state_bytes() -> int:
-    scorer = new_scorer(ml=False)
+    scorer = new_scorer()
     scorer.score(frame(np.zeros((1, 1)), 0))
     return scorer.state_bytes
 

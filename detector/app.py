@@ -17,7 +17,7 @@ import fastapi
 
 from detector import checks, config, errors, frames, loops, planning, ports, telemetry
 from detector.api import application, auth, server
-from detector.models import budget, gates, warming
+from detector.models import budget, catalogue, gates, warming
 from detector.models import scoring as models_scoring
 from detector.prometheus import reader, writer
 from detector.services import cycles, inbox, memory, overview, recording, scoring, watching
@@ -246,7 +246,7 @@ def scorer_factory(
         step=settings.step_of(query),
         budget=budget.parse_budget(query.budget),
         limits=gates_of(query),
-        ml=settings.ml_detection_enabled,
+        models=catalogue.defaults() if settings.ml_detection_enabled else (),
         seed=settings.detection.seed,
     )
 

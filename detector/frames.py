@@ -5,8 +5,8 @@ Axes have one letter everywhere: T steps, S series (rows of a table), F features
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -120,6 +120,8 @@ class Scores:
     expected, lower, upper
               float64[T, S], the value foreseen from samples before t, and its band; NaN likewise
     kind      int8[T, S], a Kind: not NONE while an anomaly is open on the series
+    members   float64[T, S] >= 0 of single models by name, NaN where one is not ready; empty unless
+              they are asked for
     """
 
     times_ms: Ints
@@ -128,3 +130,4 @@ class Scores:
     lower: Floats
     upper: Floats
     kind: Bytes
+    members: Mapping[str, Floats] = field(default_factory=dict)

@@ -161,7 +161,7 @@ class Fit:
 
     query: str
     model: str
-    parameters: dict[str, float | int | str]
+    parameters: dict[str, object]
     seed: int
     rows: int
     features: int

@@ -13,15 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector import errors, frames
-from detector.models import surprise
+from detector import frames
+from detector.models import estimators, fitted
 from detector.models.kernels import layout, trees
 
-TREES = 100
-ROWS_PER_TREE = 256
-LEAST_ROWS = 500
 _EULER = 0.5772156649015329
-QUANTILES = (0.5, 0.9, 0.95, 0.98, 0.99)
 
 NONE = layout.Forest(
     feature=np.empty(0, np.int32),
@@ -31,68 +27,28 @@ NONE = layout.Forest(
     roots=np.empty(0, np.int32),
     scale=1.0,
 )
-"""No forest: the streaming member scores alone."""
+"""No forest: every row scores the same."""
+
+
+def learn(path: str, rows: fitted.Rows, parameters: fitted.Parameters, seed: int) -> fitted.Score:
+    """The isolation scores of a forest fitted on rows; some 0.2 s."""
+    trained = estimators.make(path, {"n_jobs": 1, **parameters}, seed)
+    trained.fit(rows)
+    return Walk(_flattened(trained))
 
 
 @dataclass(frozen=True, slots=True)
-class FittedForest:
-    """A fit and what it stands on: enough to fit it again from the same rows.
-
-    quantiles        isolation scores of the fitted rows at QUANTILES
-    window_start_ms, window_end_ms
-                     first and last instant of which rows may stem
-    """
+class Walk:
+    """The scores that a forest gives."""
 
     forest: layout.Forest
-    curve: surprise.Curve
-    model: str
-    parameters: dict[str, float | int | str]
-    seed: int
-    rows: int
-    features: int
-    quantiles: tuple[float, ...]
-    window_start_ms: int
-    window_end_ms: int
 
-    def surprises(self, rows: npt.NDArray[np.float32]) -> frames.Floats:
-        """float64[N] >= 0: -log of the share of fitted rows more isolated than each row."""
-        return self.curve.of(isolation_scores(self.forest, rows))
+    def __call__(self, rows: fitted.Rows) -> frames.Floats:
+        """float64[N] in (0, 1), higher = more isolated; each row on its own."""
+        return isolation_scores(self.forest, rows)
 
 
-def fit_forest(
-    rows: npt.NDArray[np.float32], *, seed: int, window_start_ms: int = 0, window_end_ms: int = 0
-) -> FittedForest:
-    """A forest fitted on float32[N, F] feature rows, all finite; the same seed gives the same one.
-
-    Slow (some 0.2 s, and the import of PyOD the first time): meant for a background thread.
-
-    Raises NotEnoughData for fewer than LEAST_ROWS rows.
-    """
-    if len(rows) < LEAST_ROWS:
-        raise errors.NotEnoughData(
-            f"a forest needs {LEAST_ROWS} rows of features, {len(rows)} are here"
-        )
-    from pyod.models.iforest import IForest
-
-    trained = IForest(n_estimators=TREES, max_samples=ROWS_PER_TREE, random_state=seed, n_jobs=1)
-    trained.fit(rows)
-    bare = _flattened(trained)
-    scores = isolation_scores(bare, rows)
-    return FittedForest(
-        forest=bare,
-        curve=surprise.curve_of(scores),
-        model="pyod.iforest",
-        parameters={"n_estimators": TREES, "max_samples": ROWS_PER_TREE},
-        seed=seed,
-        rows=len(rows),
-        features=rows.shape[1],
-        quantiles=tuple(float(q) for q in np.quantile(scores, QUANTILES)),
-        window_start_ms=window_start_ms,
-        window_end_ms=window_end_ms,
-    )
-
-
-def isolation_scores(forest: layout.Forest, rows: npt.NDArray[np.float32]) -> frames.Floats:
+def isolation_scores(forest: layout.Forest, rows: fitted.Rows) -> frames.Floats:
     """float64[N] in (0, 1), higher = more isolated; each row on its own."""
     scores = np.empty(len(rows))
     trees.isolations(forest, np.ascontiguousarray(rows), scores)
@@ -103,8 +59,9 @@ def _flattened(trained: Any) -> layout.Forest:
     """The trees of a fitted PyOD IForest, end to end, children side by side."""
     parts: list[tuple[Any, ...]] = []
     roots, offset = [], 0
-    for estimator in trained.detector_.estimators_:
-        parts.append(_flattened_tree(estimator.tree_, offset))
+    grown, used = trained.detector_.estimators_, trained.detector_.estimators_features_
+    for estimator, features in zip(grown, used, strict=True):
+        parts.append(_flattened_tree(estimator.tree_, features, offset))
         roots.append(offset)
         offset += len(parts[-1][0])
     feature, threshold, left, depth = (
@@ -121,8 +78,11 @@ def _flattened(trained: Any) -> layout.Forest:
     )
 
 
-def _flattened_tree(tree: Any, offset: int) -> tuple[Any, ...]:
-    """Columns of one tree, breadth first, so that siblings stand side by side."""
+def _flattened_tree(tree: Any, features: Any, offset: int) -> tuple[Any, ...]:
+    """Columns of one tree, breadth first, so that siblings stand side by side.
+
+    features  of the rows, that the tree counts from 0
+    """
     order, depths, left_at = [0], [0], {}
     for at, depth in zip(order, depths, strict=False):
         if tree.children_left[at] >= 0:
@@ -132,7 +92,7 @@ def _flattened_tree(tree: Any, offset: int) -> tuple[Any, ...]:
     is_leaf = tree.children_left[order] < 0
     leaf_depth = np.array(depths) + average_path(tree.n_node_samples[order])
     return (
-        np.where(is_leaf, -1, tree.feature[order]),
+        np.where(is_leaf, -1, features[np.maximum(tree.feature[order], 0)]),
         tree.threshold[order],
         np.array([left_at.get(at, 0) for at in order]),
         np.where(is_leaf, leaf_depth, 0.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,18 +13,19 @@ import numpy.typing as npt
 
 from detector import anomalies, frames
 from detector.models import budget as budgets
-from detector.models import explaining, forest, gates, memories, siblings
+from detector.models import explaining, fitted, gates, memories, siblings
 from detector.models.kernels import layout, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
 SAMPLE_ROWS = 4_096
 """Rows of features kept for a fit: IForest draws 256 a tree, so more tells it little."""
-REFIT_AFTER = timedelta(days=1)
+REFIT_AFTER = timedelta(days=7)
+REFIT_GROWTH = 1.25
+"""A fit is renewed after REFIT_AFTER where a fifth of all rows are newer than it: fewer would
+change a uniform sample of all rows too little to matter."""
 WEIGHTS = (1.0, 1.0, 2.0, 1.0)
 """Of the streaming members in the combined rise: residual, near, wide, Gaussian."""
-FOREST_WEIGHT = 0.55
-"""A tenth of all: at more the forest costs rank quality (docs/models.md)."""
 RESERVOIR_ROWS = 64
 """Rows of each reservoir: twice or four times as many win .003 of rank quality, less than noise."""
 BACK_POINTS, FINE_BACK_POINTS = 6, 2
@@ -41,14 +42,16 @@ NO_GATES = gates.Gates()
 class RefitJob:
     """A fit to be done: owns a copy of its rows, so run() needs no lock and any thread may call."""
 
-    rows: npt.NDArray[np.float32]
+    model: fitted.Model
+    rows: fitted.Rows
     seed: int
     window_start_ms: int
     window_end_ms: int
 
-    def run(self) -> forest.FittedForest:
-        """The fitted forest; some 0.2 s. Raises NotEnoughData."""
-        return forest.fit_forest(
+    def run(self) -> fitted.FittedModel:
+        """The fitted model; some 0.2 s of a forest. Raises NotEnoughData, and what its class
+        raises."""
+        return self.model.fit(
             self.rows,
             seed=self.seed,
             window_start_ms=self.window_start_ms,
@@ -57,7 +60,7 @@ class RefitJob:
 
 
 class QueryScorer:
-    """The detector of one query: streaming residuals, and a pooled forest beside them with `ml`.
+    """The detector of one query: streaming members, and fitted models pooled over its series.
 
     Scores are float64 >= 0 and 1.0 is the decision threshold: above it a sample is rarer than the
     budget affords, judged by the series' own past and its siblings'. One owner thread calls it;
@@ -66,7 +69,10 @@ class QueryScorer:
     step    of the frames; budget what an alarm on nothing may cost
     seed    of the sample of feature rows and of the fits
     limits  of what counts as an anomaly
-    Raises ValueError for a step not above 0.
+    models  that are fitted, each with a weight beside the streaming members; with `streaming`
+            False they speak alone, and scores are 0 before the first fit
+    emits   whether scores hold those of each member
+    Raises ValueError for a step not above 0, or streaming False without models.
     """
 
     def __init__(
@@ -75,23 +81,29 @@ class QueryScorer:
         step: timedelta,
         budget: budgets.Budget,
         limits: gates.Gates = NO_GATES,
-        ml: bool = False,
+        models: Sequence[fitted.Model] = (),
+        streaming: bool = True,
+        emits: bool = False,
         seed: int = 0,
     ) -> None:
         if step <= timedelta(0):
             raise ValueError(f"step: {step}: a duration above 0 is allowed")
+        if not streaming and not models:
+            raise ValueError("streaming: False: a model is needed that speaks instead")
         self._step, self._budget, self._seed = step, budget, seed
-        self._params = _params(step, limits, seed)
+        self._models = tuple(models)
+        self._members = _member_names(self._models) if emits else ()
+        self._params = _params(step, limits, self._models, streaming, seed)
         self._min_samples = limits.min_samples
         self._bins = memories.memories_for_step(step).profile_bins
-        self._prior = siblings.prior_for_step(step)
+        self._prior = siblings.prior_for_step(step, streaming=streaming)
         self._epoch: int | None = None
         self._per_step = budget.per_step(step, series=1)
         self._size = 0
         self._state = self._fresh(0)
-        self._sample = _empty_sample(SAMPLE_ROWS if ml else 0)
+        self._sample = _empty_sample(SAMPLE_ROWS if models else 0)
         self._scratch = _scratch()
-        self._fitted: forest.FittedForest | None = None
+        self._fitted: dict[str, fitted.FittedModel] = {}
         self._evidence = explaining.Evidence()
         self._first_ms = self._last_ms = self._fitted_ms = 0
         self._fitted_offers = 0
@@ -135,11 +147,11 @@ class QueryScorer:
         values = np.ascontiguousarray(frame.values.T)
         self._grow(values.shape[0])
         self._evidence.clear()
-        out = _empty_out(values.shape)
+        out = self._empty_out(values.shape)
         mask = np.zeros(len(frame.times_ms), np.bool_) if planned is None else planned
         for first, last in self._spans(frame.times_ms):
             self._score(values, frame.times_ms, mask, 0, first, last, out)
-        return _scores(frame.times_ms, out)
+        return self._scores(frame.times_ms, out)
 
     def score_samples(
         self, row: int, times_ms: frames.Ints, values: frames.Floats
@@ -152,13 +164,13 @@ class QueryScorer:
         self._grow(row + 1)
         self._evidence.clear()
         if not len(times_ms):
-            return _scores(times_ms, _empty_out((1, 0)))
+            return self._scores(times_ms, self._empty_out((1, 0)))
         # Copies: one that cannot be written would have the kernel compiled anew for its type.
         times, rows = np.array(times_ms, np.int64), np.array(values, np.float64).reshape(1, -1)
-        out = _empty_out(rows.shape)
+        out = self._empty_out(rows.shape)
         self._score(rows, times, np.zeros(len(times), np.bool_), row, 0, len(times), out)
         self._stand_at(times)
-        return _scores(times, out)
+        return self._scores(times, out)
 
     def refresh(self, *, rows: int = 0) -> None:
         """Look at the siblings' tails and count the series that share the budget; make room for
@@ -187,22 +199,31 @@ class QueryScorer:
         origin = float(self._state.numbers[row, layout.X0])
         return self._evidence.explain(row, step, float(value), origin=origin, params=self._params)
 
-    def refit_job(self) -> RefitJob | None:
-        """The fit that is due, if one is: at the first LEAST_ROWS rows of features, at each
-        doubling of the rows offered since, and a day after the last. None with ML off."""
-        held, offered = (int(size) for size in self._sample.sizes)
-        if held < forest.LEAST_ROWS:
-            return None
-        aged = self._last_ms - self._fitted_ms >= REFIT_AFTER / timedelta(milliseconds=1)
-        if self._fitted_offers and offered < 2 * self._fitted_offers and not aged:
-            return None
-        self._fitted_offers, self._fitted_ms = offered, self._last_ms
-        smallest = np.argsort(self._sample.keys[:held])
-        return RefitJob(self._sample.rows[smallest], self._seed, self._first_ms, self._last_ms)
+    def refit_jobs(self) -> tuple[RefitJob, ...]:
+        """The fits that are due, one a model: at the first LEAST_ROWS rows of features, at each
+        doubling of the rows offered since, and REFIT_AFTER the last if they grew by REFIT_GROWTH.
 
-    def adopt(self, fitted: forest.FittedForest) -> None:
-        """Score with this forest from the next frame on."""
-        self._fitted = fitted
+        So their number goes with the log of the rows, whatever time these span.
+        """
+        held, offered = (int(size) for size in self._sample.sizes)
+        if held < fitted.LEAST_ROWS or not self._is_refit_due(offered):
+            return ()
+        self._fitted_offers, self._fitted_ms = offered, self._last_ms
+        rows = self._sample.rows[np.argsort(self._sample.keys[:held])]
+        return tuple(
+            RefitJob(model, rows, self._seed, self._first_ms, self._last_ms)
+            for model in self._models
+        )
+
+    def _is_refit_due(self, offered: int) -> bool:
+        if offered >= 2 * self._fitted_offers:
+            return True
+        is_aged = self._last_ms - self._fitted_ms >= REFIT_AFTER / timedelta(milliseconds=1)
+        return is_aged and offered >= REFIT_GROWTH * self._fitted_offers
+
+    def adopt(self, model: fitted.FittedModel) -> None:
+        """Score with this fit of one of the models from the next frame on."""
+        self._fitted[model.name] = model
 
     def _score(
         self,
@@ -219,7 +240,9 @@ class QueryScorer:
             return
         bins = times_ms % memories.DAY_MS * self._bins // memories.DAY_MS
         rows = min(len(values), max(1, BLOCK_SAMPLES // (last - first)))
-        trace = _empty_trace(rows, last - first, features=self._sample.keys.size > 0)
+        trace = _empty_trace(
+            rows, last - first, len(self._params.weights), features=bool(self._models)
+        )
         for row in range(0, len(values), rows):
             if len(values) - row < rows:
                 trace = _first_rows(trace, len(values) - row)
@@ -236,15 +259,34 @@ class QueryScorer:
             _cut_back(self._sample)
 
     def _surprises(self, trace: layout.Trace) -> frames.Floats:
-        """float64[models, rows, steps]: what the fitted models say of a block."""
-        if self._fitted is None:
+        """float64[models, rows, steps]: what the models say of a block, NaN until fitted."""
+        if not self._fitted:
             return np.empty((0, *trace.points.shape))
+        surprises = np.full((len(self._models), *trace.points.shape), np.nan)
         features = trace.z.reshape(-1, layout.RESIDUALS)
-        return self._fitted.surprises(features).reshape(1, *trace.points.shape)
+        for place, model in enumerate(self._models):
+            if model.name in self._fitted:
+                found = self._fitted[model.name].surprises(features)
+                surprises[place] = found.reshape(trace.points.shape)
+        return surprises
+
+    def _empty_out(self, shape: tuple[int, int]) -> layout.Out:
+        return _empty_out(shape, len(self._members))
+
+    def _scores(self, times_ms: frames.Ints, out: layout.Out) -> frames.Scores:
+        return frames.Scores(
+            times_ms=times_ms,
+            score=out.score.T,
+            expected=out.expected.T,
+            lower=out.lower.T,
+            upper=out.upper.T,
+            kind=out.kind.T,
+            members=dict(zip(self._members, out.members.transpose(2, 1, 0), strict=True)),
+        )
 
     def _fresh(self, rows: int) -> layout.State:
         """So many rows without a past."""
-        state = _empty_state(rows, self._bins)
+        state = _empty_state(rows, self._bins, len(self._params.weights))
         siblings.reset_priors(state, self._prior, self._per_step)
         return state
 
@@ -276,15 +318,8 @@ class QueryScorer:
         self._last_ms = int(times_ms[-1])
 
 
-def _scores(times_ms: frames.Ints, out: layout.Out) -> frames.Scores:
-    return frames.Scores(
-        times_ms=times_ms,
-        score=out.score.T,
-        expected=out.expected.T,
-        lower=out.lower.T,
-        upper=out.upper.T,
-        kind=out.kind.T,
-    )
+def _member_names(models: Sequence[fitted.Model]) -> tuple[str, ...]:
+    return (*layout.STREAMING_NAMES, *(model.name for model in models))
 
 
 def _rows(state: layout.State, rows: int) -> layout.State:
@@ -308,7 +343,13 @@ def _pairs(
     return zip(arrays, others, strict=True)
 
 
-def _params(step: timedelta, limits: gates.Gates, seed: int) -> layout.Params:
+def _params(
+    step: timedelta,
+    limits: gates.Gates,
+    models: Sequence[fitted.Model],
+    streaming: bool,
+    seed: int,
+) -> layout.Params:
     past = memories.memories_for_step(step)
     return layout.Params(
         step_ms=max(1, round(step / timedelta(milliseconds=1))),
@@ -320,21 +361,23 @@ def _params(step: timedelta, limits: gates.Gates, seed: int) -> layout.Params:
         warm_points=np.array([round(age / step) for age, _ in budgets.WARM_UP]),
         warm_rates=np.array([step / period for _, period in budgets.WARM_UP]),
         gates=limits.compiled(),
-        weights=np.array([*WEIGHTS, FOREST_WEIGHT]),
+        weights=np.array(
+            [*(WEIGHTS if streaming else (0.0,) * layout.STREAMING), *(m.weight for m in models)]
+        ),
         seed=seed,
         back_points=BACK_POINTS if step >= memories.TUNED_STEP else FINE_BACK_POINTS,
     )
 
 
-def _empty_state(rows: int, bins: int) -> layout.State:
+def _empty_state(rows: int, bins: int, members: int) -> layout.State:
     reservoir, single = RESERVOIR_ROWS, np.float32
     return layout.State(
         numbers=np.zeros((rows, layout.NUMBERS)),
         counts=np.zeros((rows, layout.COUNTS), dtype=np.int64),
         profile=np.full((rows, bins), np.nan, dtype=single),
         histogram=np.zeros((rows, layout.BINS), dtype=np.uint32),
-        levels=np.zeros((rows, 2, layout.STREAMING + 1)),
-        levelled=np.zeros((rows, layout.STREAMING + 1), dtype=np.int64),
+        levels=np.zeros((rows, 2, members)),
+        levelled=np.zeros((rows, members), dtype=np.int64),
         past=np.zeros((rows, layout.PAST), dtype=single),
         near=np.zeros((rows, layout.NEAR_POINTS, reservoir), dtype=single),
         wide=np.zeros((rows, layout.SCALES, reservoir), dtype=single),
@@ -342,7 +385,7 @@ def _empty_state(rows: int, bins: int) -> layout.State:
     )
 
 
-def _empty_trace(rows: int, steps: int, *, features: bool) -> layout.Trace:
+def _empty_trace(rows: int, steps: int, members: int, *, features: bool) -> layout.Trace:
     shape = (rows, steps)
     return layout.Trace(
         points=np.empty(shape, dtype=np.int64),
@@ -352,7 +395,7 @@ def _empty_trace(rows: int, steps: int, *, features: bool) -> layout.Trace:
         size=np.empty((*shape, layout.RESIDUALS)),
         best=np.empty(shape, dtype=np.int64),
         level=np.empty(shape),
-        rise=np.full((*shape, layout.STREAMING + 1), np.nan),
+        rise=np.full((*shape, members), np.nan),
         frozen=np.empty(shape, dtype=np.bool_),
         z=np.zeros((*(shape if features else (0, 0)), layout.RESIDUALS), dtype=np.float32),
     )
@@ -393,11 +436,12 @@ def _scratch() -> layout.Scratch:
     )
 
 
-def _empty_out(shape: tuple[int, int]) -> layout.Out:
+def _empty_out(shape: tuple[int, int], members: int) -> layout.Out:
     return layout.Out(
         score=np.empty(shape),
         expected=np.empty(shape),
         lower=np.empty(shape),
         upper=np.empty(shape),
         kind=np.empty(shape, dtype=np.int8),
+        members=np.empty((*shape, members)),
     )

@@ -37,6 +37,9 @@ TUNED = TailPrior(start=0.7, excess=0.25, clusters=0.0055, points=1000.0, own_cl
 FINE = TailPrior(start=0.65, excess=0.18, clusters=0.007, points=150.0, own_clusters=20.0)
 """Of host noise below a minute, where sampling noise outweighs events: Gaussian, averaged,
 autocorrelated and Student-t series at 5 s have starts of .39-.82 and excesses of .10-.23."""
+ALONE = TailPrior(start=1.36, excess=0.26, clusters=0.02, points=300.0, own_clusters=20.0)
+"""Of one fitted model without others to be averaged with: its surprises are exponential on what it
+was fitted on, so their rise above y has the chance exp(-e^y), and each stands alone."""
 LEAST_IN_TAIL = 5.0
 """Points that a sibling's tail needs before it tells."""
 MANY = 10
@@ -45,8 +48,10 @@ GROUP_POINTS, GROUP_CLUSTERS = 3000.0, 150.0
 """Of its own past, how much weighs as much as what MANY siblings say."""
 
 
-def prior_for_step(step: timedelta) -> TailPrior:
+def prior_for_step(step: timedelta, *, streaming: bool = True) -> TailPrior:
     """What is known of a series before its siblings and its own past speak."""
+    if not streaming:
+        return ALONE
     return TUNED if step >= memories.TUNED_STEP else FINE
 
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 import numpy as np
 
 from detector import frames
-from detector.models import budget, forest, scoring, surprise
+from detector.models import budget, catalogue, fitted, forest, scoring
+from detector.models.kernels import layout
 
 _STEP = timedelta(minutes=1)
 _STEPS = 300
@@ -19,14 +20,17 @@ def compile_kernels() -> None:
     times_ms = np.arange(_STEPS, dtype=np.int64) * (_STEP // timedelta(milliseconds=1))
     values = np.asfortranarray(np.sin(np.arange(_STEPS * 2.0)).reshape(_STEPS, 2))
     for ml in (False, True):
-        scorer = scoring.QueryScorer(step=_STEP, budget=daily, ml=ml)
+        scorer = scoring.QueryScorer(
+            step=_STEP, budget=daily, models=catalogue.defaults() if ml else ()
+        )
         scorer.score(frames.Frame(times_ms, values, step_ms=60_000))
         if ml:
             scorer.adopt(_fitted())
+            forest.isolation_scores(forest.NONE, np.zeros((1, layout.RESIDUALS), np.float32))
         scorer.score(frames.Frame(times_ms[-1:] + 60_000, values[-1:], step_ms=60_000))
 
 
-def _fitted() -> forest.FittedForest:
+def _fitted() -> fitted.FittedModel:
     """A model that has seen nothing and says nothing, fitted without PyOD."""
-    curve = surprise.curve_of(np.zeros(surprise.TAIL_ROWS))
-    return forest.FittedForest(forest.NONE, curve, "", {}, 0, 0, 0, (), 0, 0)
+    rows = np.zeros((fitted.LEAST_ROWS, layout.RESIDUALS), np.float32)
+    return catalogue.defaults()[0].fit(rows, seed=0)

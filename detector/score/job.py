@@ -12,7 +12,7 @@ import numpy as np
 from detector import config, errors, frames
 from detector.files import metas, outputs, tables
 from detector.models import budget as budgets
-from detector.models import scoring
+from detector.models import catalogue, fitted, scoring
 from detector.score import progress
 from detector.services import file_scoring
 
@@ -55,6 +55,7 @@ def run(settings: config.Settings, options: Options) -> Summary:
     """Score the file and write the scores. Raises ConfigError."""
     allowed, step = _budget(options.budget), parse_step(options.step)
     ml = settings.ml_detection_enabled if options.ml is None else options.ml
+    models = catalogue.defaults() if ml else ()
     with outputs.open_output(options.out) as write:
         table = tables.read_table(options.file, value_column=options.value_column)
         series = series_of(
@@ -66,7 +67,7 @@ def run(settings: config.Settings, options: Options) -> Summary:
         with progress.shown(len(table.values)) as advance:
             parts = file_scoring.score_series(
                 series,
-                make_scorer=scorer_factory(allowed, ml=ml, seed=settings.detection.seed),
+                make_scorer=scorer_factory(allowed, models=models, seed=settings.detection.seed),
                 advance=advance,
             )
         write(table, in_file_order(table, parts))
@@ -102,10 +103,10 @@ def series_of(
 
 
 def scorer_factory(
-    allowed: budgets.Budget, *, ml: bool, seed: int
+    allowed: budgets.Budget, *, models: Sequence[fitted.Model], seed: int
 ) -> Callable[[timedelta], scoring.QueryScorer]:
     """Makes a fresh scorer for a step."""
-    return lambda step: scoring.QueryScorer(step=step, budget=allowed, ml=ml, seed=seed)
+    return lambda step: scoring.QueryScorer(step=step, budget=allowed, models=models, seed=seed)
 
 
 def in_file_order(table: tables.Table, parts: Sequence[frames.Scores]) -> frames.Scores:

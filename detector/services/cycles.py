@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from detector import errors, loops, ports, telemetry
+from detector.models import scoring as models_scoring
 from detector.services import scoring
 
 logger = logging.getLogger(__name__)
@@ -151,27 +152,30 @@ class Refits:
         """
         fits = 0
         for runner in self._runners:
-            try:
-                fit = self._fit(runner)
-            except Exception:  # a query in a cycle must not sink the rest
-                logger.exception("fit failed", extra={"query": runner.spec.name})
-                self._failed.inc()
-                continue
-            if fit is not None:
-                self._unrecorded.append(fit)
+            with runner.lock:
+                scorer = runner.scorer
+                jobs = scorer.refit_jobs()
+            for job in jobs:
+                try:
+                    self._unrecorded.append(self._fit(runner, scorer, job))
+                except Exception:  # a query in a cycle must not sink the rest
+                    extra = {"query": runner.spec.name, "model": job.model.name}
+                    logger.exception("fit failed", extra=extra)
+                    self._failed.inc()
+                    continue
                 fits += 1
         while self._unrecorded:
             self._log.record_fit(self._unrecorded[0])
             del self._unrecorded[0]
         return loops.Turn(fits, fits)
 
-    def _fit(self, runner: scoring.QueryRunner) -> ports.Fit | None:
-        """Fit one query's model if that is due, and let its scorer use it."""
-        with runner.lock:
-            scorer = runner.scorer
-            job = scorer.refit_job()
-        if job is None:
-            return None
+    def _fit(
+        self,
+        runner: scoring.QueryRunner,
+        scorer: models_scoring.QueryScorer,
+        job: models_scoring.RefitJob,
+    ) -> ports.Fit:
+        """Fit one of a query's models, and let its scorer use it."""
         began = self._clock()
         fitted = job.run()
         ended = self._clock()
@@ -180,8 +184,8 @@ class Refits:
                 scorer.adopt(fitted)
         return ports.Fit(
             query=runner.spec.name,
-            model=fitted.model,
-            parameters=fitted.parameters,
+            model=fitted.path,
+            parameters=dict(fitted.parameters),
             seed=fitted.seed,
             rows=fitted.rows,
             features=fitted.features,

@@ -108,8 +108,7 @@ def _score_query(
             found = scorer.score_samples(run.row, each.times_ms[part], each.values[part])
             _put(scores[run.row], part, found)
             scored += run.last - run.first
-        job = scorer.refit_job()
-        if job is not None:
+        for job in scorer.refit_jobs():
             scorer.adopt(job.run())
         advance(scored)
 

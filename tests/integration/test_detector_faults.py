@@ -73,7 +73,7 @@ class Stage:
             ),
             writer=self.writers[-1],
             make_scorer=lambda: models_scoring.QueryScorer(
-                step=step, budget=budget.parse_budget("1 per week per series"), ml=False
+                step=step, budget=budget.parse_budget("1 per week per series")
             ),
             meters=self.meters,
             clock=self.clock,

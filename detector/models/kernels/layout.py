@@ -17,6 +17,7 @@ Singles: TypeAlias = npt.NDArray[np.float32]
 # The streaming members, in the order of their columns; fitted ones come behind.
 RESIDUAL, NEAR, WIDE, GAUSSIAN = 0, 1, 2, 3
 STREAMING = 4
+STREAMING_NAMES = ("residual", "near", "wide", "gaussian")
 
 # Residuals: value minus five EWMAs, slow mean, daily profile, drifted profile; two EWMA pairs.
 EWMAS = 5
@@ -200,10 +201,11 @@ class Sample(NamedTuple):
 
 
 class Out(NamedTuple):
-    """Results, each [S, T]."""
+    """Results, each [S, T]; members [S, T, K] or [S, T, 0]: rise over threshold of each."""
 
     score: frames.Floats
     expected: frames.Floats
     lower: frames.Floats
     upper: frames.Floats
     kind: frames.Bytes
+    members: frames.Floats

@@ -186,9 +186,12 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
         out.lower[s, t] = math.nan
         out.upper[s, t] = math.nan
         out.kind[s, t] = c[layout.OPEN]
+        for member in range(out.members.shape[2]):
+            out.members[s, t, member] = math.nan
         return
     x, planned = numbers.clip(raw, VALUE_LIMIT), trace.planned[i, k]
     warm = points >= SAMPLES_NEEDED and not planned
+    speaks = warm and verdict.has_spoken(p.weights, trace.rise[i, k])
     level = verdict.combined(p.weights, trace.rise[i, k]) if warm else 0.0
     allowed = tail.allowed_at(p, base, points)
     begins, excess = tail.start(n, c, st.histogram, allowed, base)
@@ -204,6 +207,9 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     scale = p.gates.scale_above if x >= expected else p.gates.scale_below
     if scale != 1.0:
         threshold = verdict.rescaled(threshold, usual, LEVEL_FLOOR, reach, scale)
+    for member in range(out.members.shape[2]):
+        rise = trace.rise[i, k, member]
+        out.members[s, t, member] = rise / threshold if warm else math.nan
     score = 0.0
     if warm and points >= p.gates.samples:
         score = verdict.gated(p.gates, x, expected, level / threshold)
@@ -215,10 +221,11 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
         c[layout.OPEN] = 0
     verdict.follow_incident(c, score, x >= expected)
     out.kind[s, t] = c[layout.OPEN]
-    if warm:
+    if speaks:
         tail.learn(n, c, st.histogram, level, begins, excess)
-        if sample.keys.size > 0 and trace.rise[i, k, layout.RESIDUAL] <= FLAG and score <= 1.0:
-            trees.offer(p.seed, sample, series, t_ms, trace.z[i, k])
+    is_calm = trace.rise[i, k, layout.RESIDUAL] <= FLAG and score <= 1.0
+    if warm and is_calm and sample.keys.size > 0:
+        trees.offer(p.seed, sample, series, t_ms, trace.z[i, k])
 
 
 @compiled.compiled
@@ -276,7 +283,7 @@ def _join(p, st, trace, i, k, surprises):  # type: ignore[no-untyped-def]
         member = layout.STREAMING + model
         score = surprises[model, i, k]
         trace.rise[i, k, member] = math.nan
-        if points < 0 or trace.planned[i, k]:
+        if points < 0 or trace.planned[i, k] or math.isnan(score):
             continue
         if st.levelled[member] >= levels.LEVEL_POINTS:
             trace.rise[i, k, member] = levels.rise(score, st.levels[0, member], LEVEL_FLOOR)

@@ -32,6 +32,15 @@ def combined(weights, rise):  # type: ignore[no-untyped-def]
 
 
 @compiled.compiled
+def has_spoken(weights, rise):  # type: ignore[no-untyped-def]
+    """Whether a member that counts is ready."""
+    ready = False
+    for k in range(weights.size):
+        ready = ready or (weights[k] > 0.0 and not math.isnan(rise[k]))
+    return ready
+
+
+@compiled.compiled
 def band(centre, size, best, below, above):  # type: ignore[no-untyped-def]
     """Expected value and the interval in which no residual exceeds `below` or `above` sizes."""
     lower, upper = -math.inf, math.inf

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detector import frames, models
-from detector.models import budget, checks, forest, gates, memories, scoring, siblings
+from detector.models import budget, catalogue, checks, gates, memories, scoring, siblings
 from detector.models.kernels import layout, steps, verdict
 
 WEEKLY = budget.parse_budget("1 per week per series")
@@ -14,7 +14,8 @@ MINUTE = timedelta(minutes=1)
 
 
 def scorer(*, ml: bool = False, limits: gates.Gates = scoring.NO_GATES) -> scoring.QueryScorer:
-    return scoring.QueryScorer(step=MINUTE, budget=WEEKLY, limits=limits, ml=ml, seed=3)
+    models = catalogue.defaults() if ml else ()
+    return scoring.QueryScorer(step=MINUTE, budget=WEEKLY, limits=limits, models=models, seed=3)
 
 
 def spiked(height: float, *, steps: int = 400, series: int = 3) -> frames.Floats:
@@ -228,8 +229,7 @@ def test_samples_row_by_row_score_as_their_frame_bit_by_bit(ml: bool) -> None:
             for part in ("score", "expected", "lower", "upper", "kind"):
                 want = getattr(expected, part)[steps, row : row + 1]
                 assert np.array_equal(getattr(scores, part), want, equal_nan=True), part
-    jobs = [each.refit_job() for each in (whole, by_row)]
-    rows = [job.rows.tolist() for job in jobs if job is not None]
+    rows = [job.rows.tolist() for each in (whole, by_row) for job in each.refit_jobs()]
     assert len(rows) == (2 if ml else 0)
     assert not ml or rows[0] == rows[1]
 
@@ -293,21 +293,22 @@ def test_budget_of_a_query_is_shared_by_its_live_series() -> None:
 def test_without_ml_there_is_nothing_to_fit() -> None:
     plain = scorer()
     plain.score(checks.frame_of(checks.noise(200, 20)))
-    assert plain.refit_job() is None
+    assert plain.refit_jobs() == ()
 
 
-def test_fit_is_due_at_enough_rows_at_doublings_and_daily() -> None:
+def test_fit_is_due_at_enough_rows_at_doublings_and_weekly_with_growth() -> None:
     learning = scorer(ml=True)
     learning.score(checks.frame_of(checks.noise(30, 20)))
-    assert learning.refit_job() is None
+    assert learning.refit_jobs() == ()
     learning.score(checks.frame_of(checks.noise(40, 20), first=30))
-    job = learning.refit_job()
-    assert job is not None
-    assert learning.refit_job() is None
+    assert len(learning.refit_jobs()) == 1
+    assert learning.refit_jobs() == ()
     learning.score(checks.frame_of(checks.noise(60, 20), first=70))
-    assert learning.refit_job() is not None
-    learning.score(checks.frame_of(checks.noise(1, 20), first=131 + 1440))
-    assert learning.refit_job() is not None
+    assert len(learning.refit_jobs()) == 1
+    learning.score(checks.frame_of(checks.noise(1, 20), first=131 + 7 * 1440))
+    assert learning.refit_jobs() == ()
+    learning.score(checks.frame_of(checks.noise(40, 20), first=132 + 7 * 1440))
+    assert len(learning.refit_jobs()) == 1
 
 
 def test_adopted_forest_joins_the_score() -> None:
@@ -315,8 +316,7 @@ def test_adopted_forest_joins_the_score() -> None:
     values = checks.noise(300, 20)
     for each in (learning, plain):
         each.score(checks.frame_of(values[:100]))
-    job = learning.refit_job()
-    assert job is not None
+    (job,) = learning.refit_jobs()
     fitted = job.run()
     assert (fitted.rows, fitted.features, fitted.seed) == (len(job.rows), 10, 3)
     assert fitted.window_start_ms < fitted.window_end_ms
@@ -327,15 +327,55 @@ def test_adopted_forest_joins_the_score() -> None:
     assert not np.array_equal(joined.score, alone.score)
 
 
+def test_a_model_alone_scores_nothing_before_its_fit_and_then_finds_the_spike() -> None:
+    alone = scoring.QueryScorer(
+        step=MINUTE, budget=WEEKLY, models=[catalogue.model_of("hbos")], streaming=False
+    )
+    values = checks.noise(800, 20)
+    values[700] += 15
+    before = alone.score(checks.frame_of(values[:400]))
+    assert (before.score == 0).all()
+    for job in alone.refit_jobs():
+        alone.adopt(job.run())
+    after = alone.score(checks.frame_of(values[400:], first=400)).score
+    assert (after[:300] > 1).mean() < 0.005
+    assert (after[300] > 0.9).all()
+
+
+def test_streaming_is_left_out_only_for_a_model() -> None:
+    with pytest.raises(ValueError, match="streaming"):
+        scoring.QueryScorer(step=MINUTE, budget=WEEKLY, streaming=False)
+
+
+def test_members_are_told_when_asked_for() -> None:
+    model = catalogue.model_of("hbos")
+    telling = scoring.QueryScorer(step=MINUTE, budget=WEEKLY, models=[model], emits=True)
+    plain = scoring.QueryScorer(step=MINUTE, budget=WEEKLY, models=[model])
+    values = spiked(50.0)
+    values[350, 1] = np.nan
+    for each in (telling, plain):
+        each.score(checks.frame_of(values[:250]))
+        for job in each.refit_jobs():
+            each.adopt(job.run())
+    told = telling.score(checks.frame_of(values[250:], first=250))
+    silent = plain.score(checks.frame_of(values[250:], first=250))
+    assert silent.members == {}
+    assert np.array_equal(told.score, silent.score, equal_nan=True)
+    assert list(told.members) == ["residual", "near", "wide", "gaussian", "hbos"]
+    weights = np.array([*scoring.WEIGHTS, model.weight])
+    mean = np.average(np.stack(list(told.members.values())), axis=0, weights=weights)
+    assert np.allclose(mean[50], told.score[50])
+    assert np.isnan(told.members["hbos"][100, 1])
+    assert (told.members["residual"][50] > 1).all()
+
+
 def test_sample_of_rows_is_the_same_however_they_come() -> None:
     values = checks.noise(300, 40)
     whole, parts = scorer(ml=True), scorer(ml=True)
     whole.score(checks.frame_of(values))
     for t in range(0, 300, 7):
         parts.score(checks.frame_of(values[t : t + 7], first=t))
-    one, other = whole.refit_job(), parts.refit_job()
-    assert one is not None
-    assert other is not None
+    (one,), (other,) = whole.refit_jobs(), parts.refit_jobs()
     assert len(one.rows) == scoring.SAMPLE_ROWS
     assert np.array_equal(one.rows, other.rows)
 
@@ -345,7 +385,18 @@ def test_walk_of_the_forest_equals_pyod() -> None:
 
     rows = np.random.default_rng(0).normal(size=(900, 10)).astype(np.float32)
     theirs = IForest(n_estimators=100, max_samples=256, random_state=3, n_jobs=1).fit(rows)
-    ours = forest.isolation_scores(forest.fit_forest(rows, seed=3).forest, rows)
+    ours = catalogue.model_of("iforest").fit(rows, seed=3).score(rows)
+    expected = theirs.decision_function(rows) - theirs.detector_.offset_
+    assert np.allclose(ours, expected, rtol=0, atol=1e-12)
+
+
+def test_walk_of_a_forest_on_some_features_equals_pyod() -> None:
+    from pyod.models.iforest import IForest
+
+    rows = np.random.default_rng(0).normal(size=(900, 10)).astype(np.float32)
+    theirs = IForest(n_estimators=20, max_samples=64, max_features=0.4, random_state=3).fit(rows)
+    parameters = {"n_estimators": 20, "max_samples": 64, "max_features": 0.4}
+    ours = catalogue.model_of("iforest", parameters=parameters).fit(rows, seed=3).score(rows)
     expected = theirs.decision_function(rows) - theirs.detector_.offset_
     assert np.allclose(ours, expected, rtol=0, atol=1e-12)
 

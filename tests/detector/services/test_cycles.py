@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from detector import errors, frames, loops, ports, telemetry
-from detector.models import budget
+from detector.models import budget, catalogue, fitted
 from detector.models import scoring as models_scoring
 from detector.services import cycles, scoring
 from tests import stack
@@ -25,6 +25,7 @@ UNHURRIED = timedelta(minutes=1)
 NOW_S = 1_700_000_000.5
 NOW_MS = 1_700_000_000_000
 A: frames.Labels = (("instance", "a"),)
+PAIR = (catalogue.model_of("iforest"), catalogue.model_of("hbos"))
 
 
 class Clock:
@@ -61,14 +62,14 @@ def _runner(
     *,
     step: timedelta = STEP,
     history: timedelta = timedelta(0),
-    ml: bool = False,
+    models: Sequence[fitted.Model] = (),
 ) -> scoring.QueryRunner:
     return scoring.QueryRunner(
         scoring.Spec(name, "x", step, history, timedelta(hours=1), timedelta(days=1)),
         reader=reader,
         writer=prometheus.RecordingWriter(),
         make_scorer=lambda: models_scoring.QueryScorer(
-            step=step, budget=budget.parse_budget("1 per week per series"), ml=ml
+            step=step, budget=budget.parse_budget("1 per week per series"), models=models
         ),
         meters=meters,
         clock=clock,
@@ -269,10 +270,10 @@ class FitLog:
         self.fits.append(fit)
 
 
-def _learned_runner(clock: Clock) -> scoring.QueryRunner:
+def _learned_runner(clock: Clock, *, models: Sequence[fitted.Model] = PAIR) -> scoring.QueryRunner:
     values = np.random.default_rng(5).normal(size=4_000)
     reader = prometheus.FakeReader({A: lambda ms: float(values[ms // 1000 % 4_000])})
-    runner = _runner("q", reader, _meters(), clock, history=timedelta(hours=1), ml=True)
+    runner = _runner("q", reader, _meters(), clock, history=timedelta(hours=1), models=models)
     runner.run()
     return runner
 
@@ -280,14 +281,15 @@ def _learned_runner(clock: Clock) -> scoring.QueryRunner:
 def test_a_refit_is_adopted_and_leaves_a_row() -> None:
     clock, log = Clock(), FitLog()
     runner = _learned_runner(clock)
-    before = runner.scorer._fitted
     refits = cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock)
 
     turn = refits.turn()
 
-    assert turn == loops.Turn(1, 1)
-    assert runner.scorer._fitted is not before
-    (fit,) = log.fits
+    assert turn == loops.Turn(2, 2)
+    assert list(runner.scorer._fitted) == ["iforest", "hbos"]
+    assert [each.model for each in log.fits] == [model.path for model in PAIR]
+    assert [each.parameters for each in log.fits] == [model.parameters for model in PAIR]
+    fit = log.fits[0]
     assert (fit.query, fit.seed, fit.duration_s) == ("q", 0, 0.0)
     assert fit.rows > 0
     assert fit.features > 0
@@ -299,13 +301,12 @@ def test_a_refit_is_adopted_and_leaves_a_row() -> None:
 def test_a_refit_that_cannot_be_recorded_is_in_use_all_the_same() -> None:
     clock = Clock()
     runner = _learned_runner(clock)
-    before = runner.scorer._fitted
     log = FitLog(errors.StoreError("PostgreSQL: gone", retryable=True))
 
     with pytest.raises(errors.StoreError, match="gone"):
         cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock).turn()
 
-    assert runner.scorer._fitted is not before
+    assert list(runner.scorer._fitted) == ["iforest", "hbos"]
 
 
 def test_a_row_that_could_not_be_written_is_written_by_a_later_turn() -> None:
@@ -319,7 +320,7 @@ def test_a_row_that_could_not_be_written_is_written_by_a_later_turn() -> None:
 
     refits.turn()
 
-    assert [fit.query for fit in log.fits] == ["q"]
+    assert [fit.query for fit in log.fits] == ["q", "q"]
 
 
 def test_a_fit_that_fails_does_not_sink_the_next_query() -> None:
@@ -330,6 +331,7 @@ def test_a_fit_that_fails_does_not_sink_the_next_query() -> None:
 
     turn = refits.turn()
 
-    assert turn == loops.Turn(1, 1)
+    assert turn == loops.Turn(2, 2)
     dropped = {"loop": "refits", "reason": "failed"}
-    assert meters.registry.get_sample_value("detector_loop_dropped_total", dropped) == 1
+    assert meters.registry.get_sample_value("detector_loop_dropped_total", dropped) == 2
+    assert list(broken.scorer._fitted) == []

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector import frames
-from detector.models import budget, checks, scoring
+from detector.models import budget, catalogue, checks, scoring
 from detector.services import file_scoring
 
 MINUTE = timedelta(minutes=1)
@@ -21,7 +21,8 @@ def factory(
     text: str = "1 per day per series", *, ml: bool = False
 ) -> Callable[[timedelta], scoring.QueryScorer]:
     allowed = budget.parse_budget(text)
-    return lambda step: scoring.QueryScorer(step=step, budget=allowed, ml=ml, seed=1)
+    models = catalogue.defaults() if ml else ()
+    return lambda step: scoring.QueryScorer(step=step, budget=allowed, models=models, seed=1)
 
 
 def scored(
@@ -75,8 +76,7 @@ def test_series_on_a_common_grid_score_as_one_frame_bit_by_bit(text: str, ml: bo
         steps = whole.epochs(times_ms) == epoch
         block = np.asfortranarray(values[steps])
         expected = whole.score(frames.Frame(times_ms[steps], block, 60_000))
-        job = whole.refit_job()
-        if job is not None:
+        for job in whole.refit_jobs():
             whole.adopt(job.run())
         for row, scores in enumerate(found):
             for part in PARTS:

@@ -41,7 +41,7 @@ class Stage:
             reader=self.reader,
             writer=prometheus.RecordingWriter(),
             make_scorer=lambda: models_scoring.QueryScorer(
-                step=STEP, budget=budget.parse_budget("1 per week per series"), ml=False
+                step=STEP, budget=budget.parse_budget("1 per week per series")
             ),
             meters=self.meters,
             clock=self.clock,
