@@ -15,9 +15,19 @@ from pathlib import Path
 
 import fastapi
 
-from detector import checks, config, errors, frames, loops, planning, ports, telemetry
+from detector import (
+    checks,
+    config,
+    ensembles,
+    errors,
+    frames,
+    loops,
+    planning,
+    ports,
+    telemetry,
+)
 from detector.api import application, auth, server
-from detector.models import budget, catalogue, gates, warming
+from detector.models import budget, gates, warming
 from detector.models import scoring as models_scoring
 from detector.prometheus import reader, writer
 from detector.services import cycles, inbox, memory, overview, recording, scoring, watching
@@ -242,11 +252,13 @@ def scorer_factory(
     settings: config.Settings, query: config.Query
 ) -> Callable[[], models_scoring.QueryScorer]:
     """Makes fresh scorers of this query, the same for the server and for a backtest."""
+    chosen = ensembles.ensemble_of(settings, query)
     return lambda: models_scoring.QueryScorer(
         step=settings.step_of(query),
         budget=budget.parse_budget(query.budget),
         limits=gates_of(query),
-        models=catalogue.defaults() if settings.ml_detection_enabled else (),
+        models=chosen.models,
+        streaming=chosen.streaming,
         seed=settings.detection.seed,
     )
 

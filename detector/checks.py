@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from detector import config, errors, frames, planning
+from detector import config, ensembles, errors, frames, planning
 from detector.models import budget
 from detector.prometheus import connection, reader, selectors
 from detector.store import database
@@ -53,6 +53,7 @@ def offline(settings: config.Settings) -> Iterator[Check]:
     """What the settings alone can tell."""
     for query in settings.all_queries():
         yield _query(settings, query)
+        yield from _models(settings, query)
     yield from _calendars(settings)
     yield database_url(settings)
 
@@ -146,6 +147,22 @@ def _query(settings: config.Settings, query: config.Query) -> Check:
     except (errors.UpstreamError, ValueError) as error:
         return Check(Verdict.WRONG, subject, str(error))
     return Check(Verdict.OK, subject, f"{query.budget}, step {_step(settings, query)}")
+
+
+def _models(settings: config.Settings, query: config.Query) -> Iterator[Check]:
+    """What keeps a query's own models from scoring it."""
+    subject, asked = f"query {query.name}", query.models or query.model != ensembles.ENSEMBLE
+    if asked and query.model != ensembles.STREAMING and not settings.ml_detection_enabled:
+        text = "its models are not used: ML_DETECTION_ENABLED is false"
+        yield Check(Verdict.NOTE, subject, text)
+        return
+    try:
+        chosen = ensembles.ensemble_of(settings, query)
+    except errors.ConfigError as error:
+        yield Check(Verdict.WRONG, subject, str(error).removeprefix(f"{subject}: "))
+        return
+    for problem in ensembles.problems_of(chosen):
+        yield Check(Verdict.WRONG, subject, problem)
 
 
 def _calendars(settings: config.Settings) -> Iterator[Check]:

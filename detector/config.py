@@ -118,6 +118,7 @@ Zone = Annotated[zoneinfo.ZoneInfo, pydantic.BeforeValidator(parse_zone)]
 Instant = Annotated[datetime, pydantic.BeforeValidator(_refuse_numbers)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Percent = Annotated[float, Field(gt=0, le=100)]
+ModelName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=100)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
 
 Least = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -190,6 +191,23 @@ class Direction(StrEnum):
     BELOW = "below"
 
 
+class Model(_Section):
+    """A fitted model that scores a query beside the streaming members."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: ModelName | None = None
+    class_path: str = Field("", alias="class", pattern=r"^$|^[A-Za-z_][\w.]*[.:][A-Za-z_]\w*$")
+    parameters: dict[str, pydantic.JsonValue] = {}
+    weight: Annotated[float, Field(gt=0, le=100)] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _is_named(self) -> Self:
+        if self.name is None and not self.class_path:
+            raise ValueError("a name (knn) or a class (module:Class) is needed")
+        return self
+
+
 class Query(_Section):
     """A PromQL query whose series are scored."""
 
@@ -204,6 +222,8 @@ class Query(_Section):
     valid_range: tuple[Bound | None, Bound | None] = (None, None)
     band_scale: ScaleSides = (1.0, 1.0)
     min_samples: int = Field(0, ge=0, le=100_000)
+    model: ModelName = "ensemble"
+    models: tuple[Model, ...] = ()
     calendar: tuple[Name, ...] = ()
 
     @pydantic.field_validator("valid_range")

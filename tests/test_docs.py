@@ -26,13 +26,18 @@ def _section(title: str) -> str:
 
 def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     sections = {"thresholds", "prometheus", "alertmanager", "detection", "email", "slack", "log"}
-    return [(title, key) for key in model.model_fields if key not in sections]
+    return [
+        (title, field.alias or key)
+        for key, field in model.model_fields.items()
+        if key not in sections
+    ]
 
 
 @pytest.mark.parametrize(
     ("section", "key"),
     _keys(config.Settings, "Top level")
     + _keys(config.Query, "queries")
+    + _keys(config.Model, "models")
     + _keys(config.Calendar, "calendars")
     + _keys(config.WeeklyWindow, "calendars")
     + _keys(config.OnceWindow, "calendars")
@@ -54,11 +59,17 @@ def test_every_bare_name_is_documented(name: str) -> None:
 
 
 def test_the_examples_in_the_configuration_page_load(tmp_path: Path) -> None:
-    detectors, calendars, exporters = re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)
+    detectors, models, calendars, exporters = re.findall(
+        r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL
+    )
     file = tmp_path / "mda.yml"
     file.write_text(detectors)
     settings = config.load(file, {})
     assert settings.queries[0].name == yaml.safe_load(detectors)["queries"][0]["name"]
+
+    file.write_text(models)
+    settings = config.load(file, {})
+    assert [each.name for each in settings.queries[0].models] == ["knn", "kde", "mine"]
 
     file.write_text(calendars)
     settings = config.load(file, {})
@@ -74,7 +85,7 @@ def test_the_calendars_on_the_configuration_page_plan_what_it_says(tmp_path: Pat
     (tmp_path / "works.ics").write_text(works[0])
     file = tmp_path / "mda.yml"
     file.write_text(
-        re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)[1].replace(
+        re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)[2].replace(
             "/etc/mda", str(tmp_path)
         )
     )
