@@ -259,6 +259,7 @@ def scorer_factory(
         limits=gates_of(query),
         models=chosen.models,
         streaming=chosen.streaming,
+        emits=query.emit_models,
         seed=settings.detection.seed,
     )
 

@@ -224,6 +224,7 @@ class Query(_Section):
     min_samples: int = Field(0, ge=0, le=100_000)
     model: ModelName = "ensemble"
     models: tuple[Model, ...] = ()
+    emit_models: bool = False
     calendar: tuple[Name, ...] = ()
 
     @pydantic.field_validator("valid_range")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -46,11 +46,16 @@ class Block:
 class QueryBlocks:
     """The blocks of one query's table, brought up to date row by row.
 
-    Block b holds the rows from b * ROWS, four series each in the order of outputs.METRICS.
+    Block b holds the rows from b * rows, each with four series in the order of outputs.METRICS; or
+    with `models`, one of outputs.MODEL_METRIC for each of these.
     """
 
-    def __init__(self, query: str) -> None:
-        self._query = query
+    def __init__(self, query: str, models: Sequence[str] = ()) -> None:
+        self._query, self._models = query, tuple(models)
+        self.width = len(models) or len(outputs.METRICS)
+        self.rows = ROWS * len(outputs.METRICS) // self.width
+        self._key = f"{query} models" if models else query
+        self._nothing: tuple[frames.Labels | None, ...] = (None,) * self.width
         self._followed: tuple[frames.SeriesTable, int] | None = None
         self._labels: list[frames.Labels | None] = []
         self._owner: dict[frames.Labels, int] = {}
@@ -70,7 +75,7 @@ class QueryBlocks:
         new = table.labels + [None] * (size - len(table))
         changed = [row for row, labels in enumerate(new) if labels is not old[row]]
         self._followed, self._labels = followed, new
-        self._series += [_NOTHING] * (size - len(self._series))
+        self._series += [self._nothing] * (size - len(self._series))
         self.usable = np.concatenate((self.usable, np.zeros(size - len(self.usable), dtype=bool)))
         for row in changed:
             self._release(row, old[row])
@@ -78,7 +83,7 @@ class QueryBlocks:
         touched = [*changed, *self._waiting]
         for row in touched:
             self._claim(row)
-        self._rebuild(sorted({row // ROWS for row in touched}))
+        self._rebuild(sorted({row // self.rows for row in touched}))
         return len(self._waiting.keys() - was_waiting)
 
     def _release(self, row: int, labels: frames.Labels | None) -> None:
@@ -91,7 +96,7 @@ class QueryBlocks:
     def _claim(self, row: int) -> None:
         """Give the row its output series, unless another row has them or they are not valid."""
         labels = self._labels[row]
-        self._series[row], self.usable[row] = _NOTHING, False
+        self._series[row], self.usable[row] = self._nothing, False
         self._waiting.pop(row, None)
         if labels is None:
             return
@@ -100,16 +105,20 @@ class QueryBlocks:
             self._waiting[row] = outcome
             return
         self.usable[row] = True
-        self._series[row] = tuple(
-            tuple((name, metric if name == "__name__" else value) for name, value in outcome)
-            for metric in outputs.METRICS
-        )
+        self._series[row] = tuple(self._series_of(labels, outcome))
+
+    def _series_of(self, labels: frames.Labels, outcome: frames.Labels) -> Iterator[frames.Labels]:
+        for model in self._models:
+            own = {"query": self._query, "model": model}
+            yield outputs.output_labels(labels, outputs.MODEL_METRIC, **own)
+        for metric in () if self._models else outputs.METRICS:
+            yield tuple((name, metric if name == "__name__" else value) for name, value in outcome)
 
     def _rebuild(self, numbers: Sequence[int]) -> None:
         for number in numbers:
-            rows = self._series[number * ROWS : (number + 1) * ROWS]
+            rows = self._series[number * self.rows : (number + 1) * self.rows]
             before = self.blocks[number] if number < len(self.blocks) else None
-            block = Block((self._query, number), list(itertools.chain(*rows)), before)
+            block = Block((self._key, number), list(itertools.chain(*rows)), before)
             self.blocks[number : number + 1] = [block]
 
 
@@ -120,4 +129,3 @@ def lane_of(key: tuple[str, int], lanes: int) -> int:
 
 _ANY = "_"
 """Stands for the four metric names while labels are compared."""
-_NOTHING: tuple[frames.Labels | None, ...] = (None,) * len(outputs.METRICS)

@@ -64,6 +64,7 @@ class Writer:
         self._clock = clock
         self._stop = threading.Event()
         self._queries: dict[str, blocks.QueryBlocks] = {}
+        self._members: dict[str, blocks.QueryBlocks] = {}
         self._active: dict[tuple[str, int, frames.Kind], tuple[frames.Labels, blocks.Block]] = {}
         self._backlog = backlog.Backlog(
             lanes=LANES,
@@ -119,7 +120,8 @@ class Writer:
         return emptied
 
     def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
-        """Queue anomaly_score, _expected, _lower, _upper of every finite value, oldest first."""
+        """Queue anomaly_score, _expected, _lower, _upper of every finite value, oldest first; and
+        anomaly_model_score of each member that the scores tell of."""
         known = self._known(query, table)
         columns = (scores.score, scores.expected, scores.lower, scores.upper)
         rows = scores.score.shape[1]
@@ -132,13 +134,38 @@ class Writer:
             if not finite.all():
                 dense[~finite] = np.nan
             self._put(known, dense, finite, time_ms)
+        if scores.members:
+            self._write_members(query, table, scores)
+
+    def _write_members(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
+        known = self._members.get(query)
+        if known is None:
+            known = self._members[query] = blocks.QueryBlocks(query, tuple(scores.members))
+        known.follow(table)
+        values = np.stack(list(scores.members.values()), axis=2)
+        for step, time_ms in enumerate(scores.times_ms.tolist()):
+            dense = values[step]
+            finite = np.isfinite(dense) & known.usable[: len(dense), np.newaxis]
+            self._put(known, np.where(finite, dense, np.nan), finite, time_ms)
 
     def write_stale(
         self, query: str, table: frames.SeriesTable, rows: Sequence[int], *, time_ms: int
     ) -> None:
-        """Queue stale markers for the four series of each of these rows."""
-        known = self._known(query, table)
-        wanted = np.zeros((len(table), len(outputs.METRICS)), dtype=bool)
+        """Queue stale markers for the four series of each of these rows, and its models'."""
+        members = self._members.get(query)
+        if members is not None:
+            members.follow(table)
+            self._put_stale(members, table, rows, time_ms)
+        self._put_stale(self._known(query, table), table, rows, time_ms)
+
+    def _put_stale(
+        self,
+        known: blocks.QueryBlocks,
+        table: frames.SeriesTable,
+        rows: Sequence[int],
+        time_ms: int,
+    ) -> None:
+        wanted = np.zeros((len(table), known.width), dtype=bool)
         wanted[list(rows)] = True
         wanted &= known.usable[: len(table), np.newaxis]
         markers = encode.stale_markers(wanted.size).reshape(wanted.shape)
@@ -183,7 +210,7 @@ class Writer:
         time_ms: int,
     ) -> None:
         for number, block in enumerate(known.blocks):
-            part = slice(number * blocks.ROWS, (number + 1) * blocks.ROWS)
+            part = slice(number * known.rows, (number + 1) * known.rows)
             count = int(np.count_nonzero(wanted[part]))
             if count:
                 flat = np.full(len(block.series), np.nan)

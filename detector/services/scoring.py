@@ -311,4 +311,5 @@ def _step(scores: frames.Scores, t: int) -> frames.Scores:
         scores.lower[at],
         scores.upper[at],
         scores.kind[at],
+        {name: each[at] for name, each in scores.members.items()},
     )

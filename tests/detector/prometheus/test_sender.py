@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import socket
 import struct
@@ -182,6 +183,31 @@ def test_an_open_anomaly_is_written_with_its_kind_and_ended_by_a_marker(
         "query": "q",
     }
     assert samples[0] == (at, 1.0)
+    assert np.array([samples[1][1]]).view(np.int64)[0] == encode.STALE_BITS
+
+
+def test_single_models_are_written_under_their_names_and_end_with_their_series(
+    writing: writer.Writer, receiver: faults.Receiver
+) -> None:
+    table = frames.SeriesTable()
+    table.row((("__name__", "up"), ("host", "0")))
+    table.row((("__name__", "up"), ("host", "1"), ("model", "theirs")))
+    at = recording.NOW_MS
+    members = {"near": np.array([[0.5, np.nan]]), "knn": np.array([[1.5, 2.5]])}
+    scores = dataclasses.replace(recording.scores_of([[1.0, 1.0]], [at]), members=members)
+    writing.write("q", table, scores)
+    writing.write_stale("q", table, [1], time_ms=at + 1)
+    assert writing.flush(recording.FLUSH)
+    told = {
+        (dict(labels)["host"], dict(labels)["model"]): (dict(labels), samples)
+        for labels, samples in points(receiver.received).items()
+        if dict(labels)["__name__"] == "anomaly_model_score"
+    }
+    assert told["0", "near"][1] == [(at, 0.5)]
+    assert told["0", "knn"][1] == [(at, 1.5)]
+    labels, samples = told["1", "knn"]
+    assert (labels["query"], labels["exported_model"]) == ("q", "theirs")
+    assert samples[0] == (at, 2.5)
     assert np.array([samples[1][1]]).view(np.int64)[0] == encode.STALE_BITS
 
 
