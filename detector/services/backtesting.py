@@ -111,8 +111,7 @@ def score_history(
         score[:, part], expected[:, part] = found.score.T, found.expected.T
         lower[:, part], upper[:, part] = found.lower.T, found.upper.T
         kind[:, part] = found.kind.T
-        job = scorer.refit_job()
-        if job is not None:
+        for job in scorer.refit_jobs():
             scorer.adopt(job.run())
         advance(piece.values.size)
     counted = int(np.searchsorted(frame.times_ms, counted_ms))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detector import errors, frames
-from detector.models import budget, checks, scoring
+from detector.models import budget, catalogue, checks, scoring
 from detector.services import backtesting
 from tests.detector.services import scored
 from tests.fakes import prometheus
@@ -19,7 +19,11 @@ A, B = frames.labels_from_pairs([("i", "a")]), frames.labels_from_pairs([("i", "
 
 
 def scorer(*, ml: bool = False) -> scoring.QueryScorer:
-    return scoring.QueryScorer(step=STEP, budget=budget.parse_budget("1 per day per series"), ml=ml)
+    return scoring.QueryScorer(
+        step=STEP,
+        budget=budget.parse_budget("1 per day per series"),
+        models=catalogue.defaults() if ml else (),
+    )
 
 
 def reader(steps: int) -> prometheus.FakeReader:
@@ -64,8 +68,7 @@ def test_scores_are_those_of_the_server_step_by_step(ml: bool) -> None:
             t
             and live.epochs(history.frame.times_ms)[t] != live.epochs(history.frame.times_ms)[t - 1]
         ):
-            job = live.refit_job()
-            if job is not None:
+            for job in live.refit_jobs():
                 live.adopt(job.run())
         piece = frames.Frame(history.frame.times_ms[step], history.frame.values[step], 60_000)
         found.append(live.score(piece).score)
