@@ -111,6 +111,15 @@ class Kind(IntEnum):
     DIP = 2
 
 
+class DriftKind(IntEnum):
+    """What of a series has drifted."""
+
+    NONE = 0
+    LEVEL = 1
+    SPREAD = 2
+    SHAPE = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """One verdict for each sample of a frame.
@@ -119,6 +128,8 @@ class Scores:
     score     float64[T, S] >= 0, above 1 is anomalous; 0 in warm-up; NaN where the frame has none
     expected, lower, upper
               float64[T, S], the value foreseen from samples before t, and its band; NaN likewise
+    drift     float64[T, S] >= 0, above 1 the recent past is not drawn from what came before it; 0
+              while too young; told at fixed, rarer steps of the grid, NaN at all others
     kind      int8[T, S], a Kind: not NONE while an anomaly is open on the series
     members   float64[T, S] >= 0 of single models by name, NaN where one is not ready; empty unless
               they are asked for
@@ -129,5 +140,6 @@ class Scores:
     expected: Floats
     lower: Floats
     upper: Floats
+    drift: Floats
     kind: Bytes
     members: Mapping[str, Floats] = field(default_factory=dict)

@@ -278,7 +278,7 @@ def _rows(count: int) -> Rows:
 
 
 def _parts(scores: frames.Scores) -> tuple[npt.NDArray[np.generic], ...]:
-    return (scores.score, scores.expected, scores.lower, scores.upper, scores.kind)
+    return (scores.score, scores.expected, scores.lower, scores.upper, scores.drift, scores.kind)
 
 
 def _cut(scores: frames.Scores, steps: int) -> frames.Scores:
@@ -288,6 +288,7 @@ def _cut(scores: frames.Scores, steps: int) -> frames.Scores:
         scores.expected[:steps],
         scores.lower[:steps],
         scores.upper[:steps],
+        scores.drift[:steps],
         scores.kind[:steps],
     )
 
@@ -299,6 +300,7 @@ def _joined(parts: list[frames.Scores]) -> frames.Scores:
         np.concatenate([part.expected for part in parts]),
         np.concatenate([part.lower for part in parts]),
         np.concatenate([part.upper for part in parts]),
+        np.concatenate([part.drift for part in parts]),
         np.concatenate([part.kind for part in parts]),
     )
 

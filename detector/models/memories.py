@@ -30,6 +30,9 @@ DRIFT_RATE = 0.1
 PROFILE_RATE_PER_DAY = 0.3
 MAX_PROFILE_BINS = 288
 """Five minutes each: finer than people's days, coarse enough for the state of many series."""
+LEAST_BLOCK_POINTS, MOST_BLOCK_POINTS = 6, 48
+MOST_DRIFT_STEPS = 12
+DRIFT_AT_LEAST = timedelta(minutes=4)
 _DAY = timedelta(days=1)
 DAY_MS = 86_400_000
 
@@ -67,6 +70,18 @@ def memories_for_step(step: timedelta) -> Memories:
         profile=_shortened(PROFILE_RATE_PER_DAY, 1 / visits_a_day),
         profile_bins=bins,
     )
+
+
+def drift_block_points(step: timedelta) -> int:
+    """Points of a block of the drift's window: an eighth of a day, of so many points that a mean
+    and a spread mean something and yet a window of some blocks is over in hours."""
+    return min(MOST_BLOCK_POINTS, max(LEAST_BLOCK_POINTS, round(_DAY / step / 8)))
+
+
+def steps_between_drifts(step: timedelta) -> int:
+    """Steps from one telling of the drift to the next: it moves slowly and each costs a write, but
+    Prometheus forgets a sample after five minutes."""
+    return min(MOST_DRIFT_STEPS, max(1, DRIFT_AT_LEAST // step))
 
 
 def _shortened(rate: float, share: float) -> float:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from detector import anomalies, frames
 from detector.models import budget as budgets
 from detector.models import explaining, fitted, gates, memories, siblings
-from detector.models.kernels import layout, steps
+from detector.models.kernels import drift, layout, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
@@ -129,6 +129,11 @@ class QueryScorer:
         needed = max(1.0 / (self._per_step * self.samples_needed), np.e)
         reached: frames.Floats = np.clip(np.log(seen) / np.log(needed), 0.0, 1.0)
         return reached
+
+    @property
+    def drift_kinds(self) -> frames.Bytes:
+        """int8[S]: the frames.DriftKind of each row as it stands, NONE unless drift is over 1."""
+        return self._state.drift[: self._size, drift.KIND].astype(np.int8)
 
     @property
     def state_bytes(self) -> int:
@@ -280,6 +285,7 @@ class QueryScorer:
             expected=out.expected.T,
             lower=out.lower.T,
             upper=out.upper.T,
+            drift=out.drift.T,
             kind=out.kind.T,
             members=dict(zip(self._members, out.members.transpose(2, 1, 0), strict=True)),
         )
@@ -351,8 +357,10 @@ def _params(
     seed: int,
 ) -> layout.Params:
     past = memories.memories_for_step(step)
+    step_ms = max(1, round(step / timedelta(milliseconds=1)))
+    drift_points = memories.drift_block_points(step)
     return layout.Params(
-        step_ms=max(1, round(step / timedelta(milliseconds=1))),
+        step_ms=step_ms,
         ewma=past.ewma,
         slow=past.slow,
         scale=past.scale,
@@ -366,6 +374,9 @@ def _params(
         ),
         seed=seed,
         back_points=BACK_POINTS if step >= memories.TUNED_STEP else FINE_BACK_POINTS,
+        drift_block_ms=step_ms * drift_points,
+        drift_block_points=drift_points,
+        drift_ms=step_ms * memories.steps_between_drifts(step),
     )
 
 
@@ -382,6 +393,7 @@ def _empty_state(rows: int, bins: int, members: int) -> layout.State:
         near=np.zeros((rows, layout.NEAR_POINTS, reservoir), dtype=single),
         wide=np.zeros((rows, layout.SCALES, reservoir), dtype=single),
         gauss=np.zeros((rows, layout.GAUSS)),
+        drift=np.zeros((rows, drift.SIZE)),
     )
 
 
@@ -397,6 +409,7 @@ def _empty_trace(rows: int, steps: int, members: int, *, features: bool) -> layo
         level=np.empty(shape),
         rise=np.full((*shape, members), np.nan),
         frozen=np.empty(shape, dtype=np.bool_),
+        drift=np.empty(shape),
         z=np.zeros((*(shape if features else (0, 0)), layout.RESIDUALS), dtype=np.float32),
     )
 
@@ -442,6 +455,7 @@ def _empty_out(shape: tuple[int, int], members: int) -> layout.Out:
         expected=np.empty(shape),
         lower=np.empty(shape),
         upper=np.empty(shape),
+        drift=np.empty(shape),
         kind=np.empty(shape, dtype=np.int8),
         members=np.empty((*shape, members)),
     )

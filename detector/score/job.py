@@ -120,6 +120,7 @@ def in_file_order(table: tables.Table, parts: Sequence[frames.Scores]) -> frames
         expected=np.concatenate([part.expected for part in parts])[back],
         lower=np.concatenate([part.lower for part in parts])[back],
         upper=np.concatenate([part.upper for part in parts])[back],
+        drift=np.concatenate([part.drift for part in parts])[back],
         kind=np.concatenate([part.kind for part in parts])[back],
     )
 

@@ -131,6 +131,7 @@ def _empty(times_ms: frames.Ints) -> frames.Scores:
         np.empty(shape),
         np.empty(shape),
         np.empty(shape),
+        np.empty(shape),
         np.empty(shape, np.int8),
     )
 
@@ -140,4 +141,5 @@ def _put(scores: frames.Scores, part: slice, found: frames.Scores) -> None:
     scores.expected[part] = found.expected
     scores.lower[part] = found.lower
     scores.upper[part] = found.upper
+    scores.drift[part] = found.drift
     scores.kind[part] = found.kind

@@ -191,6 +191,7 @@ class QueryRunner:
             self._done_ms = int(frame.times_ms[-1])
             came_in += int(np.isfinite(frame.values).sum())
             went_out += 4 * int(np.isfinite(scores.score).sum())
+            went_out += int(np.isfinite(scores.drift).sum())
         return loops.Turn(came_in, went_out)
 
     def _score(self, frame: frames.Frame) -> frames.Scores:
@@ -310,6 +311,7 @@ def _step(scores: frames.Scores, t: int) -> frames.Scores:
         scores.expected[at],
         scores.lower[at],
         scores.upper[at],
+        scores.drift[at],
         scores.kind[at],
         {name: each[at] for name, each in scores.members.items()},
     )

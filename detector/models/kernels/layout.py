@@ -89,6 +89,9 @@ class Params(NamedTuple):
 
     weights      float64[K] of the members in the combined score, 0 for one that is left out
     back_points  points in a row back at what was usual, after which an excursion is undone
+    drift_block_ms, drift_block_points
+                 length of a block of the drift's window
+    drift_ms     grid of the steps at which the drift is told
     """
 
     step_ms: int
@@ -103,6 +106,9 @@ class Params(NamedTuple):
     weights: frames.Floats
     seed: int
     back_points: int
+    drift_block_ms: int
+    drift_block_points: int
+    drift_ms: int
 
 
 class State(NamedTuple):
@@ -116,6 +122,7 @@ class State(NamedTuple):
     past       float32[S, PAST], a ring of the last values; [S, 0] on the cheap tier
     near       float32[S, NEAR_POINTS, R], wide float32[S, SCALES, R]
     gauss      float64[S, GAUSS], mean, covariance and its factor of the last eight points
+    drift      float64[S, drift.SIZE], window and reference
     """
 
     numbers: frames.Floats
@@ -128,6 +135,7 @@ class State(NamedTuple):
     near: Singles
     wide: Singles
     gauss: frames.Floats
+    drift: frames.Floats
 
 
 class Scratch(NamedTuple):
@@ -152,6 +160,7 @@ class Trace(NamedTuple):
     level         float64, of the residual member
     rise          float64[.., K], how far each member stands above its level, NaN where not ready
     frozen        bool, the sample teaches no level
+    drift         float64, how far the recent past has drifted
     z             float32[.., RESIDUALS] features of a fitted model, [0, 0, ..] where none is
     """
 
@@ -164,6 +173,7 @@ class Trace(NamedTuple):
     level: frames.Floats
     rise: frames.Floats
     frozen: npt.NDArray[np.bool_]
+    drift: frames.Floats
     z: Singles
 
 
@@ -207,5 +217,6 @@ class Out(NamedTuple):
     expected: frames.Floats
     lower: frames.Floats
     upper: frames.Floats
+    drift: frames.Floats
     kind: frames.Bytes
     members: frames.Floats

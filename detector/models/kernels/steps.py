@@ -12,6 +12,7 @@ import numpy as np
 
 from detector.models.kernels import (
     compiled,
+    drift,
     excursions,
     gaussian,
     layout,
@@ -56,6 +57,7 @@ def _row(st, s):  # type: ignore[no-untyped-def]
         st.near[s],
         st.wide[s],
         st.gauss[s],
+        st.drift[s],
     )
 
 
@@ -70,6 +72,7 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
         return
     trace.points[i, k] = points
     trace.planned[i, k] = planned
+    trace.drift[i, k] = st.drift[drift.SCORE]
     x = numbers.clip(raw, VALUE_LIMIT)
     if points == 0:
         n[layout.X0] = x
@@ -92,6 +95,10 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
     largest = residuals.look(p, n, c, st.profile, x, points, least, has_profile, r, z, centre, size)
     trace.best[i, k] = residuals.best_reference(n, has_profile)
     trace.level[i, k] = st.levels[0, layout.RESIDUAL]
+    if has_profile:
+        usual = n[layout.S + layout.PROFILE]
+        drift.take(p, base, st.drift, t_ms, r[layout.PROFILE], usual, least)
+        trace.drift[i, k] = st.drift[drift.SCORE]
     if trace.z.shape[0] > 0:
         for j in range(layout.RESIDUALS):
             trace.z[i, k, j] = trees.feature(z[j])
@@ -185,6 +192,7 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
         out.expected[s, t] = math.nan
         out.lower[s, t] = math.nan
         out.upper[s, t] = math.nan
+        out.drift[s, t] = math.nan
         out.kind[s, t] = c[layout.OPEN]
         for member in range(out.members.shape[2]):
             out.members[s, t, member] = math.nan
@@ -217,6 +225,7 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     out.expected[s, t] = expected
     out.lower[s, t] = min(max(lower + n[layout.X0], p.gates.low), expected)
     out.upper[s, t] = max(min(upper + n[layout.X0], p.gates.high), expected)
+    out.drift[s, t] = trace.drift[i, k] if t_ms % p.drift_ms == 0 else math.nan
     if planned:
         c[layout.OPEN] = 0
     verdict.follow_incident(c, score, x >= expected)

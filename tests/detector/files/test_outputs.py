@@ -18,7 +18,7 @@ def table(*, first_ms: int = 60_000) -> tables.Table:
 def scores() -> frames.Scores:
     column = np.array([[0.5], [np.nan], [2.0]])
     kind = np.array([[0], [1], [2]], np.int8)
-    return frames.Scores(table().times_ms, column, column + 1, column, column + 2, kind)
+    return frames.Scores(table().times_ms, column, column + 1, column, column + 2, column, kind)
 
 
 CSV = """\

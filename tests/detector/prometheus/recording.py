@@ -74,6 +74,7 @@ def scores_of(values: Any, times_ms: list[int]) -> frames.Scores:
             expected=score + 1,
             lower=score - 1,
             upper=score + 2,
+            drift=np.full(score.shape, np.nan),
             kind=np.zeros(score.shape, dtype=np.int8),
         )
 

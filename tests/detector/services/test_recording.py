@@ -139,7 +139,7 @@ def test_what_is_still_open_goes_on() -> None:
     store, table = FakeAnomalyStore(), frames.SeriesTable()
     table.row(HOST)
     times_ms, ones = np.array([int(at(0).timestamp() * 1000)]), np.full((1, 1), 2.0)
-    scores = frames.Scores(times_ms, ones, ones, ones, ones, np.ones((1, 1), np.int8))
+    scores = frames.Scores(times_ms, ones, ones, ones, ones, ones, np.ones((1, 1), np.int8))
     Recording(store).tell(anomaly("cpu", HOST))
     given = Recording(store, ["cpu"])
     given.trackers[0].follow(

@@ -48,8 +48,9 @@ class Watched:
         times_ms = T0_MS + STEP_MS * np.arange(self.step, self.step + len(score), dtype=np.int64)
         self.step += len(score)
         expected, lower, upper = (np.full(score.shape, number) for number in (5.0, 4.0, 6.0))
+        drift = np.zeros(score.shape)
         return frames.Frame(times_ms, 10.0 * score, STEP_MS), frames.Scores(
-            times_ms, score, expected, lower, upper, np.array(kinds, np.int8)
+            times_ms, score, expected, lower, upper, drift, np.array(kinds, np.int8)
         )
 
     def follow(self, *steps: tuple[float, int, float, int]) -> list[anomalies.Anomaly]:
