@@ -43,14 +43,14 @@ class ScoreWriter(Protocol):
     """Takes scores for Prometheus; keeps them in order and retries behind the caller's back."""
 
     def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
-        """Queue anomaly_score, _expected, _lower, _upper of every finite value, oldest first; and
-        anomaly_model_score of each member that the scores tell of."""
+        """Queue anomaly_score, _expected, _lower, _upper and drift_score of every finite value,
+        oldest first; and anomaly_model_score of each member that the scores tell of."""
         ...
 
     def write_stale(
         self, query: str, table: frames.SeriesTable, rows: Sequence[int], *, time_ms: int
     ) -> None:
-        """Queue stale markers for the four series of each of these rows, and its models'."""
+        """Queue stale markers for all series of each of these rows: scores, drift, models'."""
         ...
 
     def write_active(

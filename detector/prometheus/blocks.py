@@ -46,15 +46,20 @@ class Block:
 class QueryBlocks:
     """The blocks of one query's table, brought up to date row by row.
 
-    Block b holds the rows from b * rows, each with four series in the order of outputs.METRICS; or
-    with `models`, one of outputs.MODEL_METRIC for each of these.
+    Block b holds the rows from b * rows, each with one series of each of these metrics, in order;
+    or, with `models`, one for each of them of the one metric.
     """
 
-    def __init__(self, query: str, models: Sequence[str] = ()) -> None:
-        self._query, self._models = query, tuple(models)
-        self.width = len(models) or len(outputs.METRICS)
+    def __init__(
+        self,
+        query: str,
+        metrics: Sequence[str] = outputs.METRICS,
+        models: Sequence[str] = (),
+    ) -> None:
+        self._query, self._metrics, self._models = query, tuple(metrics), tuple(models)
+        self.width = len(self._models) or len(self._metrics)
         self.rows = ROWS * len(outputs.METRICS) // self.width
-        self._key = f"{query} models" if models else query
+        self._key = query if self._metrics == outputs.METRICS else f"{query} {self._metrics[0]}"
         self._nothing: tuple[frames.Labels | None, ...] = (None,) * self.width
         self._followed: tuple[frames.SeriesTable, int] | None = None
         self._labels: list[frames.Labels | None] = []
@@ -110,8 +115,8 @@ class QueryBlocks:
     def _series_of(self, labels: frames.Labels, outcome: frames.Labels) -> Iterator[frames.Labels]:
         for model in self._models:
             own = {"query": self._query, "model": model}
-            yield outputs.output_labels(labels, outputs.MODEL_METRIC, **own)
-        for metric in () if self._models else outputs.METRICS:
+            yield outputs.output_labels(labels, self._metrics[0], **own)
+        for metric in () if self._models else self._metrics:
             yield tuple((name, metric if name == "__name__" else value) for name, value in outcome)
 
     def _rebuild(self, numbers: Sequence[int]) -> None:

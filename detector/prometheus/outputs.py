@@ -11,6 +11,8 @@ from detector import frames
 
 METRICS = ("anomaly_score", "anomaly_expected", "anomaly_lower", "anomaly_upper")
 """The four series of each row, in the order of frames.Scores."""
+DRIFT = "drift_score"
+"""Beside them, written more rarely."""
 MODEL_METRIC = "anomaly_model_score"
 """Of single models, by the label `model`."""
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)

@@ -64,7 +64,7 @@ class Writer:
         self._clock = clock
         self._stop = threading.Event()
         self._queries: dict[str, blocks.QueryBlocks] = {}
-        self._members: dict[str, blocks.QueryBlocks] = {}
+        self._beside: dict[tuple[str, str], blocks.QueryBlocks] = {}
         self._active: dict[tuple[str, int, frames.Kind], tuple[frames.Labels, blocks.Block]] = {}
         self._backlog = backlog.Backlog(
             lanes=LANES,
@@ -120,8 +120,8 @@ class Writer:
         return emptied
 
     def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
-        """Queue anomaly_score, _expected, _lower, _upper of every finite value, oldest first; and
-        anomaly_model_score of each member that the scores tell of."""
+        """Queue anomaly_score, _expected, _lower, _upper and drift_score of every finite value,
+        oldest first; and anomaly_model_score of each member that the scores tell of."""
         known = self._known(query, table)
         columns = (scores.score, scores.expected, scores.lower, scores.upper)
         rows = scores.score.shape[1]
@@ -129,33 +129,48 @@ class Writer:
             dense = np.empty((rows, len(outputs.METRICS)))
             for number, column in enumerate(columns):
                 dense[:, number] = column[step]
-            finite = np.isfinite(dense)
-            finite &= known.usable[:rows, np.newaxis]
-            if not finite.all():
-                dense[~finite] = np.nan
-            self._put(known, dense, finite, time_ms)
+            self._put_finite(known, dense, time_ms)
+        self._write_beside(query, outputs.DRIFT, (), table, scores, scores.drift[:, :, np.newaxis])
         if scores.members:
-            self._write_members(query, table, scores)
+            values = np.stack(list(scores.members.values()), axis=2)
+            models = tuple(scores.members)
+            self._write_beside(query, outputs.MODEL_METRIC, models, table, scores, values)
 
-    def _write_members(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
-        known = self._members.get(query)
+    def _write_beside(
+        self,
+        query: str,
+        metric: str,
+        models: Sequence[str],
+        table: frames.SeriesTable,
+        scores: frames.Scores,
+        values: frames.Floats,
+    ) -> None:
+        """Queue what is told beside the scores, float64[T, S, K], at the steps that tell it."""
+        told = np.isfinite(values).any(axis=(1, 2))
+        if not told.any():
+            return
+        known = self._beside.get((query, metric))
         if known is None:
-            known = self._members[query] = blocks.QueryBlocks(query, tuple(scores.members))
+            known = self._beside[query, metric] = blocks.QueryBlocks(query, (metric,), models)
         known.follow(table)
-        values = np.stack(list(scores.members.values()), axis=2)
-        for step, time_ms in enumerate(scores.times_ms.tolist()):
-            dense = values[step]
-            finite = np.isfinite(dense) & known.usable[: len(dense), np.newaxis]
-            self._put(known, np.where(finite, dense, np.nan), finite, time_ms)
+        for step in np.flatnonzero(told).tolist():
+            self._put_finite(known, values[step].copy(), int(scores.times_ms[step]))
+
+    def _put_finite(self, known: blocks.QueryBlocks, dense: frames.Floats, time_ms: int) -> None:
+        finite = np.isfinite(dense)
+        finite &= known.usable[: len(dense), np.newaxis]
+        if not finite.all():
+            dense[~finite] = np.nan
+        self._put(known, dense, finite, time_ms)
 
     def write_stale(
         self, query: str, table: frames.SeriesTable, rows: Sequence[int], *, time_ms: int
     ) -> None:
-        """Queue stale markers for the four series of each of these rows, and its models'."""
-        members = self._members.get(query)
-        if members is not None:
-            members.follow(table)
-            self._put_stale(members, table, rows, time_ms)
+        """Queue stale markers for all series of each of these rows: scores, drift, models'."""
+        for (of, _), beside in self._beside.items():
+            if of == query:
+                beside.follow(table)
+                self._put_stale(beside, table, rows, time_ms)
         self._put_stale(self._known(query, table), table, rows, time_ms)
 
     def _put_stale(

@@ -153,6 +153,25 @@ def test_a_nan_score_is_never_sent(
     assert metrics.sent == 8
 
 
+def test_drift_is_written_where_it_is_told(
+    writing: writer.Writer, receiver: faults.Receiver, metrics: recording.Metrics
+) -> None:
+    scores = recording.scores_of([[1.0, 2.0, 3.0]] * 2, [recording.NOW_MS, recording.NOW_MS + 1])
+    scores.drift[0] = [0.5, np.nan, 2.0]
+    writing.write("q", recording.table_of(3), scores)
+    assert writing.flush(recording.FLUSH)
+    drifts = {
+        dict(labels)["host"]: (dict(labels)["query"], samples)
+        for labels, samples in points(receiver.received).items()
+        if dict(labels)["__name__"] == "drift_score"
+    }
+    assert drifts == {
+        "0": ("q", [(recording.NOW_MS, 0.5)]),
+        "2": ("q", [(recording.NOW_MS, 2.0)]),
+    }
+    assert metrics.sent == 26
+
+
 def test_a_series_that_ends_gets_the_stale_marker_and_no_other_does(
     writing: writer.Writer, receiver: faults.Receiver
 ) -> None:
@@ -161,7 +180,7 @@ def test_a_series_that_ends_gets_the_stale_marker_and_no_other_does(
     assert writing.flush(recording.FLUSH)
     by_series = points(receiver.received)
     assert {dict(labels)["host"] for labels in by_series} == {"1"}
-    assert len(by_series) == 4
+    assert len(by_series) == 5
     for ((at, value),) in by_series.values():
         assert at == recording.NOW_MS
         assert struct.pack("<d", value) == struct.pack("<Q", 0x7FF0000000000002)
