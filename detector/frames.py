@@ -109,6 +109,12 @@ class Kind(IntEnum):
     NONE = 0
     SPIKE = 1
     DIP = 2
+    LEVEL_SHIFT = 3
+    TREND = 4
+    VARIANCE = 5
+    FLAT = 6
+    ZERO = 7
+    MISSING = 8
 
 
 class DriftKind(IntEnum):
@@ -130,7 +136,8 @@ class Scores:
               float64[T, S], the value foreseen from samples before t, and its band; NaN likewise
     drift     float64[T, S] >= 0, above 1 the recent past is not drawn from what came before it; 0
               while too young; told at fixed, rarer steps of the grid, NaN at all others
-    kind      int8[T, S], a Kind: not NONE while an anomaly is open on the series
+    kind      int8[T, S], a Kind: not NONE while an anomaly is open on the series; MISSING is
+              the one kind of a step without a sample, beside the one that was open before
     members   float64[T, S] >= 0 of single models by name, NaN where one is not ready; empty unless
               they are asked for
     """

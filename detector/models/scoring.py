@@ -14,7 +14,7 @@ import numpy.typing as npt
 from detector import anomalies, frames
 from detector.models import budget as budgets
 from detector.models import explaining, fitted, gates, memories, siblings
-from detector.models.kernels import drift, layout, steps
+from detector.models.kernels import drift, kinds, layout, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
@@ -394,6 +394,7 @@ def _empty_state(rows: int, bins: int, members: int) -> layout.State:
         wide=np.zeros((rows, layout.SCALES, reservoir), dtype=single),
         gauss=np.zeros((rows, layout.GAUSS)),
         drift=np.zeros((rows, drift.SIZE)),
+        kinds=np.zeros((rows, kinds.SIZE)),
     )
 
 
@@ -409,6 +410,8 @@ def _empty_trace(rows: int, steps: int, members: int, *, features: bool) -> layo
         level=np.empty(shape),
         rise=np.full((*shape, members), np.nan),
         frozen=np.empty(shape, dtype=np.bool_),
+        profiled=np.empty(shape, dtype=np.bool_),
+        least=np.empty(shape),
         drift=np.empty(shape),
         z=np.zeros((*(shape if features else (0, 0)), layout.RESIDUALS), dtype=np.float32),
     )

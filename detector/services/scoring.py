@@ -172,7 +172,7 @@ class QueryRunner:
         """Stand where the scores written before left off: what they had open is ended by us."""
         self._grow(written.score.shape[1], int(written.times_ms[-1]))
         self._is_live = np.isfinite(written.score[-1])
-        self._kind = np.where(self._is_live, written.kind[-1], 0).astype(np.int8)
+        self._kind = _open_kinds(written)[-1]
 
     def _score_until(self, newest_ms: int) -> loops.Turn:
         done_ms = self._done_ms or 0
@@ -221,14 +221,15 @@ class QueryRunner:
         self._grow(scores.score.shape[1], int(scores.times_ms[0]))
         present = np.isfinite(scores.score)
         before = np.vstack([self._is_live, present[:-1]])
-        kind_before = np.vstack([self._kind, scores.kind[:-1]])
-        if not ((before & ~present).any() or scores.kind.any() or kind_before.any()):
+        kinds = _open_kinds(scores)
+        kind_before = np.vstack([self._kind, kinds[:-1]])
+        if not ((before & ~present).any() or kinds.any() or kind_before.any()):
             self._writer.write(self.spec.name, self._table, scores)
         else:
             for t in range(len(scores.times_ms)):
                 self._write_step(_step(scores, t), before[t] & ~present[t], kind_before[t])
         self._is_live = present[-1].copy()
-        self._kind = np.where(present[-1], scores.kind[-1], 0).astype(np.int8)
+        self._kind = kinds[-1].copy()
         rows, times = present.any(axis=0), scores.times_ms
         last = len(times) - 1 - present[::-1].argmax(axis=0)
         self._seen_ms = np.where(rows, times[last], self._seen_ms)
@@ -241,7 +242,7 @@ class QueryRunner:
         if gone.any():
             rows = [int(row) for row in np.flatnonzero(gone)]
             self._writer.write_stale(self.spec.name, self._table, rows, time_ms=time_ms)
-        kind = np.where(np.isfinite(scores.score[0]), scores.kind[0], 0)
+        kind = _open_kinds(scores)[0]
         ended = np.flatnonzero((kind_before != kind) & (kind_before != 0))
         self._write_active(ended, kind_before, time_ms, stale=True)
         self._write_active(np.flatnonzero(kind), kind, time_ms, stale=False)
@@ -268,6 +269,9 @@ class QueryRunner:
             int(row) for row in np.flatnonzero(ended) if self._table.labels[int(row)] is not None
         ]
         if rows:
+            still_open = np.array([row for row in rows if self._kind[row]], np.int64)
+            self._write_active(still_open, self._kind, newest_ms, stale=True)
+            self._kind[rows] = 0
             self._table.forget(rows)
             self.scorer.forget(rows)
 
@@ -301,6 +305,12 @@ class QueryRunner:
             seen = min(int(standing.samples_seen.max()), self.scorer.samples_needed)
             self._meters.query_samples_seen.labels(name).set(seen)
             self._meters.confidence.labels(name).set(float(np.mean(self.scorer.confidence)))
+
+
+def _open_kinds(scores: frames.Scores) -> frames.Bytes:
+    """int8[T, S]: the kinds that are written: where there is a sample, or it is missed."""
+    is_told = np.isfinite(scores.score) | (scores.kind == frames.Kind.MISSING)
+    return np.where(is_told, scores.kind, 0).astype(np.int8)
 
 
 def _step(scores: frames.Scores, t: int) -> frames.Scores:

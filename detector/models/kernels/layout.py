@@ -123,6 +123,7 @@ class State(NamedTuple):
     near       float32[S, NEAR_POINTS, R], wide float32[S, SCALES, R]
     gauss      float64[S, GAUSS], mean, covariance and its factor of the last eight points
     drift      float64[S, drift.SIZE], window and reference
+    kinds      float64[S, kinds.SIZE], runs, and sums since an anomaly opened
     """
 
     numbers: frames.Floats
@@ -136,6 +137,7 @@ class State(NamedTuple):
     wide: Singles
     gauss: frames.Floats
     drift: frames.Floats
+    kinds: frames.Floats
 
 
 class Scratch(NamedTuple):
@@ -160,6 +162,8 @@ class Trace(NamedTuple):
     level         float64, of the residual member
     rise          float64[.., K], how far each member stands above its level, NaN where not ready
     frozen        bool, the sample teaches no level
+    profiled      bool, the daily profile holds an older day here
+    least         float64, the size below which a residual is no news
     drift         float64, how far the recent past has drifted
     z             float32[.., RESIDUALS] features of a fitted model, [0, 0, ..] where none is
     """
@@ -173,6 +177,8 @@ class Trace(NamedTuple):
     level: frames.Floats
     rise: frames.Floats
     frozen: npt.NDArray[np.bool_]
+    profiled: npt.NDArray[np.bool_]
+    least: frames.Floats
     drift: frames.Floats
     z: Singles
 

@@ -15,6 +15,7 @@ from detector.models.kernels import (
     drift,
     excursions,
     gaussian,
+    kinds,
     layout,
     levels,
     neighbours,
@@ -58,6 +59,7 @@ def _row(st, s):  # type: ignore[no-untyped-def]
         st.wide[s],
         st.gauss[s],
         st.drift[s],
+        st.kinds[s],
     )
 
 
@@ -67,11 +69,11 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
     n, c = st.numbers, st.counts
     points = c[layout.POINTS]
     trace.absent[i, k] = points > 0 and t_ms - c[layout.LAST_MS] > GAP_STEPS * p.step_ms
+    trace.planned[i, k] = planned
     if not math.isfinite(raw):
         trace.points[i, k] = -1
         return
     trace.points[i, k] = points
-    trace.planned[i, k] = planned
     trace.drift[i, k] = st.drift[drift.SCORE]
     x = numbers.clip(raw, VALUE_LIMIT)
     if points == 0:
@@ -90,6 +92,7 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
         excursions.remember_before(n)
     has_profile = residuals.enter_bin(c, st.profile, here)
     least = residuals.floor(n, points, x)
+    trace.profiled[i, k], trace.least[i, k] = has_profile, least
     r, z, scores = w.residuals, w.z, w.scores
     centre, size = trace.centre[i, k], trace.size[i, k]
     largest = residuals.look(p, n, c, st.profile, x, points, least, has_profile, r, z, centre, size)
@@ -188,6 +191,8 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
         c[layout.OPEN] = 0
     points = trace.points[i, k]
     if points < 0:
+        if not trace.planned[i, k] and kinds.missing(p, base, st.kinds, t_ms):
+            c[layout.OPEN] = kinds.MISSING
         out.score[s, t] = math.nan
         out.expected[s, t] = math.nan
         out.lower[s, t] = math.nan
@@ -221,6 +226,11 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     score = 0.0
     if warm and points >= p.gates.samples:
         score = verdict.gated(p.gates, x, expected, level / threshold)
+    flat = zero = False
+    if not planned:
+        kinds.follow_runs(p, st.kinds, x, t_ms)
+        if warm and points >= p.gates.samples:
+            flat, zero = kinds.is_flat(base, st.kinds), kinds.is_zero(base, st.kinds)
     out.score[s, t] = 0.0 if planned else verdict.faded(n, score)
     out.expected[s, t] = expected
     out.lower[s, t] = min(max(lower + n[layout.X0], p.gates.low), expected)
@@ -228,13 +238,27 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     out.drift[s, t] = trace.drift[i, k] if t_ms % p.drift_ms == 0 else math.nan
     if planned:
         c[layout.OPEN] = 0
-    verdict.follow_incident(c, score, x >= expected)
+    verdict.follow_incident(c, verdict.OUTSIDE if flat or zero else score, x >= expected)
+    if not planned:
+        _name(c, st.kinds, x - n[layout.X0], trace, i, k, flat, zero)
     out.kind[s, t] = c[layout.OPEN]
     if speaks:
         tail.learn(n, c, st.histogram, level, begins, excess)
     is_calm = trace.rise[i, k, layout.RESIDUAL] <= FLAG and score <= 1.0
     if warm and is_calm and sample.keys.size > 0:
         trees.offer(p.seed, sample, series, t_ms, trace.z[i, k])
+
+
+@compiled.compiled
+def _name(c, known, x, trace, i, k, flat, zero):  # type: ignore[no-untyped-def]
+    """Follow what the kind of an anomaly is told by, and name the one that is open."""
+    profile = trace.centre[i, k, layout.PROFILE]
+    if c[layout.OPEN] == 0:
+        ways = kinds.takes_profile_off(trace.profiled[i, k], trace.size[i, k])
+        kinds.follow_level(known, x, profile, ways)
+        return
+    kinds.follow_open(known, x, profile, trace.least[i, k])
+    c[layout.OPEN] = kinds.kind_of(known, c[layout.OPEN], flat, zero, trace.least[i, k])
 
 
 @compiled.compiled
