@@ -84,6 +84,9 @@ def test_only_so_many_samples_are_kept() -> None:
         level=np.ones(shape),
         rise=np.full((*shape, layout.STREAMING + 1), 2.0),
         frozen=np.zeros(shape, np.bool_),
+        profiled=np.zeros(shape, np.bool_),
+        least=np.ones(shape),
+        drift=np.zeros(shape),
         z=np.zeros((0, 0, layout.RESIDUALS), np.float32),
     )
     for first_row in (0, rows):
