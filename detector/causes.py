@@ -12,6 +12,8 @@ import numpy as np
 
 from detector import anomalies, frames
 
+DEVIATION_LEAST = 0.01
+"""Of an anomaly that no score shows: a value that is stuck, or zero."""
 DEVIATION_MAX = 5.0
 """Of one series: beyond, it would outvote all others."""
 SERIES_MAX = 5_000
@@ -45,7 +47,10 @@ def deviations(
     found = []
     for query, every in series.items():
         out = {each.labels: each for each in members if each.query == query}
-        sizes = {labels: min(each.peak_score - 1.0, DEVIATION_MAX) for labels, each in out.items()}
+        sizes = {
+            labels: min(max(each.peak_score - 1.0, DEVIATION_LEAST), DEVIATION_MAX)
+            for labels, each in out.items()
+        }
         total = sum(sizes.values()) or 1.0
         found += [Deviation(labels, sizes[labels] / total, out[labels].opened_at) for labels in out]
         stride = -(-len(every) // SERIES_MAX) or 1
