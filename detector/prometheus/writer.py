@@ -149,12 +149,15 @@ class Writer:
         told = np.isfinite(values).any(axis=(1, 2))
         if not told.any():
             return
-        known = self._beside.get((query, metric))
-        if known is None:
-            known = self._beside[query, metric] = blocks.QueryBlocks(query, (metric,), models)
+        known = self._beside_of(query, metric, models)
         known.follow(table)
         for step in np.flatnonzero(told).tolist():
             self._put_finite(known, values[step].copy(), int(scores.times_ms[step]))
+
+    def _beside_of(self, query: str, metric: str, models: Sequence[str]) -> blocks.QueryBlocks:
+        if (query, metric) not in self._beside:
+            self._beside[query, metric] = blocks.QueryBlocks(query, (metric,), models)
+        return self._beside[query, metric]
 
     def _put_finite(self, known: blocks.QueryBlocks, dense: frames.Floats, time_ms: int) -> None:
         finite = np.isfinite(dense)
@@ -167,6 +170,7 @@ class Writer:
         self, query: str, table: frames.SeriesTable, rows: Sequence[int], *, time_ms: int
     ) -> None:
         """Queue stale markers for all series of each of these rows: scores, drift, models'."""
+        self._beside_of(query, outputs.DRIFT, ())  # told before we started, perhaps
         for (of, _), beside in self._beside.items():
             if of == query:
                 beside.follow(table)
