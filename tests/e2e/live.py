@@ -31,7 +31,12 @@ class LiveStack:
         folders = {binaries.find(name).parent for name in ("prometheus", "alertmanager")}
         folders |= {binaries.find(name).parent for name in ("promtool", "amtool")}
         path = os.pathsep.join([*map(str, sorted(folders)), os.environ["PATH"]])
-        self._environ = {**os.environ, **environ, "MDA_HOME": str(home), "PATH": path}
+        own = {  # another whole stack may choose its ports at the same time
+            "MDA_PROMETHEUS__URL": f"http://127.0.0.1:{stack.free_port()}",
+            "MDA_ALERTMANAGER__URL": f"http://127.0.0.1:{stack.free_port()}",
+            "MDA_LISTEN_ADDRESS": f"127.0.0.1:{stack.free_port()}",
+        }
+        self._environ = {**os.environ, **own, **environ, "MDA_HOME": str(home), "PATH": path}
         self._log = home / "up.log"
         self._child: subprocess.Popen[bytes] | None = None
 
