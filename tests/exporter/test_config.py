@@ -62,7 +62,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), WRONG)
+# A text may hold HASH, which is another in each process: two workers would not agree on an id.
+@pytest.mark.parametrize(("text", "expected"), WRONG, ids=[expected for _, expected in WRONG])
 def test_wrong_settings_are_one_line_that_names_file_key_and_value(
     tmp_path: pathlib.Path, text: str, expected: str
 ) -> None:
