@@ -65,6 +65,12 @@ class Evidence:
             )
         )
 
+    def take(self, other: Evidence) -> None:
+        """Add what another one kept of the same frame."""
+        if self._kept < SAMPLES_KEPT:
+            self._parts += other._parts
+            self._kept += other._kept
+
     def explain(
         self, row: int, step: int, x: float, *, origin: float, params: layout.Params
     ) -> anomalies.Explanation:

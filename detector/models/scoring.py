@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from detector import anomalies, frames
 from detector.models import budget as budgets
-from detector.models import explaining, fitted, gates, memories, siblings
+from detector.models import explaining, fitted, gates, memories, parallel, siblings
 from detector.models.kernels import drift, kinds, layout, steps
 
 REFRESH_STEPS = 64
@@ -36,6 +36,15 @@ BLOCK_SAMPLES = 2_048
 
 
 NO_GATES = gates.Gates()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a thread that scores some rows has for itself, and what it found there."""
+
+    scratch: layout.Scratch
+    sample: layout.Sample
+    evidence: explaining.Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,7 @@ class QueryScorer:
     models  that are fitted, each with a weight beside the streaming members; with `streaming`
             False they speak alone, and scores are 0 before the first fit
     emits   whether scores hold those of each member
+    threads that share the rows of a frame, at most; the scores are the same for any number
     Raises ValueError for a step not above 0, or streaming False without models.
     """
 
@@ -85,12 +95,13 @@ class QueryScorer:
         streaming: bool = True,
         emits: bool = False,
         seed: int = 0,
+        threads: int = parallel.THREADS,
     ) -> None:
         if step <= timedelta(0):
             raise ValueError(f"step: {step}: a duration above 0 is allowed")
         if not streaming and not models:
             raise ValueError("streaming: False: a model is needed that speaks instead")
-        self._step, self._budget, self._seed = step, budget, seed
+        self._step, self._budget, self._seed, self._threads = step, budget, seed, threads
         self._models = tuple(models)
         self._members = _member_names(self._models) if emits else ()
         self._params = _params(step, limits, self._models, streaming, seed)
@@ -102,7 +113,6 @@ class QueryScorer:
         self._size = 0
         self._state = self._fresh(0)
         self._sample = _empty_sample(SAMPLE_ROWS if models else 0)
-        self._scratch = _scratch()
         self._fitted: dict[str, fitted.FittedModel] = {}
         self._evidence = explaining.Evidence()
         self._first_ms = self._last_ms = self._fitted_ms = 0
@@ -240,28 +250,40 @@ class QueryScorer:
         last: int,
         out: layout.Out,
     ) -> None:
-        """Score steps first..last-1 of values [S, T], of the rows from first_row on, in blocks."""
+        """Score steps first..last-1 of values [S, T], of the state's rows from first_row on."""
         if first == last or not len(values):
             return
         bins = times_ms % memories.DAY_MS * self._bins // memories.DAY_MS
-        rows = min(len(values), max(1, BLOCK_SAMPLES // (last - first)))
-        trace = _empty_trace(
-            rows, last - first, len(self._params.weights), features=bool(self._models)
-        )
-        for row in range(0, len(values), rows):
-            if len(values) - row < rows:
-                trace = _first_rows(trace, len(values) - row)
-            steps.look_steps(
-                self._params, self._per_step, self._state, first_row, values, times_ms, bins,
-                planned, row, first, trace, self._scratch,
-            )  # fmt: skip
-            steps.judge_steps(
-                self._params, self._per_step, self._state, self._sample, first_row, values,
-                times_ms, row, first, trace, self._surprises(trace), out,
-            )  # fmt: skip
-            judged = out.score[row : row + len(trace.points), first:last]
-            self._evidence.keep(trace, judged, first_row=first_row + row, first_step=first)
-            _cut_back(self._sample)
+
+        def score_part(first_of_part: int, end_of_part: int) -> _Part:
+            part = self._empty_part()
+            rows = min(end_of_part - first_of_part, max(1, BLOCK_SAMPLES // (last - first)))
+            trace = self._empty_trace(rows, last - first)
+            for row in range(first_of_part, end_of_part, rows):
+                trace = _first_rows(trace, min(rows, end_of_part - row))
+                steps.look_steps(
+                    self._params, self._per_step, self._state, first_row, values, times_ms, bins,
+                    planned, row, first, trace, part.scratch,
+                )  # fmt: skip
+                steps.judge_steps(
+                    self._params, self._per_step, self._state, part.sample, first_row, values,
+                    times_ms, row, first, trace, self._surprises(trace), out,
+                )  # fmt: skip
+                judged = out.score[row : row + len(trace.points), first:last]
+                part.evidence.keep(trace, judged, first_row=first_row + row, first_step=first)
+                _cut_back(part.sample)
+            return part
+
+        samples = len(values) * (last - first)
+        ranges = parallel.parts(len(values), samples, threads=self._threads)
+        for part in parallel.over(score_part, ranges):
+            self._evidence.take(part.evidence)
+            _add(self._sample, part.sample)
+
+    def _empty_part(self) -> _Part:
+        sample = _empty_sample(SAMPLE_ROWS if self._models else 0)
+        sample.limit[:] = self._sample.limit
+        return _Part(_scratch(), sample, explaining.Evidence())
 
     def _surprises(self, trace: layout.Trace) -> frames.Floats:
         """float64[models, rows, steps]: what the models say of a block, NaN until fitted."""
@@ -274,6 +296,9 @@ class QueryScorer:
                 found = self._fitted[model.name].surprises(features)
                 surprises[place] = found.reshape(trace.points.shape)
         return surprises
+
+    def _empty_trace(self, rows: int, steps: int) -> layout.Trace:
+        return _empty_trace(rows, steps, len(self._params.weights), features=bool(self._models))
 
     def _empty_out(self, shape: tuple[int, int]) -> layout.Out:
         return _empty_out(shape, len(self._members))
@@ -418,8 +443,9 @@ def _empty_trace(rows: int, steps: int, members: int, *, features: bool) -> layo
 
 
 def _empty_sample(rows: int) -> layout.Sample:
-    """Room for so many rows and for all that a block may offer beyond; none for no rows."""
-    room = rows + BLOCK_SAMPLES + REFRESH_STEPS if rows else 0
+    """Room for so many rows and for all that a block or another sample may offer beyond; none for
+    no rows."""
+    room = rows + max(rows, BLOCK_SAMPLES + REFRESH_STEPS) if rows else 0
     return layout.Sample(
         keys=np.zeros(room, dtype=np.int64),
         rows=np.zeros((room, layout.RESIDUALS), dtype=np.float32),
@@ -439,6 +465,17 @@ def _cut_back(sample: layout.Sample) -> None:
     sample.keys[:SAMPLE_ROWS] = sample.keys[kept]
     sample.rows[:SAMPLE_ROWS] = sample.rows[kept]
     sample.sizes[0] = SAMPLE_ROWS
+
+
+def _add(sample: layout.Sample, part: layout.Sample) -> None:
+    """Bring into the sample what was offered to another one; that one is not used any more."""
+    held, more = int(sample.sizes[0]), int(part.sizes[0])
+    # No more than there is room for: neither holds more than SAMPLE_ROWS when a block is done.
+    for ours, theirs in ((sample.keys, part.keys), (sample.rows, part.rows)):
+        ours[held : held + more] = theirs[:more]
+    sample.sizes[:] += part.sizes
+    sample.limit[:] = np.minimum(sample.limit, part.limit)
+    _cut_back(sample)
 
 
 def _scratch() -> layout.Scratch:

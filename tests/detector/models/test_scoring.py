@@ -13,9 +13,13 @@ WEEKLY = budget.parse_budget("1 per week per series")
 MINUTE = timedelta(minutes=1)
 
 
-def scorer(*, ml: bool = False, limits: gates.Gates = scoring.NO_GATES) -> scoring.QueryScorer:
+def scorer(
+    *, ml: bool = False, limits: gates.Gates = scoring.NO_GATES, threads: int = 2
+) -> scoring.QueryScorer:
     models = catalogue.defaults() if ml else ()
-    return scoring.QueryScorer(step=MINUTE, budget=WEEKLY, limits=limits, models=models, seed=3)
+    return scoring.QueryScorer(
+        step=MINUTE, budget=WEEKLY, limits=limits, models=models, seed=3, threads=threads
+    )
 
 
 def spiked(height: float, *, steps: int = 400, series: int = 3) -> frames.Floats:
@@ -232,6 +236,23 @@ def test_samples_row_by_row_score_as_their_frame_bit_by_bit(ml: bool) -> None:
     rows = [job.rows.tolist() for each in (whole, by_row) for job in each.refit_jobs()]
     assert len(rows) == (2 if ml else 0)
     assert not ml or rows[0] == rows[1]
+
+
+def test_scores_sample_and_evidence_are_the_same_however_many_threads_share_the_rows() -> None:
+    values = checks.noise(300, 41)
+    values[250, ::3] += 50.0
+    frame = checks.frame_of(values)
+    alone, shared = scorer(ml=True, threads=1), scorer(ml=True, threads=5)
+    one, other = alone.score(frame), shared.score(frame)
+    for part in ("score", "expected", "lower", "upper", "drift", "kind"):
+        assert np.array_equal(getattr(one, part), getattr(other, part), equal_nan=True), part
+    (job,), (same,) = alone.refit_jobs(), shared.refit_jobs()
+    assert len(job.rows) == scoring.SAMPLE_ROWS
+    assert np.array_equal(job.rows, same.rows)
+    for row in range(41):
+        told = [each.explain(row, 250, values[250, row]) for each in (alone, shared)]
+        assert told[0] == told[1]
+        assert bool(told[0].rises) == (row % 3 == 0)
 
 
 def test_no_samples_change_nothing() -> None:
