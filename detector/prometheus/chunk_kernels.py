@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba import extending
 
 SPARE_BYTES = 32
 """Readable bytes that must follow a frame: bits are taken from 8 bytes at a time."""
@@ -20,7 +21,7 @@ _STALE_BITS = 0x7FF0000000000002
 _LONG_AGO_MS = -(1 << 61)
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _varint(buf: Any, i: int, end: int) -> tuple[int, int]:
     """(value, next position), position -1 if the bytes end within it."""
     value: Any = 0
@@ -35,7 +36,7 @@ def _varint(buf: Any, i: int, end: int) -> tuple[int, int]:
     return 0, -1
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _skip(buf: Any, tag: int, i: int, end: int) -> int:
     """Where the field of this tag, whose content is at i, ends; -1 if it is malformed."""
     wire = tag & 7
@@ -90,7 +91,7 @@ def labels_end(buf: Any, i: int, end: int) -> int:
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _peek(buf: Any, bit: int) -> Any:
     """At least 57 bits from this one on, the first of them highest."""
     i = bit >> 3
@@ -100,7 +101,7 @@ def _peek(buf: Any, bit: int) -> Any:
     return word << np.uint64(bit & 7)
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _bits(buf: Any, bit: int, count: int) -> Any:
     """The next count bits, 1 to 64 of them, as an unsigned number."""
     if count <= 57:
@@ -110,7 +111,7 @@ def _bits(buf: Any, bit: int, count: int) -> Any:
     return (high << np.uint64(count - 32)) | low
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _stand(row: Any, step: int, time_ms: int, word: Any, until_ms: int, grid: Any) -> int:
     """Let a sample stand for the steps before until_ms for which it is not too old.
 
@@ -129,7 +130,7 @@ def _stand(row: Any, step: int, time_ms: int, word: Any, until_ms: int, grid: An
     return step
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _decode_xor(buf: Any, begin: int, end: int, row: Any, last: Any, grid: Any) -> int:
     """Let the samples of an XOR chunk follow on the row's last one; OK, MALFORMED or UNORDERED.
 
@@ -204,7 +205,7 @@ def _decode_xor(buf: Any, begin: int, end: int, row: Any, last: Any, grid: Any) 
     return OK
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _decode_chunk(buf: Any, i: int, end: int, row: Any, last: Any, grid: Any) -> int:
     encoding, begin, stop = 0, 0, 0
     while i < end:
@@ -224,7 +225,7 @@ def _decode_chunk(buf: Any, i: int, end: int, row: Any, last: Any, grid: Any) ->
     return _decode_xor(buf, begin, stop, row, last, grid)
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _decode_series(buf: Any, i: int, end: int, row: Any, last: Any, grid: Any) -> int:
     """Put the chunks (fields 2) of a series' message into its row; OK or what went wrong."""
     while i < end:

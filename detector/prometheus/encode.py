@@ -17,6 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba import extending
 
 from detector import frames
 from detector.prometheus import wire
@@ -163,7 +164,7 @@ def _entry_v1(labels: frames.Labels | None, samples: int) -> bytes:
     return wire.field(0x0A, encoded + _samples(samples))
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _is_absent(word: int) -> bool:
     """Whether these bits are a NaN other than the stale marker."""
     return (word & 0x7FFFFFFFFFFFFFFF) > 0x7FF0000000000000 and word != STALE_BITS

@@ -7,6 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba import extending
 
 INCOMPLETE = -1
 ODD = -2
@@ -23,7 +24,7 @@ _HEAD = np.frombuffer(b'{"metric":{', dtype=np.uint8)
 _MIDDLE = np.frombuffer(b',"values":[', dtype=np.uint8)
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _starts_with(buf: Any, i: int, n: int, word: Any) -> int:
     """1 if the word stands at i, 0 if not, INCOMPLETE if the bytes end within it."""
     for k in range(len(word)):
@@ -58,7 +59,7 @@ def object_end(buf: Any, i: int, n: int) -> int:
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@extending.register_jitable
 def _number(buf: Any, i: int, end: int) -> tuple[float, bool]:
     """The decimal number in buf[i:end] and whether it is exact; else float() has to read it."""
     negative = buf[i] == 45

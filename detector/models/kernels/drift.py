@@ -52,7 +52,7 @@ PAST_MEAN, PAST_EXCESS, PAST_ABOVE = LOOKED + 1, LOOKED + 4, LOOKED + 7
 SIZE = LOOKED + 10
 
 
-@compiled.compiled
+@compiled.part
 def take(p, base, d, t_ms, off, scale, least):  # type: ignore[no-untyped-def]
     """Take in how far a value is off its daily profile; at the first of a block, look first.
 
@@ -75,7 +75,7 @@ def take(p, base, d, t_ms, off, scale, least):  # type: ignore[no-untyped-def]
     d[NOW + COUNTED + at] += 1
 
 
-@compiled.compiled
+@compiled.part
 def _end_block(p, base, d, least):  # type: ignore[no-untyped-def]
     """Let the oldest block of the window teach, put the newest in its place, and look."""
     at = RING + int(d[AT]) * _BLOCK_SIZE
@@ -90,7 +90,7 @@ def _end_block(p, base, d, least):  # type: ignore[no-untyped-def]
         _look(p, base, d, least)
 
 
-@compiled.compiled
+@compiled.part
 def _teach(d, at):  # type: ignore[no-untyped-def]
     count = d[at + COUNT]
     mean = d[at + SUM] / count
@@ -102,7 +102,7 @@ def _teach(d, at):  # type: ignore[no-untyped-def]
         d[REF_BINS + i] += rate * (d[at + COUNTED + i] / count - d[REF_BINS + i])
 
 
-@compiled.compiled
+@compiled.part
 def _look(p, base, d, least):  # type: ignore[no-untyped-def]
     """Compare window and reference; score and kind stand until the next look."""
     count = total = variance = 0.0
@@ -139,7 +139,7 @@ def _look(p, base, d, least):  # type: ignore[no-untyped-def]
         d[FLAGGED] = 0.0
 
 
-@compiled.compiled
+@compiled.part
 def _distance(d, count):  # type: ignore[no-untyped-def]
     """Of Kolmogorov and Smirnov, at the edges of the histogram."""
     below = largest = 0.0
@@ -152,7 +152,7 @@ def _distance(d, count):  # type: ignore[no-untyped-def]
     return largest
 
 
-@compiled.compiled
+@compiled.part
 def _judged(d, k, distance, allowed, young):  # type: ignore[no-untyped-def]
     """The distance over the one that is as rare as allowed; then let it into the past ones."""
     known, excesses = d[LOOKED] - 1 + PRIOR_LOOKS, d[PAST_ABOVE + k] + PRIOR_LOOKS

@@ -23,14 +23,14 @@ USUAL = 3
 """The average that stands for what was usual before."""
 
 
-@compiled.compiled
+@compiled.part
 def remember_before(n):  # type: ignore[no-untyped-def]
     """Keep the averages as they are, in case this sample begins an excursion."""
     for i in range(layout.EWMAS + 1):
         n[layout.BEFORE + i] = n[layout.E + i]
 
 
-@compiled.compiled
+@compiled.part
 def follow(n, c, level):  # type: ignore[no-untyped-def]
     """Begin where the combined rise passes the limit, end after CALM_POINTS calm points."""
     if c[layout.AWAY] == 0:
@@ -45,7 +45,7 @@ def follow(n, c, level):  # type: ignore[no-untyped-def]
         c[layout.AWAY] = 0
 
 
-@compiled.compiled
+@compiled.part
 def follow_return(p, n, c, ring, x, size):  # type: ignore[no-untyped-def]
     """Count the points in a row that stand within BACK_SIZES of what was before; then undo.
 

@@ -21,7 +21,7 @@ EARLY_ROWS, EARLY_EVERY, EVERY = 256, 16, 64
 _POINTS = layout.GAUSS_POINTS
 
 
-@compiled.compiled
+@compiled.part
 def score(c, ring, g, v):  # type: ignore[no-untyped-def]
     """The distance of the last eight values, 0 before the first factor. v float64[8] is scratch."""
     if c[layout.ROWS] < FIRST_ROWS:
@@ -38,7 +38,7 @@ def score(c, ring, g, v):  # type: ignore[no-untyped-def]
     return min(math.sqrt(total / _POINTS), 1e30)
 
 
-@compiled.compiled
+@compiled.part
 def learn(c, ring, g, points, new, v):  # type: ignore[no-untyped-def]
     """Let the row of LATE points ago into mean and covariance, and keep the new row's score."""
     keep = layout.GAUSS_SCORES + points % LATE
@@ -65,7 +65,7 @@ def learn(c, ring, g, points, new, v):  # type: ignore[no-untyped-def]
         _factor(g)
 
 
-@compiled.compiled
+@compiled.part
 def _factor(g):  # type: ignore[no-untyped-def]
     """Cholesky's factor of the covariance with the ridge, packed by rows; 0 without variance."""
     trace, at = 0.0, layout.GAUSS_COVARIANCE

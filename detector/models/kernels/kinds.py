@@ -47,7 +47,7 @@ N, UP, DOWN, Y, YY, TY = 14, 15, 16, 17, 18, 19
 SIZE = 20
 
 
-@compiled.compiled
+@compiled.part
 def _limit(least, longest, hits, seen, allowed):  # type: ignore[no-untyped-def]
     """The length at which a run is rarer than allowed."""
     chance = (hits + 1.0) / (seen + 2.0)
@@ -55,13 +55,13 @@ def _limit(least, longest, hits, seen, allowed):  # type: ignore[no-untyped-def]
     return max(least, LONGER * longest, by_chance)
 
 
-@compiled.compiled
+@compiled.part
 def _news(run, limit, accepted):  # type: ignore[no-untyped-def]
     """Whether a run of this length is beyond the limit, and not yet the normal."""
     return limit < run <= limit + accepted
 
 
-@compiled.compiled
+@compiled.part
 def missing(p, allowed, k, t_ms):  # type: ignore[no-untyped-def]
     """Whether that no sample is here at this time is news."""
     if k[SEEN] < min(LEAST_SEEN, DAY_MS // p.step_ms):
@@ -71,7 +71,7 @@ def missing(p, allowed, k, t_ms):  # type: ignore[no-untyped-def]
     return _news(gap, limit, GONE_AFTER)
 
 
-@compiled.compiled
+@compiled.part
 def follow_runs(p, k, raw, t_ms):  # type: ignore[no-untyped-def]
     """Take a sample into the runs; one that has ended teaches how long they get."""
     if k[SEEN] > 0:
@@ -95,7 +95,7 @@ def follow_runs(p, k, raw, t_ms):  # type: ignore[no-untyped-def]
     k[LAST] = raw
 
 
-@compiled.compiled
+@compiled.part
 def is_flat(allowed, k):  # type: ignore[no-untyped-def]
     """Whether the run of one value that this sample is in is news."""
     before = k[SEEN] - k[RUN]
@@ -105,7 +105,7 @@ def is_flat(allowed, k):  # type: ignore[no-untyped-def]
     return _news(k[RUN], _limit(LEAST_FLAT, k[LONGEST], hits, before, allowed), ACCEPTED_AFTER)
 
 
-@compiled.compiled
+@compiled.part
 def is_zero(allowed, k):  # type: ignore[no-untyped-def]
     """Likewise for the run of zeros."""
     before = k[SEEN] - k[ZERO_RUN]
@@ -116,7 +116,7 @@ def is_zero(allowed, k):  # type: ignore[no-untyped-def]
     return _news(k[ZERO_RUN] + 1.0, limit, ACCEPTED_AFTER)
 
 
-@compiled.compiled
+@compiled.part
 def follow_level(k, x, profile, ways):  # type: ignore[no-untyped-def]
     """While nothing is open: the usual level, and the usual deviation from it."""
     y = x - profile if ways else x
@@ -132,7 +132,7 @@ def follow_level(k, x, profile, ways):  # type: ignore[no-untyped-def]
         k[i] = 0.0
 
 
-@compiled.compiled
+@compiled.part
 def follow_open(k, x, profile, least):  # type: ignore[no-untyped-def]
     """While an anomaly is open: take a sample into the sums since its opening."""
     y = x - profile if k[WAYS] else x
@@ -148,7 +148,7 @@ def follow_open(k, x, profile, least):  # type: ignore[no-untyped-def]
     k[TY] += time * off
 
 
-@compiled.compiled
+@compiled.part
 def kind_of(k, kind, flat, zero, least):  # type: ignore[no-untyped-def]
     """The kind of an open anomaly: what the samples since its opening say, else what it was."""
     if zero or (k[ZERO_RUN] > k[ZERO_LONGEST] and 20 * k[ZEROS] < k[SEEN]):
@@ -173,7 +173,7 @@ def kind_of(k, kind, flat, zero, least):  # type: ignore[no-untyped-def]
     return kind
 
 
-@compiled.compiled
+@compiled.part
 def takes_profile_off(has_profile, size):  # type: ignore[no-untyped-def]
     """Whether the daily profile foresees better than an average of the last twenty points."""
     return 1.0 if has_profile and size[layout.PROFILE] < size[3] else 0.0

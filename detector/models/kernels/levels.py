@@ -13,7 +13,7 @@ LEAST_SPREAD = 0.05
 Y_LIMIT = 5.0
 
 
-@compiled.compiled
+@compiled.part
 def rise(score, level, floor):  # type: ignore[no-untyped-def]
     """Log of the ratio of a score to its level, 0 to Y_LIMIT."""
     base = max(level, floor)
@@ -22,7 +22,7 @@ def rise(score, level, floor):  # type: ignore[no-untyped-def]
     return min(Y_LIMIT, math.log(score / base))
 
 
-@compiled.compiled
+@compiled.part
 def learn(levels, levelled, member, score):  # type: ignore[no-untyped-def]
     """Let a score above 0 into the running mean and spread, cut at LEVEL_CLIP spreads."""
     if score <= 0.0:

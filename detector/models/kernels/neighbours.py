@@ -25,21 +25,21 @@ MOST = np.float32(1e38)
 """A squared distance beyond it is infinite in float32."""
 
 
-@compiled.compiled
+@compiled.part
 def near_row(ring, at, points, row):  # type: ignore[no-untyped-def]
     """The NEAR_POINTS values that ended so many points ago."""
     for j in range(layout.NEAR_POINTS):
         row[j] = past.back(ring, at, points + j)
 
 
-@compiled.compiled
+@compiled.part
 def wide_row(n, column, row):  # type: ignore[no-untyped-def]
     """The means of the blocks whose sums stand in these columns."""
     for j in range(layout.SCALES):
         row[j] = n[column + j] / (1 << j)
 
 
-@compiled.compiled
+@compiled.part
 def distance(store, held, row, scratch):  # type: ignore[no-untyped-def]
     """Mean Euclidean distance to the two nearest of the rows held, 0 while there are fewer.
 
@@ -52,7 +52,7 @@ def distance(store, held, row, scratch):  # type: ignore[no-untyped-def]
     return 0.5 * (math.sqrt(first) + math.sqrt(second))
 
 
-@compiled.reducing
+@compiled.reducing_part
 def _squares(store, held, row, scratch):  # type: ignore[no-untyped-def]
     """Squared distances of the row to those held, four numbers of a row at a time."""
     for j in range(0, store.shape[0], 4):
@@ -64,7 +64,7 @@ def _squares(store, held, row, scratch):  # type: ignore[no-untyped-def]
             scratch[i] = before + a * a + b * b + c * c + d * d
 
 
-@compiled.reducing
+@compiled.reducing_part
 def _two_least(scratch, held):  # type: ignore[no-untyped-def]
     """The two least of the first numbers, without a branch: twice the least if it comes twice."""
     first = MOST
@@ -77,7 +77,7 @@ def _two_least(scratch, held):  # type: ignore[no-untyped-def]
     return first, first if times > 1 else second
 
 
-@compiled.compiled
+@compiled.part
 def note(n, c, which, far):  # type: ignore[no-untyped-def]
     """Remember whether this distance is far beyond the usual; then let it into the usual."""
     usual, seen = n[layout.DISTANCE + which], c[layout.DISTANCES + which]
@@ -96,7 +96,7 @@ def note(n, c, which, far):  # type: ignore[no-untyped-def]
     n[layout.DISTANCE + which] += numbers.rate(DISTANCE_RATE, seen) * (far - usual)
 
 
-@compiled.compiled
+@compiled.part
 def offer(c, which, store, row, late, seed):  # type: ignore[no-untyped-def]
     """Let the row of `late` points ago into the reservoir, if it was not flagged then."""
     if (c[layout.FLAGS + which] >> late) & 1:

@@ -11,14 +11,14 @@ SPREAD_CLIP = 50.0
 """Standard deviations that a value may add to the spread: one wild value must not blind us."""
 
 
-@compiled.compiled
+@compiled.part
 def back(past, at, points):  # type: ignore[no-untyped-def]
     """The value so many points before the newest."""
     i = at - points
     return past[i if i >= 0 else i + past.size]
 
 
-@compiled.compiled
+@compiled.part
 def push(n, c, past, x):  # type: ignore[no-untyped-def]
     """Take in the newest value, and move the sums of blocks along.
 
@@ -42,7 +42,7 @@ def push(n, c, past, x):  # type: ignore[no-untyped-def]
         n[layout.LATE_SUMS + j] += back(past, at, first + late) - back(past, at, behind + late)
 
 
-@compiled.compiled
+@compiled.part
 def _sum_anew(n, past, at):  # type: ignore[no-untyped-def]
     for j in range(layout.SCALES):
         total = late = 0.0
@@ -53,7 +53,7 @@ def _sum_anew(n, past, at):  # type: ignore[no-untyped-def]
         n[layout.LATE_SUMS + j] = late
 
 
-@compiled.compiled
+@compiled.part
 def replace(n, c, past, newest, oldest, value):  # type: ignore[no-untyped-def]
     """Put this value in the place of those from `newest` to `oldest` - 1 points ago."""
     at = c[layout.AT]
@@ -64,7 +64,7 @@ def replace(n, c, past, newest, oldest, value):  # type: ignore[no-untyped-def]
         _sum_anew(n, past, at)
 
 
-@compiled.compiled
+@compiled.part
 def learn_spread(n, points, x):  # type: ignore[no-untyped-def]
     """Running standard deviation; gives what it was before x."""
     sd = math.sqrt(n[layout.SPREAD_VAR])

@@ -17,7 +17,7 @@ ROUNDING = 1e-9
 """Part of a value below which its changes are rounding, not news."""
 
 
-@compiled.compiled
+@compiled.part
 def enter_bin(c, profile, here):  # type: ignore[no-untyped-def]
     """Move to this bin of the daily profile; says whether the bin holds an older day."""
     if here != c[layout.BIN]:
@@ -27,7 +27,7 @@ def enter_bin(c, profile, here):  # type: ignore[no-untyped-def]
     return c[layout.BIN_NEW] == 0
 
 
-@compiled.compiled
+@compiled.part
 def floor(n, points, x):  # type: ignore[no-untyped-def]
     """The size below which a residual is no news."""
     sd = math.sqrt(n[layout.M2] / points) if points > 0 else 0.0
@@ -35,7 +35,7 @@ def floor(n, points, x):  # type: ignore[no-untyped-def]
     return max(FLOOR_OF_SPREAD * spread, ROUNDING * abs(x + n[layout.X0]), LEAST_SCALE)
 
 
-@compiled.compiled
+@compiled.part
 def look(p, n, c, profile, x, points, least, has_profile, r, z, centre, size):  # type: ignore[no-untyped-def]
     """Residuals of x, and the same in units of their running size; gives the largest |z|.
 
@@ -69,7 +69,7 @@ def look(p, n, c, profile, x, points, least, has_profile, r, z, centre, size):  
     return largest
 
 
-@compiled.compiled
+@compiled.part
 def best_reference(n, has_profile):  # type: ignore[no-untyped-def]
     """The reference with the smallest usual error; the last value would follow an anomaly."""
     best = 1
@@ -79,7 +79,7 @@ def best_reference(n, has_profile):  # type: ignore[no-untyped-def]
     return best
 
 
-@compiled.compiled
+@compiled.part
 def learn_scales(p, n, r, points, least):  # type: ignore[no-untyped-def]
     """Let these residuals into the running sizes."""
     a = numbers.rate(p.scale, points)
@@ -90,7 +90,7 @@ def learn_scales(p, n, r, points, least):  # type: ignore[no-untyped-def]
         n[layout.S + j] += a * (size - n[layout.S + j])
 
 
-@compiled.compiled
+@compiled.part
 def learn_references(p, n, c, profile, x, points, has_profile, r):  # type: ignore[no-untyped-def]
     """Let this value into the averages and the profile."""
     for i in range(layout.EWMAS):
@@ -113,7 +113,7 @@ def learn_references(p, n, c, profile, x, points, has_profile, r):  # type: igno
     n[layout.M2] += past * (x - n[layout.MEAN])
 
 
-@compiled.compiled
+@compiled.part
 def restart_short_memories(n, x):  # type: ignore[no-untyped-def]
     """Start the four fast averages from this value: what they knew is long past."""
     for i in range(layout.EWMAS - 1):

@@ -44,7 +44,7 @@ FROZEN_POINTS = 36
 DAY_MS = 86_400_000
 
 
-@compiled.compiled
+@compiled.part
 def _row(st, s):  # type: ignore[no-untyped-def]
     """The state of one series."""
     return layout.State(
@@ -63,7 +63,7 @@ def _row(st, s):  # type: ignore[no-untyped-def]
     )
 
 
-@compiled.compiled
+@compiled.part
 def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignore[no-untyped-def]
     """What each member says of this sample, into trace[i, k]; then let it teach them."""
     n, c = st.numbers, st.counts
@@ -146,7 +146,7 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
     c[layout.LAST_MS] = t_ms
 
 
-@compiled.compiled
+@compiled.part
 def _foresee(p, st, x, here, w, trace, i, k):  # type: ignore[no-untyped-def]
     """Only what would have been expected; nothing is learnt, but which bin of the day it is."""
     n, c = st.numbers, st.counts
@@ -161,7 +161,7 @@ def _foresee(p, st, x, here, w, trace, i, k):  # type: ignore[no-untyped-def]
     trace.level[i, k] = st.levels[0, layout.RESIDUAL]
 
 
-@compiled.compiled
+@compiled.part
 def _look_around(p, st, points, scores, w):  # type: ignore[no-untyped-def]
     """The two reservoirs: distances of the newest rows, and the rows that are due offered."""
     n, c, near, wide = st.numbers, st.counts, st.near, st.wide
@@ -183,7 +183,7 @@ def _look_around(p, st, points, scores, w):  # type: ignore[no-untyped-def]
         neighbours.offer(c, 1, wide, row, layout.WIDE_LATE, p.seed)
 
 
-@compiled.compiled
+@compiled.part
 def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # type: ignore[no-untyped-def]
     """The verdict on this sample from trace[i, k], into out[s, t]; then learn its tail."""
     n, c = st.numbers, st.counts
@@ -249,7 +249,7 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
         trees.offer(p.seed, sample, series, t_ms, trace.z[i, k])
 
 
-@compiled.compiled
+@compiled.part
 def _name(c, known, x, trace, i, k, flat, zero):  # type: ignore[no-untyped-def]
     """Follow what the kind of an anomaly is told by, and name the one that is open."""
     profile = trace.centre[i, k, layout.PROFILE]
@@ -261,7 +261,7 @@ def _name(c, known, x, trace, i, k, flat, zero):  # type: ignore[no-untyped-def]
     c[layout.OPEN] = kinds.kind_of(known, c[layout.OPEN], flat, zero, trace.least[i, k])
 
 
-@compiled.compiled
+@compiled.part
 def _set_limit(p, base, st):  # type: ignore[no-untyped-def]
     """Where an excursion of this series begins from now on."""
     n, c = st.numbers, st.counts
@@ -270,7 +270,7 @@ def _set_limit(p, base, st):  # type: ignore[no-untyped-def]
     n[layout.LIMIT] = tail.threshold(n, c, begins, excess, allowed, base)
 
 
-@compiled.compiled
+@compiled.kernel
 def set_limits(p, base, st):  # type: ignore[no-untyped-def]
     """Bring every series' excursion limit up to date: at fixed steps of the grid."""
     for s in range(st.counts.shape[0]):
@@ -278,7 +278,7 @@ def set_limits(p, base, st):  # type: ignore[no-untyped-def]
             _set_limit(p, base, _row(st, s))
 
 
-@compiled.compiled
+@compiled.kernel
 def look_steps(p, base, st, row0, values, times, bins, planned, first, first_step, trace, w):  # type: ignore[no-untyped-def]
     """What members say of a block, as large as the trace, the state moving with it.
 
@@ -295,7 +295,7 @@ def look_steps(p, base, st, row0, values, times, bins, planned, first, first_ste
             _look(p, base, row, values[first + i, t], times[t], bins[t], planned[t], w, trace, i, k)
 
 
-@compiled.compiled
+@compiled.kernel
 def judge_steps(p, base, st, sample, row0, values, times, first, first_step, trace, surprises, out):  # type: ignore[no-untyped-def]
     """The verdict on that block. surprises float64[models, rows, steps]: of the fitted models."""
     for i in range(trace.points.shape[0]):
@@ -308,7 +308,7 @@ def judge_steps(p, base, st, sample, row0, values, times, first, first_step, tra
             _judge(p, base, row, sample, row0 + s, raw, t_ms, trace, i, k, out, s, t)
 
 
-@compiled.compiled
+@compiled.part
 def _join(p, st, trace, i, k, surprises):  # type: ignore[no-untyped-def]
     """Put the fitted models beside the streaming members, and let their levels learn."""
     points = trace.points[i, k]

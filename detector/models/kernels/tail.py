@@ -15,7 +15,7 @@ LEAST_EXCESS = 0.05
 LEAST_START = 0.05
 
 
-@compiled.compiled
+@compiled.part
 def allowed_at(p, base, points):  # type: ignore[no-untyped-def]
     """Alarms a point allowed at this age; `base` when grown up."""
     allowed = base
@@ -25,13 +25,13 @@ def allowed_at(p, base, points):  # type: ignore[no-untyped-def]
     return min(allowed, 1.0)
 
 
-@compiled.compiled
+@compiled.part
 def share(allowed):  # type: ignore[no-untyped-def]
     """Part of the points that make up the tail, for this many alarms a point."""
     return min(0.1, max(0.02, 8.0 * allowed))
 
 
-@compiled.compiled
+@compiled.part
 def quantile(c, histogram, part):  # type: ignore[no-untyped-def]
     """The value that this part of the combined scores so far exceeds, inside a histogram bin.
 
@@ -50,7 +50,7 @@ def quantile(c, histogram, part):  # type: ignore[no-untyped-def]
     return (at + 1 - (target - above) / histogram[at]) / BINS_PER_UNIT
 
 
-@compiled.compiled
+@compiled.part
 def start(n, c, histogram, allowed, base):  # type: ignore[no-untyped-def]
     """Where the tail starts, and the mean excess of its clusters; prior and own past mixed.
 
@@ -69,7 +69,7 @@ def start(n, c, histogram, allowed, base):  # type: ignore[no-untyped-def]
     return begins, max(excess, LEAST_EXCESS)
 
 
-@compiled.compiled
+@compiled.part
 def threshold(n, c, begins, excess, allowed, base):  # type: ignore[no-untyped-def]
     """The combined score that clusters reach as often as is allowed."""
     weight = n[layout.PRIOR_POINTS]
@@ -78,7 +78,7 @@ def threshold(n, c, begins, excess, allowed, base):  # type: ignore[no-untyped-d
     return begins + excess * max(LEAST_LOG_RATIO, math.log(clusters / allowed))
 
 
-@compiled.compiled
+@compiled.part
 def learn(n, c, histogram, combined, begins, excess):  # type: ignore[no-untyped-def]
     """Let a combined score in; the peak of its cluster enters cut at two mean excesses."""
     at = min(layout.BINS - 1, int(combined * BINS_PER_UNIT))
@@ -100,7 +100,7 @@ def learn(n, c, histogram, combined, begins, excess):  # type: ignore[no-untyped
     c[layout.SINCE] = 0
 
 
-@compiled.compiled
+@compiled.kernel
 def quantiles(st, rows, part, found):  # type: ignore[no-untyped-def]
     """Fill float64[len(rows)]: the value that this part of each row's combined scores exceeds."""
     for i in range(rows.size):

@@ -9,13 +9,13 @@ import numpy as np
 from detector.models.kernels import compiled, numbers
 
 
-@compiled.compiled
+@compiled.part
 def feature(z):  # type: ignore[no-untyped-def]
     """What a fitted model sees of a residual: its log size, with its sign."""
     return np.float32(math.copysign(math.log(1.0 + abs(z)), z))
 
 
-@compiled.compiled
+@compiled.kernel
 def isolations(forest, rows, scores):  # type: ignore[no-untyped-def]
     """Fill float64[N] scores, in (0, 1), of float32[N, F] rows; higher = rarer.
 
@@ -31,7 +31,7 @@ def isolations(forest, rows, scores):  # type: ignore[no-untyped-def]
         scores[i] = 2.0 ** (-total / forest.scale)
 
 
-@compiled.compiled
+@compiled.part
 def offer(seed, sample, series, t_ms, row):  # type: ignore[no-untyped-def]
     """Keep this row of features if its key may be among the smallest; there is room for it."""
     sample.sizes[1] += 1

@@ -20,7 +20,7 @@ mean of those before it, but by this alone never as high as CALM_SCORE, so that 
 alarm nor keeps an incident open."""
 
 
-@compiled.compiled
+@compiled.part
 def combined(weights, rise):  # type: ignore[no-untyped-def]
     """The weighted mean of the members' rises that are ready: not NaN."""
     total = weight = 0.0
@@ -31,7 +31,7 @@ def combined(weights, rise):  # type: ignore[no-untyped-def]
     return total / weight if weight > 0.0 else 0.0
 
 
-@compiled.compiled
+@compiled.part
 def has_spoken(weights, rise):  # type: ignore[no-untyped-def]
     """Whether a member that counts is ready."""
     ready = False
@@ -40,7 +40,7 @@ def has_spoken(weights, rise):  # type: ignore[no-untyped-def]
     return ready
 
 
-@compiled.compiled
+@compiled.part
 def band(centre, size, best, below, above):  # type: ignore[no-untyped-def]
     """Expected value and the interval in which no residual exceeds `below` or `above` sizes."""
     lower, upper = -math.inf, math.inf
@@ -53,14 +53,14 @@ def band(centre, size, best, below, above):  # type: ignore[no-untyped-def]
     return expected, expected - below * size[best], expected + above * size[best]
 
 
-@compiled.compiled
+@compiled.part
 def reach_of(level, floor, threshold):  # type: ignore[no-untyped-def]
     """The |z| at which the residual member alone would reach the threshold."""
     reach = math.exp(min(9.3, max(level, floor) * math.exp(threshold))) - 1.0
     return min(reach, residuals.Z_LIMIT)
 
 
-@compiled.compiled
+@compiled.part
 def rescaled(threshold, level, floor, reach, scale):  # type: ignore[no-untyped-def]
     """The threshold of a band so many times as wide: what reach_of does, turned round."""
     base = max(level, floor)
@@ -68,7 +68,7 @@ def rescaled(threshold, level, floor, reach, scale):  # type: ignore[no-untyped-
     return max(LEAST_THRESHOLD, threshold + wider - math.log(math.log(1.0 + reach) / base))
 
 
-@compiled.compiled
+@compiled.part
 def gated(gates, x, expected, score):  # type: ignore[no-untyped-def]
     """The score, cut to 1 where the gates say that this deviation does not matter, and raised to
     OUTSIDE where the value itself is out of its valid range."""
@@ -82,7 +82,7 @@ def gated(gates, x, expected, score):  # type: ignore[no-untyped-def]
     return score if matters else min(score, 1.0)
 
 
-@compiled.compiled
+@compiled.part
 def faded(n, score):  # type: ignore[no-untyped-def]
     """The score with what remains of those before it."""
     recent = n[layout.RECENT]
@@ -91,7 +91,7 @@ def faded(n, score):  # type: ignore[no-untyped-def]
     return max(score, min(FADE_LIMIT, FADE_GAIN * recent))
 
 
-@compiled.compiled
+@compiled.part
 def follow_incident(c, score, up):  # type: ignore[no-untyped-def]
     """Open at a score above 1, with its side as kind; close after CALM_POINTS calm points."""
     if c[layout.OPEN] == 0:

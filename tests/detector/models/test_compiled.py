@@ -13,7 +13,7 @@ import detector
 PACKAGE = pathlib.Path(detector.__file__).parent
 CALLER = """
 
-@compiled.compiled
+@compiled.kernel
 def twice(points):
     return 2 * numbers.rate(0.5, points)
 """
