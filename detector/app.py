@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,6 @@ from detector import (
     config,
     ensembles,
     errors,
-    frames,
     loops,
     planning,
     ports,
@@ -30,7 +30,17 @@ from detector.api import application, auth, server
 from detector.models import budget, gates, warming
 from detector.models import scoring as models_scoring
 from detector.prometheus import reader, writer
-from detector.services import cycles, inbox, memory, overview, recording, scoring, watching
+from detector.services import (
+    cycles,
+    inbox,
+    memory,
+    overview,
+    recording,
+    reloading,
+    roster,
+    scoring,
+    watching,
+)
 from detector.store import anomalies, database, episodes, fits, migrate
 
 logger = logging.getLogger(__name__)
@@ -53,19 +63,20 @@ def clock() -> float:
 class Detection:
     """What scores: absent when detection is turned off."""
 
-    runners: tuple[scoring.QueryRunner, ...]
     cycles: cycles.Cycles
     writer: writer.Writer
     loops: tuple[loops.Loop, ...]
     recorder: recording.Recorder
+    reloading: reloading.Reloading
 
 
-def serve(settings: config.Settings) -> int:
-    """Run until SIGTERM or SIGINT; 0 after a clean stop, 1 when the server ended by itself.
+def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int:
+    """Run until SIGTERM or SIGINT; 0 after a clean stop, 1 when the server ended by itself. At
+    SIGHUP, and when the API is asked to, load() gives the settings anew.
 
     Raises ConfigError, StoreError.
     """
-    stopping = threading.Event()
+    stopping, reloads = threading.Event(), threading.Event()
     is_up = False
 
     def stop(*_: object) -> None:
@@ -75,12 +86,16 @@ def serve(settings: config.Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if hasattr(signal, "SIGHUP"):  # there is none on Windows
+        signal.signal(signal.SIGHUP, lambda *_: reloads.set())
     url = _database_url(settings)
     checks.require(settings, patience=settings.detection.startup_timeout, say=_say_waiting)
     migrate.migrate(url)
     store = database.Database(url)
     meters = telemetry.Telemetry()
-    detection = _detection(settings, store, meters) if settings.anomaly_detection_enabled else None
+    detection = None
+    if settings.anomaly_detection_enabled:
+        detection = _detection(settings, load, store, meters)
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
         running=detection.loops if detection else (),
@@ -89,7 +104,9 @@ def serve(settings: config.Settings) -> int:
         clock=clock,
     )
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
-    api = server.Server(_application(settings, store, state, meters), settings.listen_address)
+    reload = detection.reloading.reload if detection else None
+    web = _application(settings, store, state, meters, reload)
+    api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
     is_up = True
     watch.start()
@@ -104,6 +121,9 @@ def serve(settings: config.Settings) -> int:
             if not api.is_running():
                 logger.error("the HTTP server ended")
                 return 1
+            if reloads.is_set():
+                reloads.clear()
+                _reload(reload)
         return 0
     finally:
         watch.stop(STOP_WITHIN / 8)
@@ -113,6 +133,15 @@ def serve(settings: config.Settings) -> int:
             logging.shutdown()
             os._exit(0 if stopping.is_set() else 1)
         store.close()
+
+
+def _reload(reload: Callable[[], reloading.Changes] | None) -> None:
+    """At a signal; what is wrong stands in the log already."""
+    if reload is None:
+        logger.warning("anomaly detection is turned off: nothing to reload")
+        return
+    with contextlib.suppress(errors.ConfigError):
+        reload()
 
 
 def migrate_store(settings: config.Settings) -> None:
@@ -142,7 +171,10 @@ def _database_url(settings: config.Settings) -> str:
 
 
 def _detection(
-    settings: config.Settings, store: database.Database, meters: telemetry.Telemetry
+    settings: config.Settings,
+    load: Callable[[], config.Settings],
+    store: database.Database,
+    meters: telemetry.Telemetry,
 ) -> Detection:
     reads = checks.connect(settings)
     writes = writer.Writer(
@@ -152,31 +184,34 @@ def _detection(
         metrics=telemetry.WriterMeters(meters),
         clock=clock,
     )
-    plans = planning.Planning(settings)
     news = inbox.Inbox(drop=_dropped(meters, "full"))
-    trackers = {
-        query.name: watching.Tracker(query.name, news=news, drop=_dropped(meters, "too_many"))
-        for query in settings.all_queries()
-    }
-    runners = tuple(
-        _runner(
-            settings,
-            query,
-            reads,
-            writes,
-            plans.planned_time(query.calendar),
-            trackers[query.name],
-            meters,
-        )
+
+    def member(
+        current: config.Settings, query: config.Query, calendar: ports.PlannedTime
+    ) -> roster.Member:
+        tracker = watching.Tracker(query.name, news=news, drop=_dropped(meters, "too_many"))
+        runner = _runner(current, query, reads, writes, calendar, tracker, meters)
+        return roster.Member(reloading.origin_of(current, query), runner, tracker)
+
+    plans = planning.Planning(settings)
+    queries = roster.Roster(
+        member(settings, query, plans.planned_time(query.calendar))
         for query in settings.all_queries()
     )
-    recorder = _recorder(store, news, trackers, runners, meters)
-    scored = cycles.Cycles(runners, workers=settings.detection.workers, meters=meters, clock=clock)
+    recorder = recording.Recorder(
+        anomalies.PostgresAnomalyStore(store),
+        news,
+        tracker_of=queries.tracker,
+        series_of=queries.series_of,
+        drop=_dropped(meters, "refused"),
+        clock=clock,
+    )
+    scored = cycles.Cycles(queries, workers=settings.detection.workers, meters=meters, clock=clock)
     running = [
         loops.Loop(
             "scoring",
             scored.turn,
-            interval=min((r.spec.step for r in runners), default=timedelta(minutes=1)),
+            interval=min((r.spec.step for r in queries.runners()), default=timedelta(minutes=1)),
             meters=meters,
             clock=clock,
             pause=scored.due_in,
@@ -184,40 +219,26 @@ def _detection(
         loops.Loop("anomalies", recorder.turn, interval=RECORD_EVERY, meters=meters, clock=clock),
     ]
     if settings.ml_detection_enabled:
-        refits = cycles.Refits(runners, log=fits.PostgresFitLog(store), meters=meters, clock=clock)
+        refits = cycles.Refits(queries, log=fits.PostgresFitLog(store), meters=meters, clock=clock)
         running.append(
             loops.Loop("refits", refits.turn, interval=REFIT_EVERY, meters=meters, clock=clock)
         )
-    return Detection(runners, scored, writes, tuple(running), recorder)
+    reloads = reloading.Reloading(
+        settings,
+        load=load,
+        check=checks.require_queries,
+        make=member,
+        queries=queries,
+        meters=meters,
+        clock=clock,
+    )
+    return Detection(scored, writes, tuple(running), recorder, reloads)
 
 
 def _dropped(meters: telemetry.Telemetry, reason: str) -> Callable[[int], None]:
     """Counts anomalies that are given up for this reason."""
     dropped = meters.loop_dropped.labels("anomalies", reason)
     return lambda count: dropped.inc(count)
-
-
-def _recorder(
-    store: database.Database,
-    news: inbox.Inbox,
-    trackers: Mapping[str, watching.Tracker],
-    runners: Sequence[scoring.QueryRunner],
-    meters: telemetry.Telemetry,
-) -> recording.Recorder:
-    by_name = {runner.spec.name: runner for runner in runners}
-
-    def series_of(query: str) -> Sequence[frames.Labels]:
-        standing = by_name[query].standing if query in by_name else None
-        return () if standing is None else standing.labels
-
-    return recording.Recorder(
-        anomalies.PostgresAnomalyStore(store),
-        news,
-        trackers.values(),
-        series_of=series_of,
-        drop=_dropped(meters, "refused"),
-        clock=clock,
-    )
 
 
 def _runner(
@@ -282,6 +303,7 @@ def _application(
     store: database.Database,
     state: overview.Overview,
     meters: telemetry.Telemetry,
+    reload: Callable[[], reloading.Changes] | None,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
     return application.create_app(
@@ -296,6 +318,7 @@ def _application(
         registry=meters.registry,
         api_token=_token(settings.token_file or settings.home / "token"),
         webhook_token=_token(settings.webhook_token_file or settings.home / "webhook_token"),
+        reload=reload,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -113,6 +113,21 @@ def require(
             say(wrong)
             told = wrong
         time.sleep(RETRY_S)
+
+
+def require_queries(settings: config.Settings, names: Collection[str]) -> None:
+    """Look at settings that are to be taken up while everything runs, and ask Prometheus about the
+    queries of these names. It need not answer: they are read again each step.
+
+    Raises ConfigError with the first thing that is wrong.
+    """
+    raise_first_wrong(offline(settings))
+    prometheus = connect(settings)
+    raise_first_wrong(
+        _syntax(settings, query, prometheus)
+        for query in settings.all_queries()
+        if query.name in names
+    )
 
 
 def raise_first_wrong(checks: Iterable[Check]) -> None:

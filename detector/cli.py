@@ -175,10 +175,10 @@ def _demo(settings: config.Settings, arguments: argparse.Namespace) -> int:
     return spike.run(settings, seconds=arguments.seconds)
 
 
-def _serve(settings: config.Settings, _: argparse.Namespace) -> int:
+def _serve(settings: config.Settings, arguments: argparse.Namespace) -> int:
     from detector import app
 
-    return app.serve(settings)
+    return app.serve(settings, lambda: config.load(arguments.config))
 
 
 def _check(settings: config.Settings, arguments: argparse.Namespace) -> int:

@@ -66,6 +66,10 @@ class ScoreWriter(Protocol):
         """Queue anomaly_active{kind} = 1 for this row, or its stale marker."""
         ...
 
+    def forget(self, query: str) -> None:
+        """Free what is known of this query, for one of the name that writes other series."""
+        ...
+
 
 class PlannedTime(Protocol):
     """Knows when the unusual is planned."""

@@ -144,6 +144,16 @@ class Telemetry:
             ("outcome",),
             registry=registry,
         )
+        self.reload_succeeded = Gauge(
+            "detector_config_last_reload_successful",
+            "1 if the configuration in use is the one that was read last, 0 if that was refused.",
+            registry=registry,
+        )
+        self.reload_time = Gauge(
+            "detector_config_last_reload_success_timestamp_seconds",
+            "When the configuration in use was taken up.",
+            registry=registry,
+        )
         self.ready = Gauge("detector_ready", "1 while every part works.", registry=registry)
         self.detection_enabled = Gauge(
             "detector_anomaly_detection_enabled",
@@ -153,8 +163,22 @@ class Telemetry:
         Gauge(
             "detector_build_info", "The version that runs.", ("version",), registry=registry
         ).labels(__version__).set(1)
+        self._of_queries = (
+            self.query_series,
+            self.query_samples_seen,
+            self.query_samples_needed,
+            self.query_failures,
+            self.query_last_success,
+            self.query_skipped_steps,
+            self.confidence,
+        )
         for outcome in ("stored", "duplicate", "refused", "failed"):
             self.webhook_notifications.labels(outcome)
+
+    def forget_query(self, name: str) -> None:
+        """Take away the series of a query that is not run any more."""
+        for metric in self._of_queries:
+            metric.remove_by_labels({"query": name})
 
 
 @dataclass(frozen=True, slots=True)

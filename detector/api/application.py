@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import fastapi
 from prometheus_client import CollectorRegistry
 
 from detector import __version__, ports
-from detector.api import anomalies, auth, bodies, episodes, limits, probes, problems, webhook
-from detector.services import memory, status
+from detector.api import (
+    anomalies,
+    auth,
+    bodies,
+    episodes,
+    limits,
+    probes,
+    problems,
+    reloads,
+    webhook,
+)
+from detector.services import memory, reloading, status
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
 """Some 10,000 alerts; Alertmanager's max_alerts keeps deliveries below it."""
@@ -27,6 +38,7 @@ def create_app(
     registry: CollectorRegistry,
     api_token: auth.Token,
     webhook_token: auth.Token,
+    reload: Callable[[], reloading.Changes] | None = None,
     body_max_bytes: int = BODY_MAX_BYTES,
     body_deadline: timedelta = BODY_DEADLINE,
 ) -> fastapi.FastAPI:
@@ -46,6 +58,7 @@ def create_app(
     app.include_router(episodes.router(store, guard))
     app.include_router(anomalies.router(anomaly_store, guard))
     app.include_router(probes.status_router(status_source, guard))
+    app.include_router(reloads.router(reload, guard))
     app.include_router(probes.router(status_source, registry))
     _describe_problems(app)
     return app

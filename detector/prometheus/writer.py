@@ -209,6 +209,12 @@ class Writer:
         block = self._active_block(query, row, kind, source)
         self._queue(block, values, np.array([time_ms], dtype=np.int64), 1)
 
+    def forget(self, query: str) -> None:
+        """Free what is known of this query; what is queued is sent all the same."""
+        self._queries.pop(query, None)
+        self._beside = {key: each for key, each in self._beside.items() if key[0] != query}
+        self._active = {key: each for key, each in self._active.items() if key[0] != query}
+
     def _active_block(
         self, query: str, row: int, kind: frames.Kind, source: frames.Labels
     ) -> blocks.Block:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from detector import errors, loops, ports, telemetry
 from detector.models import scoring as models_scoring
-from detector.services import scoring
+from detector.services import roster, scoring
 
 logger = logging.getLogger(__name__)
 
@@ -26,30 +26,37 @@ class _Failures:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run under way."""
+
+    runner: scoring.QueryRunner
+    done: concurrent.futures.Future[loops.Turn]
+
+
 class Cycles:
     """Runs the queries that are due; one that fails or hangs does not hold up the others."""
 
     def __init__(
         self,
-        runners: Sequence[scoring.QueryRunner],
+        queries: roster.Roster,
         *,
         workers: int,
         meters: telemetry.Telemetry,
         clock: Callable[[], float],
     ) -> None:
-        self.runners = tuple(runners)
-        self._meters, self._clock = meters, clock
+        self._roster, self._meters, self._clock = queries, meters, clock
         self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="query")
-        self._running: dict[str, concurrent.futures.Future[loops.Turn]] = {}
+        self._running: dict[str, _Run] = {}
+        self._ending: dict[str, concurrent.futures.Future[None]] = {}
         self._failures: dict[str, _Failures] = {}
         self._not_before: dict[str, float] = {}
-        self._patience_s = min(
-            (runner.spec.step.total_seconds() for runner in self.runners), default=1.0
-        )
         self._blocks_learned = 0
-        for runner in self.runners:
-            for kind in telemetry.FAILURE_KINDS:
-                meters.query_failures.labels(runner.spec.name, kind)
+
+    @property
+    def runners(self) -> tuple[scoring.QueryRunner, ...]:
+        """What runs now."""
+        return self._roster.runners()
 
     def due_in(self) -> timedelta:
         """How long until the next query is due."""
@@ -57,7 +64,7 @@ class Cycles:
         waits = [
             max(runner.due_in(), self._not_before.get(runner.spec.name, 0.0) - now)
             for runner in self.runners
-            if runner.spec.name not in self._running
+            if not self._is_busy(runner.spec.name)
         ]
         return timedelta(seconds=min(max(min(waits, default=1.0), 0.02), 60.0))
 
@@ -67,14 +74,21 @@ class Cycles:
         A query that still learns its history has worked when it has come further.
         Raises the last UpstreamError if queries finished and none of them worked.
         """
+        runners = self.runners
+        self._part_with(self._roster.take_leaving())
         now = self._clock()
-        for runner in self.runners:
+        for runner in runners:
             name = runner.spec.name
-            if name in self._running or self._not_before.get(name, 0.0) > now:
+            if (
+                name in self._running
+                or name in self._ending
+                or self._not_before.get(name, 0.0) > now
+            ):
                 continue
             if runner.due_in() <= 0:
-                self._running[name] = self._pool.submit(runner.run)
-        concurrent.futures.wait(self._running.values(), timeout=self._patience_s)
+                self._running[name] = _Run(runner, self._pool.submit(runner.run))
+        patience_s = min((runner.spec.step.total_seconds() for runner in runners), default=1.0)
+        concurrent.futures.wait([run.done for run in self._running.values()], timeout=patience_s)
         return self._take_in()
 
     def is_failing(self, name: str) -> bool:
@@ -87,21 +101,38 @@ class Cycles:
 
     def unfinished(self) -> list[str]:
         """The queries under way."""
-        return [name for name, future in self._running.items() if not future.done()]
+        return [name for name, run in self._running.items() if not run.done.done()]
+
+    def _is_busy(self, name: str) -> bool:
+        """Whether a query of this name runs, or one is being ended."""
+        return name in self._running or name in self._ending
+
+    def _part_with(self, leaving: Sequence[scoring.QueryRunner]) -> None:
+        """End what is not run any more, behind the caller's back: it may be under way."""
+        for runner in leaving:
+            self._failures.pop(runner.spec.name, None)
+            self._not_before.pop(runner.spec.name, None)
+            self._ending[runner.spec.name] = self._pool.submit(runner.end)
+        for name, ended in [each for each in self._ending.items() if each[1].done()]:
+            del self._ending[name]
+            if ended.exception() is not None:
+                logger.error("query not ended", extra={"query": name}, exc_info=ended.exception())
 
     def _take_in(self) -> loops.Turn:
-        finished = {name: future for name, future in self._running.items() if future.done()}
+        finished = {name: run for name, run in self._running.items() if run.done.done()}
         came_in = went_out = worked = 0
         last_error: errors.UpstreamError | None = None
-        for name, future in finished.items():
+        for name, run in finished.items():
             del self._running[name]
+            if run.runner not in self.runners:
+                continue  # replaced meanwhile: how it fared says nothing of the new one
             try:
-                turn = future.result()
+                turn = run.done.result()
             except errors.UpstreamError as error:
                 last_error = error
-                self._failed(name, error.kind, str(error), trace=False)
+                self._failed(run.runner, error.kind, str(error), trace=False)
             except Exception as error:  # noqa: BLE001 - a query in a cycle must not sink the rest
-                self._failed(name, "bug", repr(error), trace=True)
+                self._failed(run.runner, "bug", repr(error), trace=True)
             else:
                 worked += 1
                 came_in, went_out = came_in + turn.came_in, went_out + turn.went_out
@@ -117,11 +148,11 @@ class Cycles:
         self._blocks_learned = sum(runner.blocks_learned for runner in self.runners)
         return self._blocks_learned != before
 
-    def _failed(self, name: str, kind: str, reason: str, *, trace: bool) -> None:
+    def _failed(self, runner: scoring.QueryRunner, kind: str, reason: str, *, trace: bool) -> None:
         """Count it, let it wait, and log it if it did not fail in the same way before."""
+        name, step_s = runner.spec.name, runner.spec.step.total_seconds()
         self._meters.query_failures.labels(name, kind).inc()
         before = self._failures.get(name, _Failures(0, ""))
-        step_s = next(r.spec.step.total_seconds() for r in self.runners if r.spec.name == name)
         wait_s = RETRY_AT_LEAST_S * 2.0 ** min(before.count, 12)
         self._not_before[name] = self._clock() + min(wait_s, max(step_s, RETRY_AT_LEAST_S))
         if kind != before.kind:
@@ -134,13 +165,13 @@ class Refits:
 
     def __init__(
         self,
-        runners: Sequence[scoring.QueryRunner],
+        queries: roster.Roster,
         *,
         log: ports.FitLog,
         meters: telemetry.Telemetry,
         clock: Callable[[], float],
     ) -> None:
-        self._runners, self._log, self._clock = tuple(runners), log, clock
+        self._roster, self._log, self._clock = queries, log, clock
         self._unrecorded: list[ports.Fit] = []
         self._failed = meters.loop_dropped.labels("refits", "failed")
 
@@ -151,7 +182,7 @@ class Refits:
         row is written by a later turn.
         """
         fits = 0
-        for runner in self._runners:
+        for runner in self._roster.runners():
             with runner.lock:
                 scorer = runner.scorer
                 jobs = scorer.refit_jobs()

@@ -24,22 +24,23 @@ class Recorder:
     """Remembers what the trackers tell of. A store that is away is waited for: news gather in the
     inbox meanwhile.
 
-    series_of  labels of the series of a query that are scored now
-    drop       counts what the store refused for good
+    tracker_of  what watches a query; None if it is not run
+    series_of   labels of the series of a query that are scored now
+    drop        counts what the store refused for good
     """
 
     def __init__(
         self,
         store: ports.AnomalyStore,
         news: inbox.Inbox,
-        trackers: Collection[watching.Tracker],
         *,
+        tracker_of: Callable[[str], watching.Tracker | None],
         series_of: Callable[[str], Sequence[frames.Labels]],
         drop: Callable[[int], None],
         clock: Callable[[], float],
     ) -> None:
-        self._store, self._news, self._series_of = store, news, series_of
-        self._trackers = {tracker.query: tracker for tracker in trackers}
+        self._store, self._news = store, news
+        self._tracker_of, self._series_of = tracker_of, series_of
         self._drop, self._clock = drop, clock
         self._grouping = incidents.Grouping()
         self._left: dict[anomalies.Key, anomalies.Anomaly] | None = None
@@ -72,7 +73,7 @@ class Recorder:
     def _end_left(self) -> None:
         """End what a life before left open as soon as it is known not to be open any more."""
         for key, anomaly in list((self._left or {}).items()):
-            tracker = self._trackers.get(key.query)
+            tracker = self._tracker_of(key.query)
             if tracker is not None and not tracker.has_followed:
                 continue
             if tracker is None or key not in tracker.open_keys():

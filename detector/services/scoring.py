@@ -94,10 +94,13 @@ class QueryRunner:
         self._step_ms = _ms(spec.step)
         self._delay_ms = _ms(min(spec.step * DELAY_RATIO, DELAY_AT_MOST))
         self._done_ms: int | None = None
+        self._before: QueryRunner | None = None
         self._start_afresh()
         self._live: tuple[frames.Ints, tuple[frames.Labels, ...]] = (np.zeros(0, np.int64), ())
         meters.query_samples_needed.labels(spec.name).set(self.scorer.samples_needed)
         meters.query_last_success.labels(spec.name).set(0)
+        for kind in telemetry.FAILURE_KINDS:
+            meters.query_failures.labels(spec.name, kind)
         meters.loop_dropped.labels("scoring", "too_old")
 
     def due_in(self) -> float:
@@ -120,11 +123,57 @@ class QueryRunner:
                 self._done_ms = None  # half a step may be learned: begin with history again
                 raise
 
+    def succeed(self, before: QueryRunner) -> None:
+        """Take the place of another runner of this query when history is learnt. Before run()."""
+        self._before = before
+
+    def follow_calendar(self, calendar: ports.PlannedTime) -> None:
+        """Heed this one from the next step on."""
+        self._calendar = calendar
+
+    def end(self) -> None:
+        """End all that was written and told of this query, which is not run again; waits for a run
+        under way."""
+        with self.lock:
+            self._end_series(frozenset())
+            self._watch.end()
+            self._writer.forget(self.spec.name)
+            self._meters.forget_query(self.spec.name)
+
+    def _hand_over(self, to: frozenset[frames.Labels]) -> watching.Open:
+        """End the series that are not among those of who goes on; gives what is open."""
+        with self.lock:
+            self._end_series(to)
+            return self._watch.hand_over()
+
+    def _end_series(self, but: frozenset[frames.Labels]) -> None:
+        self._take_place(but)
+        if self._done_ms is None:
+            return
+        at_ms = self._done_ms + 1  # behind the last score, and not in the future
+        ended = [
+            row
+            for row in np.flatnonzero(self._is_live).tolist()
+            if self._table.labels[row] not in but
+        ]
+        if ended:
+            self._writer.write_stale(self.spec.name, self._table, ended, time_ms=at_ms)
+        self._write_active(np.flatnonzero(self._kind), self._kind, at_ms, stale=True)
+
+    def _take_place(self, to: frozenset[frames.Labels]) -> None:
+        """Of the runner before, if it has not been done: these series are ours."""
+        before, self._before = self._before, None
+        if before is not None:
+            self._watch.take_over(before._hand_over(to))
+            self._writer.forget(self.spec.name)
+
     def _run(self) -> loops.Turn:
         now_ms = int(self._clock() * 1000)
         newest_ms = (now_ms - self._delay_ms) // self._step_ms * self._step_ms
         if self._done_ms is None:
             self._done_ms = self._learn_history(newest_ms)
+        if self._before is not None:
+            self._take_place(frozenset(labels for labels in self._table.labels if labels))
         turn = self._score_until(newest_ms)
         self._forget_ended(newest_ms)
         self._report(newest_ms)

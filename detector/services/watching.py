@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -23,8 +23,24 @@ Explain = Callable[[int, int, float], anomalies.Explanation]
 """Which features spoke: of the row, the step and the value of the frame scored last."""
 
 
+Open: TypeAlias = Mapping[anomalies.Key, anomalies.Anomaly]
+"""Anomalies that are open."""
+
+
 class Watch(Protocol):
     """Is shown what a query's series score; takes no time to speak of and never fails."""
+
+    def hand_over(self) -> Open:
+        """What is open, for who watches the query from now on."""
+        ...
+
+    def take_over(self, opened: Open) -> None:
+        """What was open when another one watched: it ends, unless the next steps show it open."""
+        ...
+
+    def end(self) -> None:
+        """Nobody watches the query from now on: all that is open ends."""
+        ...
 
     def start_afresh(self) -> None:
         """Rows will mean other series from now on."""
@@ -53,6 +69,16 @@ class Watch(Protocol):
 
 class Nobody:
     """A Watch that looks away."""
+
+    def hand_over(self) -> Open:
+        """Nothing."""
+        return {}
+
+    def take_over(self, opened: Open) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
 
     def start_afresh(self) -> None:
         """Nothing."""
@@ -99,11 +125,25 @@ class Tracker:
         """Of what is open."""
         return frozenset(each.peak.key for each in tuple(self._open.values()))
 
+    def hand_over(self) -> Open:
+        """What is open here, which is forgotten."""
+        opened = self._before | {each.peak.key: each.now() for each in self._open.values()}
+        self._before, self._open, self._beyond = {}, {}, set()
+        return opened
+
+    def take_over(self, opened: Open) -> None:
+        """Remember by its labels what was open, until a step shows whether it still is."""
+        self._before |= opened
+
+    def end(self) -> None:
+        """Tell the end of all that is open."""
+        for anomaly in self.hand_over().values():
+            self._tell_end(anomaly)
+
     def start_afresh(self) -> None:
         """Remember what was open by its labels, until history has been learnt again."""
         self.has_followed = False
-        self._before |= {each.peak.key: each.now() for each in self._open.values()}
-        self._open, self._beyond = {}, set()
+        self.take_over(self.hand_over())
 
     def take_up(
         self,
@@ -141,8 +181,11 @@ class Tracker:
         still_open = self.open_keys()
         for key, anomaly in self._before.items():
             if key not in still_open:
-                self._news.put(dataclasses.replace(anomaly, ended_at=anomaly.last_at))
+                self._tell_end(anomaly)
         self._before = {}
+
+    def _tell_end(self, anomaly: anomalies.Anomaly) -> None:
+        self._news.put(dataclasses.replace(anomaly, ended_at=anomaly.last_at))
 
     def _follow_series(
         self,

@@ -69,6 +69,7 @@ class RecordingWriter:
     scores: list[tuple[int, frames.Labels, float]] = field(default_factory=list)
     stale: list[tuple[int, frames.Labels]] = field(default_factory=list)
     active: list[tuple[int, frames.Labels, frames.Kind, bool]] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
 
     def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
         if self.broken:
@@ -94,6 +95,9 @@ class RecordingWriter:
         stale: bool,
     ) -> None:
         self.active.append((time_ms, table.labels[row] or (), kind, stale))
+
+    def forget(self, query: str) -> None:
+        self.forgotten.append(query)
 
     def times_of(self, labels: frames.Labels) -> list[int]:
         return [time_ms for time_ms, found, _ in self.scores if found == labels]

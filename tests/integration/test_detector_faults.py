@@ -18,6 +18,7 @@ from detector.models import scoring as models_scoring
 from detector.prometheus import reader, writer
 from detector.services import cycles, scoring
 from tests import conftest, faults, remote, stack
+from tests.fakes import queries
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
@@ -83,7 +84,9 @@ class Stage:
         """The same, run as the scoring loop runs it."""
         runner = self.runner(read_url, timeout)
         self.running.append(
-            cycles.Cycles([runner], workers=1, meters=self.meters, clock=self.clock)
+            cycles.Cycles(
+                queries.roster_of(runner), workers=1, meters=self.meters, clock=self.clock
+            )
         )
         return self.running[-1]
 

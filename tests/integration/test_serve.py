@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 import sys
 import time
@@ -87,6 +88,10 @@ class Detector(stack.Server):
             headers={"Authorization": f"Bearer {self.token()}"},
             timeout=timeout_s,
         )
+
+    def post(self, path: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        return requests.post(f"{self.url}{path}", headers=headers, timeout=20)
 
     def metrics(self) -> str:
         return requests.get(f"{self.url}/metrics", timeout=20).text
@@ -253,3 +258,58 @@ def test_secrets_stand_in_no_log_line_no_metric_and_no_answer(
     assert len(shown["log"].splitlines()) >= 3
     secrets = [CANARY, detector.token(), detector.token("webhook_token")]
     assert [name for name, text in shown.items() if any(each in text for each in secrets)] == []
+
+
+def test_its_configuration_is_reloaded_and_a_wrong_one_refused(
+    prometheus_server: stack.Prometheus, own_postgres: stack.Postgres
+) -> None:
+    file = prometheus_server.folder / "mda.yml"
+    memory = "  - {name: memory, expr: process_resident_memory_bytes}\n"
+    fds = "  - {name: fds, expr: process_open_fds}\n"
+    file.write_text(f"queries:\n{memory}")
+    detector = Detector(prometheus_server, own_postgres, MDA_QUERIES="", MDA_CONFIG_FILE=str(file))
+    try:
+        detector.start()
+        detector.await_ready(200, 20)
+        assert _scored(detector) == {"memory"}
+
+        file.write_text(f"queries:\n{memory}{fds}")
+        os.kill(detector.child.pid, signal.SIGHUP)
+        stack.wait_until(lambda: _scored(detector) == {"memory", "fds"}, 20, "another query")
+
+        file.write_text(f"queries:\n{fds}{fds}")
+        refused = detector.post("/api/reload")
+        assert refused.status_code == 422
+        assert refused.json()["detail"] == (
+            f"{file}: queries: fds: a name may be used once (presets too)"
+        )
+        assert "detector_config_last_reload_successful 0.0" in detector.metrics()
+        assert _scored(detector) == {"memory", "fds"}
+
+        file.write_text("queries:\n  - {name: fds, expr: 'sum(('}\n")
+        assert "query fds: " in detector.post("/api/reload").json()["detail"]
+
+        file.write_text(f"queries:\n{fds}")
+        stack.wait_until(
+            lambda: prometheus_server.query('anomaly_score{query="memory"}'), 20, "a score"
+        )
+        assert detector.post("/api/reload").json() == {
+            "kept": ["fds"],
+            "added": [],
+            "changed": [],
+            "removed": ["memory"],
+        }
+        stack.wait_until(
+            lambda: not prometheus_server.query('anomaly_score{query="memory"}'),
+            20,
+            "the scores to end",
+        )
+        assert 'detector_query_series{query="memory"}' not in detector.metrics()
+        assert "detector_config_last_reload_successful 1.0" in detector.metrics()
+    finally:
+        detector.kill9()
+
+
+def _scored(detector: Detector) -> set[str]:
+    """Names of the queries that run."""
+    return {each["name"] for each in detector.get("/api/status").json()["queries"]}

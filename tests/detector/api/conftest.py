@@ -11,8 +11,9 @@ import prometheus_client
 import pytest
 import requests
 
+from detector import errors
 from detector.api import application, auth, server
-from detector.services import memory, status
+from detector.services import memory, reloading, status
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
 
@@ -48,6 +49,12 @@ class Served:
     anomalies: FakeAnomalyStore
     source: FakeStatus
     counted: dict[str, int]
+    reloads: list[reloading.Changes | errors.ConfigError]
+
+    def reload(self) -> requests.Response:
+        """POST with the API token; answered by what is first in `reloads`."""
+        headers = {"Authorization": f"Bearer {API_TOKEN}"}
+        return requests.post(f"{self.url}/api/reload", headers=headers, timeout=10)
 
     def get(self, path: str, **parameters: object) -> requests.Response:
         """GET with the API token."""
@@ -76,6 +83,14 @@ def served() -> Iterator[Served]:
     def count(outcome: str, number: int) -> None:
         counted[outcome] = counted.get(outcome, 0) + number
 
+    reloads: list[reloading.Changes | errors.ConfigError] = []
+
+    def reload() -> reloading.Changes:
+        found = reloads.pop(0)
+        if isinstance(found, errors.ConfigError):
+            raise found
+        return found
+
     remembered = FakeAnomalyStore()
     app = application.create_app(
         store=store,
@@ -85,11 +100,12 @@ def served() -> Iterator[Served]:
         registry=prometheus_client.CollectorRegistry(),
         api_token=auth.Token(API_TOKEN),
         webhook_token=auth.Token(WEBHOOK_TOKEN),
+        reload=reload,
         body_max_bytes=BODY_MAX_BYTES,
         body_deadline=BODY_DEADLINE,
     )
     running = server.Server(app, "127.0.0.1:0")
     url = running.start()
     port = int(url.rsplit(":", 1)[1])
-    yield Served(url, port, app, running, store, remembered, source, counted)
+    yield Served(url, port, app, running, store, remembered, source, counted, reloads)
     assert running.stop(timedelta(seconds=5))

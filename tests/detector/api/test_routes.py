@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from detector import errors
-from detector.services import status
+from detector.services import reloading, status
 from tests import stack
 from tests.detector.api.conftest import API_TOKEN, WEBHOOK_TOKEN, Served
 from tests.detector.api.test_webhook import MESSAGE
@@ -62,7 +62,7 @@ def test_every_route_under_api_asks_for_its_token(served: Served, header: str | 
             assert answer.headers["www-authenticate"] == "Bearer"
             assert answer.headers["content-type"] == "application/problem+json"
             tried += 1
-    assert tried == 7
+    assert tried == 8
 
 
 def test_the_two_tokens_open_different_doors(served: Served) -> None:
@@ -71,6 +71,25 @@ def test_the_two_tokens_open_different_doors(served: Served) -> None:
     assert served.post(MESSAGE, Authorization=f"Bearer {API_TOKEN}").status_code == 401
     assert served.get("/api/alerts").status_code == 200
     assert served.post(MESSAGE).status_code == 200
+
+
+def test_reload_tells_what_has_changed(served: Served) -> None:
+    served.reloads.append(reloading.Changes(("cpu",), ("disk",), (), ("old", "older")))
+    answer = served.reload()
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "kept": ["cpu"],
+        "added": ["disk"],
+        "changed": [],
+        "removed": ["old", "older"],
+    }
+
+
+def test_reload_says_what_is_wrong_with_the_configuration(served: Served) -> None:
+    served.reloads.append(errors.ConfigError("mda.yml: presets.0: 'hots': 'host' is allowed"))
+    answer = served.reload()
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "mda.yml: presets.0: 'hots': 'host' is allowed"
 
 
 def test_probes_need_no_token(served: Served) -> None:

@@ -15,7 +15,7 @@ from detector.models import budget, catalogue, fitted
 from detector.models import scoring as models_scoring
 from detector.services import cycles, scoring
 from tests import stack
-from tests.fakes import prometheus
+from tests.fakes import prometheus, queries
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
@@ -83,10 +83,12 @@ class Stage:
         self.clock, self.meters = Clock(), telemetry.Telemetry()
         self.readers = {name: Reader() for name in names}
         self.cycles = cycles.Cycles(
-            [
-                _runner(name, reader, self.meters, self.clock, step=step)
-                for name, reader in self.readers.items()
-            ],
+            queries.roster_of(
+                *(
+                    _runner(name, reader, self.meters, self.clock, step=step)
+                    for name, reader in self.readers.items()
+                )
+            ),
             workers=4,
             meters=self.meters,
             clock=self.clock,
@@ -175,7 +177,7 @@ def test_a_history_that_comes_further_is_a_success_though_no_query_is_done() -> 
             return super().read_range(*args, **kwargs)  # type: ignore[arg-type]
 
     runner = _runner("q", Slow({A: lambda _: 1.0}), meters, clock, history=timedelta(hours=5))
-    scored = cycles.Cycles([runner], workers=1, meters=meters, clock=clock)
+    scored = cycles.Cycles(queries.roster_of(runner), workers=1, meters=meters, clock=clock)
     first = scored.turn()
     assert reading.wait(20)
     turns = [first, scored.turn(), scored.turn()]
@@ -270,10 +272,12 @@ class FitLog:
         self.fits.append(fit)
 
 
-def _learned_runner(clock: Clock, *, models: Sequence[fitted.Model] = PAIR) -> scoring.QueryRunner:
+def _learned_runner(
+    clock: Clock, name: str = "q", *, models: Sequence[fitted.Model] = PAIR
+) -> scoring.QueryRunner:
     values = np.random.default_rng(5).normal(size=4_000)
     reader = prometheus.FakeReader({A: lambda ms: float(values[ms // 1000 % 4_000])})
-    runner = _runner("q", reader, _meters(), clock, history=timedelta(hours=1), models=models)
+    runner = _runner(name, reader, _meters(), clock, history=timedelta(hours=1), models=models)
     runner.run()
     return runner
 
@@ -281,7 +285,9 @@ def _learned_runner(clock: Clock, *, models: Sequence[fitted.Model] = PAIR) -> s
 def test_a_refit_is_adopted_and_leaves_a_row() -> None:
     clock, log = Clock(), FitLog()
     runner = _learned_runner(clock)
-    refits = cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock)
+    refits = cycles.Refits(
+        queries.roster_of(runner), log=log, meters=telemetry.Telemetry(), clock=clock
+    )
 
     turn = refits.turn()
 
@@ -304,7 +310,9 @@ def test_a_refit_that_cannot_be_recorded_is_in_use_all_the_same() -> None:
     log = FitLog(errors.StoreError("PostgreSQL: gone", retryable=True))
 
     with pytest.raises(errors.StoreError, match="gone"):
-        cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock).turn()
+        cycles.Refits(
+            queries.roster_of(runner), log=log, meters=telemetry.Telemetry(), clock=clock
+        ).turn()
 
     assert list(runner.scorer._fitted) == ["iforest", "hbos"]
 
@@ -313,7 +321,9 @@ def test_a_row_that_could_not_be_written_is_written_by_a_later_turn() -> None:
     clock = Clock()
     runner = _learned_runner(clock)
     log = FitLog(errors.StoreError("PostgreSQL: gone", retryable=True))
-    refits = cycles.Refits([runner], log=log, meters=telemetry.Telemetry(), clock=clock)
+    refits = cycles.Refits(
+        queries.roster_of(runner), log=log, meters=telemetry.Telemetry(), clock=clock
+    )
     with pytest.raises(errors.StoreError):
         refits.turn()
     log.failure = None
@@ -325,9 +335,9 @@ def test_a_row_that_could_not_be_written_is_written_by_a_later_turn() -> None:
 
 def test_a_fit_that_fails_does_not_sink_the_next_query() -> None:
     clock, log, meters = Clock(), FitLog(), telemetry.Telemetry()
-    broken, good = _learned_runner(clock), _learned_runner(clock)
+    broken, good = _learned_runner(clock, "broken"), _learned_runner(clock, "good")
     broken.scorer._sample.rows[:] = np.nan
-    refits = cycles.Refits([broken, good], log=log, meters=meters, clock=clock)
+    refits = cycles.Refits(queries.roster_of(broken, good), log=log, meters=meters, clock=clock)
 
     turn = refits.turn()
 

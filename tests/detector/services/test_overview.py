@@ -13,7 +13,7 @@ from detector.models import budget
 from detector.models import scoring as models_scoring
 from detector.services import cycles, overview, scoring, status
 from tests import stack
-from tests.fakes import prometheus
+from tests.fakes import prometheus, queries
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
@@ -46,7 +46,9 @@ class Stage:
             meters=self.meters,
             clock=self.clock,
         )
-        self.cycles = cycles.Cycles([self.runner], workers=1, meters=self.meters, clock=self.clock)
+        self.cycles = cycles.Cycles(
+            queries.roster_of(self.runner), workers=1, meters=self.meters, clock=self.clock
+        )
 
     def clock(self) -> float:
         return self.now_s

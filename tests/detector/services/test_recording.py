@@ -24,14 +24,14 @@ class Recording:
         self.store = store or FakeAnomalyStore()
         self.dropped = 0
         self.news = inbox.Inbox(drop=self._drop)
-        self.trackers = [
-            watching.Tracker(query, news=self.news, drop=self._drop) for query in queries
-        ]
+        self.trackers = {
+            query: watching.Tracker(query, news=self.news, drop=self._drop) for query in queries
+        }
         self.series: Sequence[frames.Labels] = (HOST, OTHER)
         self.recorder = recording.Recorder(
             self.store,
             self.news,
-            self.trackers,
+            tracker_of=self.trackers.get,
             series_of=lambda query: self.series if query == "cpu" else (),
             drop=self._drop,
             clock=lambda: at(100).timestamp(),
@@ -128,7 +128,7 @@ def test_what_a_life_before_left_open_is_ended_once_its_query_says_so() -> None:
 
     given.recorder.turn()
     assert _open_states(store) == {"cpu": anomalies.State.OPEN, "gone": anomalies.State.ENDED}
-    given.trackers[0].has_followed = True
+    given.trackers["cpu"].has_followed = True
     given.recorder.turn()
 
     assert _open_states(store)["cpu"] == anomalies.State.ENDED
@@ -142,7 +142,7 @@ def test_what_is_still_open_goes_on() -> None:
     scores = frames.Scores(times_ms, ones, ones, ones, ones, ones, np.ones((1, 1), np.int8))
     Recording(store).tell(anomaly("cpu", HOST))
     given = Recording(store, ["cpu"])
-    given.trackers[0].follow(
+    given.trackers["cpu"].follow(
         table,
         frames.Frame(times_ms, ones, 5_000),
         scores,
