@@ -176,7 +176,7 @@ def _demo(settings: config.Settings, arguments: argparse.Namespace) -> int:
 
 
 def _serve(settings: config.Settings, arguments: argparse.Namespace) -> int:
-    from detector import app
+    from detector import app, config
 
     return app.serve(settings, lambda: config.load(arguments.config))
 
