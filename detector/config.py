@@ -469,7 +469,8 @@ def _line(
 ) -> str:
     first = error.errors(include_url=False)[0]
     path = tuple(str(part) for part in first["loc"])
-    source = next((name for at, name in origin.items() if at[: len(path)] == path[: len(at)]), None)
+    given_by = (name for at, name in origin.items() if at[: len(path)] == path[: len(at)])
+    source = next(given_by, None) if path else None  # without a path it is about several keys
     where = f"environment {source}" if source else str(file or "settings")
     message = _ALLOWED.get(first["type"], first["msg"].removeprefix("Value error, "))
     if not path:
