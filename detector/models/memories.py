@@ -27,13 +27,14 @@ EWMA_RATES = (1.0, 0.5, 0.2, 0.05, 0.01)
 SLOW_RATE = 0.0005
 SCALE_RATE = 0.0007
 DRIFT_RATE = 0.1
-PROFILE_RATE_PER_DAY = 0.3
+PROFILE_RATE = 0.3
+"""Of one visit of a bin of the daily profile, and of an hour of the week."""
 MAX_PROFILE_BINS = 288
 """Five minutes each: finer than people's days, coarse enough for the state of many series."""
 LEAST_BLOCK_POINTS, MOST_BLOCK_POINTS = 6, 48
 MOST_DRIFT_STEPS = 12
 DRIFT_AT_LEAST = timedelta(minutes=4)
-_DAY = timedelta(days=1)
+_DAY, _HOUR, _WEEK = timedelta(days=1), timedelta(hours=1), timedelta(weeks=1)
 DAY_MS = 86_400_000
 
 
@@ -45,7 +46,9 @@ class Memories:
     slow, scale   of the slow mean and of the running |residual|
     drift         of the drift of the daily profile
     profile       of one visit of a bin of the daily profile, after its first day
+    weekly        of one visit of an hour of the week, after its first
     profile_bins  bins of a day
+    week_points   steps of a week
     """
 
     ewma: frames.Floats
@@ -53,7 +56,9 @@ class Memories:
     scale: float
     drift: float
     profile: float
+    weekly: float
     profile_bins: int
+    week_points: int
 
 
 def memories_for_step(step: timedelta) -> Memories:
@@ -67,8 +72,10 @@ def memories_for_step(step: timedelta) -> Memories:
         slow=_shortened(SLOW_RATE, share),
         scale=_shortened(SCALE_RATE, share),
         drift=_shortened(DRIFT_RATE, share),
-        profile=_shortened(PROFILE_RATE_PER_DAY, 1 / visits_a_day),
+        profile=_shortened(PROFILE_RATE, 1 / visits_a_day),
+        weekly=_shortened(PROFILE_RATE, min(1.0, step / _HOUR)),
         profile_bins=bins,
+        week_points=max(1, round(_WEEK / step)),
     )
 
 

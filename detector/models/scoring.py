@@ -141,6 +141,13 @@ class QueryScorer:
         return reached
 
     @property
+    def seasons(self) -> tuple[int, int]:
+        """How many rows have a profile of the day, and how many use that of the week."""
+        counts = self._state.counts[: self._size]
+        has_profile = (counts[:, layout.POINTS] > 0) & (counts[:, layout.BIN_NEW] == 0)
+        return int(has_profile.sum()), int(counts[:, layout.WEEKLY].sum())
+
+    @property
     def drift_kinds(self) -> frames.Bytes:
         """int8[S]: the frames.DriftKind of each row as it stands, NONE unless drift is over 1."""
         return self._state.drift[: self._size, drift.KIND].astype(np.int8)
@@ -391,6 +398,8 @@ def _params(
         scale=past.scale,
         drift=past.drift,
         profile=past.profile,
+        weekly=past.weekly,
+        week_points=past.week_points,
         warm_points=np.array([round(age / step) for age, _ in budgets.WARM_UP]),
         warm_rates=np.array([step / period for _, period in budgets.WARM_UP]),
         gates=limits.compiled(),
@@ -411,6 +420,7 @@ def _empty_state(rows: int, bins: int, members: int) -> layout.State:
         numbers=np.zeros((rows, layout.NUMBERS)),
         counts=np.zeros((rows, layout.COUNTS), dtype=np.int64),
         profile=np.full((rows, bins), np.nan, dtype=single),
+        weekly=np.full((rows, layout.HOURS), np.nan, dtype=single),
         histogram=np.zeros((rows, layout.BINS), dtype=np.uint32),
         levels=np.zeros((rows, 2, members)),
         levelled=np.zeros((rows, members), dtype=np.int64),
@@ -433,6 +443,7 @@ def _empty_trace(rows: int, steps: int, members: int, *, features: bool) -> layo
         size=np.empty((*shape, layout.RESIDUALS)),
         best=np.empty(shape, dtype=np.int64),
         level=np.empty(shape),
+        units=np.full((*shape, layout.STREAMING), np.nan),
         rise=np.full((*shape, members), np.nan),
         frozen=np.empty(shape, dtype=np.bool_),
         profiled=np.empty(shape, dtype=np.bool_),

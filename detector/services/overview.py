@@ -104,6 +104,7 @@ class Overview:
 
 def _query(runner: scoring.QueryRunner, running: cycles.Cycles) -> statuses.QueryStatus:
     standing, needed = runner.standing, runner.scorer.samples_needed
+    daily, weekly = runner.scorer.seasons
     seen = 0 if standing is None or not len(standing.labels) else standing.samples_seen.max()
     return statuses.QueryStatus(
         name=runner.spec.name,
@@ -116,6 +117,8 @@ def _query(runner: scoring.QueryRunner, running: cycles.Cycles) -> statuses.Quer
         if standing is None
         else datetime.fromtimestamp(standing.time_ms / 1000, UTC),
         top=() if standing is None else _top(standing),
+        daily=daily,
+        weekly=weekly,
     )
 
 

@@ -24,6 +24,7 @@ class QueryStatus:
     samples_seen   of its best known series, at most samples_needed
     state          a bounded word: waiting, warming_up, scoring, failing
     last_success   when it was last read and scored, None before the first time
+    daily, weekly  series that are judged by a profile of the day, and of the week beside it
     top            highest scores first
     """
 
@@ -35,6 +36,8 @@ class QueryStatus:
     state: str
     last_success: datetime | None
     top: tuple[TopScore, ...] = ()
+    daily: int = 0
+    weekly: int = 0
 
 
 @dataclass(frozen=True, slots=True)

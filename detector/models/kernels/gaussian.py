@@ -63,6 +63,7 @@ def learn(c, ring, g, points, new, v):  # type: ignore[no-untyped-def]
     ):
         c[layout.SINCE_FACTORED] = 0
         _factor(g)
+        g[layout.GAUSS_NEWEST] = _newest(g, v)
 
 
 @compiled.part
@@ -90,3 +91,24 @@ def _factor(g):  # type: ignore[no-untyped-def]
                 g[row + j] = value / g[other + j]
             else:
                 g[row + j] = 0.0
+
+
+@compiled.part
+def _newest(g, v):  # type: ignore[no-untyped-def]
+    """The first diagonal element of the inverse covariance; 0 without variance."""
+    total = 0.0
+    for i in range(_POINTS):
+        row = layout.GAUSS_FACTOR + i * (i + 1) // 2
+        v[i] = 1.0 if i == 0 else 0.0
+        for j in range(i):
+            v[i] -= g[row + j] * v[j]
+        v[i] = v[i] / g[row + i] if g[row + i] > 0.0 else 0.0
+        total += v[i] * v[i]
+    return total
+
+
+@compiled.part
+def unit(g, level):  # type: ignore[no-untyped-def]
+    """The deviation of the newest value alone that is a score of this level; NaN without one."""
+    precision = g[layout.GAUSS_NEWEST]
+    return level * math.sqrt(_POINTS / precision) if precision > 0.0 else math.nan

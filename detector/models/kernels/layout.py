@@ -35,7 +35,9 @@ DISTANCE = 35  # running mean distance: near, wide
 RECENT = 37
 SUMS, LATE_SUMS = 38, 46
 LIMIT = 54  # of an excursion, as the last look at the siblings left it
-NUMBERS = 55
+DAY_ERROR, WEEK_ERROR = 55, 56
+REACH = 57  # log of the band's last reach, 0 before the first
+NUMBERS = 58
 
 # Columns of State.counts.
 POINTS, LAST_MS, FROZEN = 0, 1, 2
@@ -46,7 +48,9 @@ HELD, OFFERED, DISTANCES, FLAGGED_RUN, FLAGS = 14, 16, 18, 20, 22  # near and wi
 ROWS = 24  # rows the Gaussian has learnt
 SINCE_FACTORED = 25
 AWAY, AWAY_CALM, AWAY_BACK = 26, 27, 28  # points of the excursion under way, and of its end
-COUNTS = 29
+HOUR, HOUR_VISITS, HOUR_NEW, COMPARED = 29, 30, 31, 32
+WEEKLY = 33  # whether the hour of the week is added to the daily profile
+COUNTS = 34
 
 NEAR_POINTS = 4
 """Values of a row of the near reservoir: the last ones, as they are."""
@@ -62,7 +66,11 @@ TRIANGLE = GAUSS_POINTS * (GAUSS_POINTS + 1) // 2
 # Columns of State.gauss.
 GAUSS_MEAN, GAUSS_COVARIANCE, GAUSS_FACTOR = 0, GAUSS_POINTS, GAUSS_POINTS + TRIANGLE
 GAUSS_SCORES = GAUSS_POINTS + 2 * TRIANGLE
-GAUSS = GAUSS_SCORES + GAUSS_POINTS
+GAUSS_NEWEST = GAUSS_SCORES + GAUSS_POINTS  # inverse variance of the newest value, given the rest
+GAUSS = GAUSS_NEWEST + 1
+
+HOURS = 168
+"""Of a week, in UTC."""
 
 BINS = 160
 """Of the histogram of combined scores; the last one takes all beyond."""
@@ -87,6 +95,8 @@ class Gates(NamedTuple):
 class Params(NamedTuple):
     """What does not change while a scorer lives.
 
+    weekly       rate at which an hour of the week learns
+    week_points  steps in a week
     weights      float64[K] of the members in the combined score, 0 for one that is left out
     back_points  points in a row back at what was usual, after which an excursion is undone
     drift_block_ms, drift_block_points
@@ -100,6 +110,8 @@ class Params(NamedTuple):
     scale: float
     drift: float
     profile: float
+    weekly: float
+    week_points: int
     warm_points: frames.Ints
     warm_rates: frames.Floats
     gates: Gates
@@ -116,6 +128,7 @@ class State(NamedTuple):
 
     numbers    float64[S, NUMBERS], counts int64[S, COUNTS]
     profile    float32[S, bins of a day]
+    weekly     float32[S, HOURS], what an hour of the week adds to the profile
     histogram  uint32[S, BINS] of combined scores
     levels     float64[S, 2, K], running mean and spread of each member's score
     levelled   int64[S, K], scores in them
@@ -129,6 +142,7 @@ class State(NamedTuple):
     numbers: frames.Floats
     counts: frames.Ints
     profile: Singles
+    weekly: Singles
     histogram: npt.NDArray[np.uint32]
     levels: frames.Floats
     levelled: frames.Ints
@@ -160,6 +174,8 @@ class Trace(NamedTuple):
     centre, size  float64[.., RESIDUALS]: a residual is a multiple of size from centre
     best          int64, the reference that foresees best
     level         float64, of the residual member
+    units         float64[.., STREAMING], deviation of one value that doubles the square of a
+                  member's usual score, NaN where it is not ready and for the residual member
     rise          float64[.., K], how far each member stands above its level, NaN where not ready
     frozen        bool, the sample teaches no level
     profiled      bool, the daily profile holds an older day here
@@ -175,6 +191,7 @@ class Trace(NamedTuple):
     size: frames.Floats
     best: frames.Ints
     level: frames.Floats
+    units: frames.Floats
     rise: frames.Floats
     frozen: npt.NDArray[np.bool_]
     profiled: npt.NDArray[np.bool_]

@@ -14,12 +14,11 @@ Y_LIMIT = 5.0
 
 
 @compiled.part
-def rise(score, level, floor):  # type: ignore[no-untyped-def]
+def rise(score, level):  # type: ignore[no-untyped-def]
     """Log of the ratio of a score to its level, 0 to Y_LIMIT."""
-    base = max(level, floor)
-    if base <= 0.0 or score <= base:
+    if level <= 0.0 or score <= level:
         return 0.0
-    return min(Y_LIMIT, math.log(score / base))
+    return min(Y_LIMIT, math.log(score / level))
 
 
 @compiled.part

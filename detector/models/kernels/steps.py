@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from detector.models.kernels import (
+    bands,
     compiled,
     drift,
     excursions,
@@ -25,6 +26,7 @@ from detector.models.kernels import (
     tail,
     trees,
     verdict,
+    weekly,
 )
 
 VALUE_LIMIT = 1e37
@@ -51,6 +53,7 @@ def _row(st, s):  # type: ignore[no-untyped-def]
         st.numbers[s],
         st.counts[s],
         st.profile[s],
+        st.weekly[s],
         st.histogram[s],
         st.levels[s],
         st.levelled[s],
@@ -78,12 +81,12 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
     x = numbers.clip(raw, VALUE_LIMIT)
     if points == 0:
         n[layout.X0] = x
-        c[layout.BIN] = -1
+        c[layout.BIN] = c[layout.HOUR] = -1
         c[layout.SINCE] = tail.CLUSTER_GAP + 1
         _set_limit(p, base, st)
     x -= n[layout.X0]
     if planned:
-        _foresee(p, st, x, here, w, trace, i, k)
+        _foresee(p, st, x, t_ms, here, w, trace, i, k)
         return
     if trace.absent[i, k]:
         residuals.restart_short_memories(n, x)
@@ -91,11 +94,14 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
     if not was_away:
         excursions.remember_before(n)
     has_profile = residuals.enter_bin(c, st.profile, here)
+    of_week = weekly.enter(p, n, c, st.weekly, t_ms)
     least = residuals.floor(n, points, x)
     trace.profiled[i, k], trace.least[i, k] = has_profile, least
     r, z, scores = w.residuals, w.z, w.scores
     centre, size = trace.centre[i, k], trace.size[i, k]
-    largest = residuals.look(p, n, c, st.profile, x, points, least, has_profile, r, z, centre, size)
+    largest = residuals.look(
+        p, n, c, st.profile, of_week, x, points, least, has_profile, r, z, centre, size
+    )
     trace.best[i, k] = residuals.best_reference(n, has_profile)
     trace.level[i, k] = st.levels[0, layout.RESIDUAL]
     if has_profile:
@@ -120,9 +126,14 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
             floor = 0.0
         elif member == layout.RESIDUAL:
             floor = LEVEL_FLOOR
-        rise[member] = math.nan
+        rise[member] = trace.units[i, k, member] = math.nan
         if st.levelled[member] >= levels.LEVEL_POINTS or member == layout.RESIDUAL:
-            rise[member] = levels.rise(scores[member], st.levels[0, member], floor)
+            level = max(st.levels[0, member], floor)
+            rise[member] = levels.rise(scores[member], level)
+            if member == layout.GAUSSIAN:
+                level = gaussian.unit(st.gauss, level)
+            if member != layout.RESIDUAL and level > 0.0:
+                trace.units[i, k, member] = level
     if points < SAMPLES_NEEDED:
         rise[layout.RESIDUAL] = 0.0
     else:
@@ -139,7 +150,7 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
         if points > SAMPLES_NEEDED - levels.LEVEL_POINTS:
             for member in range(layout.STREAMING):
                 levels.learn(st.levels, st.levelled, member, scores[member])
-    residuals.learn_references(p, n, c, st.profile, x, points, has_profile, r)
+    residuals.learn_references(p, n, c, st.profile, st.weekly, x, points, has_profile, r)
     if was_away and c[layout.AWAY] > 0:
         excursions.follow_return(p, n, c, st.past, x, size)
     c[layout.POINTS] = points + 1
@@ -147,16 +158,16 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
 
 
 @compiled.part
-def _foresee(p, st, x, here, w, trace, i, k):  # type: ignore[no-untyped-def]
+def _foresee(p, st, x, t_ms, here, w, trace, i, k):  # type: ignore[no-untyped-def]
     """Only what would have been expected; nothing is learnt, but which bin of the day it is."""
     n, c = st.numbers, st.counts
     points = c[layout.POINTS]
     has_profile = residuals.enter_bin(c, st.profile, here)
+    of_week = weekly.enter(p, n, c, st.weekly, t_ms)
     least = residuals.floor(n, points, x)
     centre, size = trace.centre[i, k], trace.size[i, k]
-    residuals.look(
-        p, n, c, st.profile, x, points, least, has_profile, w.residuals, w.z, centre, size
-    )
+    r, z = w.residuals, w.z
+    residuals.look(p, n, c, st.profile, of_week, x, points, least, has_profile, r, z, centre, size)
     trace.best[i, k] = residuals.best_reference(n, has_profile)
     trace.level[i, k] = st.levels[0, layout.RESIDUAL]
 
@@ -209,17 +220,20 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     allowed = tail.allowed_at(p, base, points)
     begins, excess = tail.start(n, c, st.histogram, allowed, base)
     threshold = tail.threshold(n, c, begins, excess, allowed, base)
-    usual = trace.level[i, k]
-    reach = verdict.reach_of(usual, LEVEL_FLOOR, threshold)
-    below, above = reach * p.gates.scale_below, reach * p.gates.scale_above
     centre, size = trace.centre[i, k], trace.size[i, k]
-    expected, lower, upper = verdict.band(centre, size, trace.best[i, k], below, above)
+    usual, units = max(trace.level[i, k], LEVEL_FLOOR), trace.units[i, k]
+    least = residuals.smallest(size)
+    log_reach = bands.reach(p.weights, units, usual, least, threshold, n[layout.REACH])
+    n[layout.REACH] = log_reach
+    reach = math.exp(log_reach)
+    below, above = reach * p.gates.scale_below, reach * p.gates.scale_above
+    expected, lower, upper = bands.band(centre, size, trace.best[i, k], below, above)
     if points == 0:
         expected, lower, upper = x - n[layout.X0], x - n[layout.X0], x - n[layout.X0]
     expected = min(max(expected + n[layout.X0], p.gates.low), p.gates.high)
     scale = p.gates.scale_above if x >= expected else p.gates.scale_below
     if scale != 1.0:
-        threshold = verdict.rescaled(threshold, usual, LEVEL_FLOOR, reach, scale)
+        threshold = bands.rescaled(p.weights, units, usual, least, threshold, log_reach, scale)
     for member in range(out.members.shape[2]):
         rise = trace.rise[i, k, member]
         out.members[s, t, member] = rise / threshold if warm else math.nan
@@ -319,6 +333,7 @@ def _join(p, st, trace, i, k, surprises):  # type: ignore[no-untyped-def]
         if points < 0 or trace.planned[i, k] or math.isnan(score):
             continue
         if st.levelled[member] >= levels.LEVEL_POINTS:
-            trace.rise[i, k, member] = levels.rise(score, st.levels[0, member], LEVEL_FLOOR)
+            level = max(st.levels[0, member], LEVEL_FLOOR)
+            trace.rise[i, k, member] = levels.rise(score, level)
         if not trace.frozen[i, k] and points > SAMPLES_NEEDED - levels.LEVEL_POINTS:
             levels.learn(st.levels, st.levelled, member, score)

@@ -1,14 +1,13 @@
-"""From the members' rises to one score, a band, and an incident that opens and closes."""
+"""From the members' rises to one score, and an incident that opens and closes."""
 
 from __future__ import annotations
 
 import math
 
-from detector.models.kernels import compiled, layout, residuals
+from detector.models.kernels import compiled, layout
 
 OUTSIDE = 2.0
 """Least score of a value outside the valid range: it is wrong, however usual it may be."""
-LEAST_THRESHOLD = 0.05
 CALM_SCORE = 0.7
 CALM_POINTS = 12
 """Points in a row below CALM_SCORE after which an incident has ended."""
@@ -38,34 +37,6 @@ def has_spoken(weights, rise):  # type: ignore[no-untyped-def]
     for k in range(weights.size):
         ready = ready or (weights[k] > 0.0 and not math.isnan(rise[k]))
     return ready
-
-
-@compiled.part
-def band(centre, size, best, below, above):  # type: ignore[no-untyped-def]
-    """Expected value and the interval in which no residual exceeds `below` or `above` sizes."""
-    lower, upper = -math.inf, math.inf
-    for j in range(layout.RESIDUALS):
-        lower = max(lower, centre[j] - below * size[j])
-        upper = min(upper, centre[j] + above * size[j])
-    expected = centre[best]
-    if lower <= upper:
-        return min(max(expected, lower), upper), lower, upper
-    return expected, expected - below * size[best], expected + above * size[best]
-
-
-@compiled.part
-def reach_of(level, floor, threshold):  # type: ignore[no-untyped-def]
-    """The |z| at which the residual member alone would reach the threshold."""
-    reach = math.exp(min(9.3, max(level, floor) * math.exp(threshold))) - 1.0
-    return min(reach, residuals.Z_LIMIT)
-
-
-@compiled.part
-def rescaled(threshold, level, floor, reach, scale):  # type: ignore[no-untyped-def]
-    """The threshold of a band so many times as wide: what reach_of does, turned round."""
-    base = max(level, floor)
-    wider = math.log(math.log(1.0 + reach * scale) / base)
-    return max(LEAST_THRESHOLD, threshold + wider - math.log(math.log(1.0 + reach) / base))
 
 
 @compiled.part

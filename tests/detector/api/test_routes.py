@@ -167,6 +167,8 @@ def test_status_is_told_and_what_is_not_finite_is_null(served: Served) -> None:
             "top": [
                 {"labels": {"instance": "web-1"}, "score": 7.5, "expected": None, "value": None}
             ],
+            "daily": 0,
+            "weekly": 0,
         }
     ]
     assert body["loops"] == [{"name": "score", "interval_s": 5.0, "is_stalled": False}]

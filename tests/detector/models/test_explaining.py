@@ -82,6 +82,7 @@ def test_only_so_many_samples_are_kept() -> None:
         size=numbers,
         best=np.zeros(shape, np.int64),
         level=np.ones(shape),
+        units=np.ones((*shape, layout.STREAMING)),
         rise=np.full((*shape, layout.STREAMING + 1), 2.0),
         frozen=np.zeros(shape, np.bool_),
         profiled=np.zeros(shape, np.bool_),

@@ -187,6 +187,28 @@ def test_score_passes_one_where_the_value_leaves_the_band() -> None:
     assert ((scores.score > 1) == outside)[warm].mean() > 0.98
 
 
+@pytest.mark.parametrize("noise", ["gaussian", "heavy tails", "daily"])
+def test_incidents_open_outside_the_band_and_hardly_anything_else_is_outside(noise: str) -> None:
+    rng = np.random.default_rng(7)
+    values = rng.normal(size=(4_000, 20))
+    if noise == "heavy tails":
+        values = rng.standard_t(3, size=values.shape)
+    elif noise == "daily":
+        values += 20 * np.sin(np.arange(len(values)) / 1440 * 2 * np.pi)[:, None]
+    hit = rng.random(values.shape) < 0.002
+    values += hit * rng.uniform(-20, 20, size=values.shape)
+    scores = scorer().score(checks.frame_of(values))
+    warm = slice(300, None)
+    opens = (scores.score > 1) & (scores.kind > 0)
+    opens[1:] &= scores.kind[:-1] == 0
+    outside = ((values < scores.lower) | (values > scores.upper))[warm]
+    assert outside[opens[warm]].mean() > 0.8
+    scored = (scores.score > 1)[warm]
+    assert scored[outside].mean() > 0.6
+    width = np.median((scores.upper - scores.lower)[warm], axis=0) / np.diff(values, axis=0).std()
+    assert np.median(width) < 30  # differences from step to step
+
+
 def test_expected_value_follows_a_level_shift() -> None:
     values = checks.noise(3000, 2)
     values[1000:] += 500
@@ -291,6 +313,45 @@ def test_daily_profile_expects_what_happens_each_day() -> None:
     scores = five.score(frame)
     error = np.abs(values - scores.expected)
     assert error[6 * 288 :].mean() < 0.7 * error[288 // 8 : 288].mean()
+
+
+def weekly_traffic(weeks: int, *, of_weekend: float, series: int = 4) -> frames.Floats:
+    """A value an hour: so much of a working day's on each sixth and seventh day."""
+    hours = np.arange(weeks * 168)
+    of_day = 2.0 + np.sin((hours % 24 - 6) / 24 * 2 * np.pi)
+    share = np.where(hours // 24 % 7 >= 5, of_weekend, 1.0)
+    return np.asarray((100 * of_day * share)[:, None] + checks.noise(len(hours), series))
+
+
+@pytest.mark.parametrize("of_weekend", [0.4, 1.0])
+def test_the_week_is_used_where_it_foresees_better_and_only_there(of_weekend: float) -> None:
+    values = weekly_traffic(6, of_weekend=of_weekend)
+    hourly = scoring.QueryScorer(step=timedelta(hours=1), budget=WEEKLY)
+    seasons, errors = [], []
+    for first in range(0, len(values), 168):
+        week = values[first : first + 168]
+        times_ms = np.arange(first, first + 168, dtype=np.int64) * 3_600_000
+        scores = hourly.score(frames.Frame(times_ms, np.asfortranarray(week), 3_600_000))
+        seasons.append(hourly.seasons)
+        errors.append(float(np.abs(week - scores.expected)[24:].mean()))
+    assert seasons[0] == (4, 0)  # a week of comparison comes first
+    assert seasons[-1] == (4, 4 if of_weekend < 1 else 0)
+    if of_weekend < 1:
+        assert errors[-1] < 0.35 * errors[1]
+
+
+def test_a_week_that_ends_is_not_used_any_more() -> None:
+    values = weekly_traffic(12, of_weekend=0.4)
+    values[5 * 168 :] = weekly_traffic(7, of_weekend=1.0)
+    hourly = scoring.QueryScorer(step=timedelta(hours=1), budget=WEEKLY)
+    used = []
+    for first in range(0, len(values), 168):
+        times_ms = np.arange(first, first + 168, dtype=np.int64) * 3_600_000
+        week = np.asfortranarray(values[first : first + 168])
+        hourly.score(frames.Frame(times_ms, week, 3_600_000))
+        used.append(hourly.seasons[1])
+    assert used[4] == 4
+    assert used[-1] == 0
 
 
 def test_confidence_grows_from_nought_to_one() -> None:

@@ -8,9 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from detector import config, errors, frames, loops, ports, telemetry
-from detector.models import budget, calendars
-from detector.models import scoring as models_scoring
+from detector import app, config, errors, frames, loops, ports, telemetry
+from detector.models import calendars
 from detector.services import cycles, inbox, reloading, roster, scoring, watching
 from tests import stack
 from tests.fakes import prometheus
@@ -77,9 +76,7 @@ class Running:
             ),
             reader=self.readers[query.name],
             writer=self.writers.setdefault(query.name, prometheus.RecordingWriter()),
-            make_scorer=lambda: models_scoring.QueryScorer(
-                step=step, budget=budget.parse_budget(query.budget)
-            ),
+            make_scorer=app.scorer_factory(settings, query),
             calendar=calendar,
             watch=tracker,
             meters=self.meters,
