@@ -32,6 +32,7 @@ from detector.models import scoring as models_scoring
 from detector.prometheus import reader, writer
 from detector.services import (
     cycles,
+    forecasting,
     inbox,
     memory,
     overview,
@@ -48,6 +49,7 @@ logger = logging.getLogger(__name__)
 STOP_WITHIN = timedelta(seconds=4)
 """All parts together may take so long to stop: half of it requests, a quarter loops."""
 REFIT_EVERY = timedelta(seconds=30)
+FORECAST_EVERY = timedelta(seconds=20)
 RECORD_EVERY = timedelta(seconds=2)
 WATCH_EVERY_S = 1.0
 WATCH_EVERY = timedelta(seconds=2)
@@ -191,7 +193,8 @@ def _detection(
     ) -> roster.Member:
         tracker = watching.Tracker(query.name, news=news, drop=_dropped(meters, "too_many"))
         runner = _runner(current, query, reads, writes, calendar, tracker, meters)
-        return roster.Member(reloading.origin_of(current, query), runner, tracker)
+        forecaster = _forecaster(current, query, reads, writes) if query.forecast else None
+        return roster.Member(reloading.origin_of(current, query), runner, tracker, forecaster)
 
     plans = planning.Planning(settings)
     queries = roster.Roster(
@@ -218,6 +221,10 @@ def _detection(
         ),
         loops.Loop("anomalies", recorder.turn, interval=RECORD_EVERY, meters=meters, clock=clock),
     ]
+    foreseen = forecasting.Forecasts(queries.forecasters, meters=meters)
+    running.append(
+        loops.Loop("forecasts", foreseen.turn, interval=FORECAST_EVERY, meters=meters, clock=clock)
+    )
     if settings.ml_detection_enabled:
         refits = cycles.Refits(queries, log=fits.PostgresFitLog(store), meters=meters, clock=clock)
         running.append(
@@ -265,6 +272,20 @@ def _runner(
         calendar=calendar,
         watch=watch,
         meters=meters,
+        clock=clock,
+    )
+
+
+def _forecaster(
+    settings: config.Settings, query: config.Query, reads: reader.Reader, writes: ports.ScoreWriter
+) -> forecasting.Forecaster:
+    return forecasting.Forecaster(
+        query.name,
+        settings.expr_of(query),
+        settings.step_of(query),
+        query.forecast,
+        reader=reads,
+        writer=writes,
         clock=clock,
     )
 

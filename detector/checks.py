@@ -161,6 +161,11 @@ def _query(settings: config.Settings, query: config.Query) -> Check:
         budget.parse_budget(query.budget)
     except (errors.UpstreamError, ValueError) as error:
         return Check(Verdict.WRONG, subject, str(error))
+    step = settings.step_of(query)
+    for horizon in query.forecast:
+        if horizon < step:
+            wrong = f"forecast: {horizon.total_seconds():g}s: a step ({_step(settings, query)})"
+            return Check(Verdict.WRONG, subject, f"{wrong} or more is allowed")
     return Check(Verdict.OK, subject, f"{query.budget}, step {_step(settings, query)}")
 
 

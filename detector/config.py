@@ -133,6 +133,7 @@ def _both_sides(given: object) -> object:
 
 LeastSides = Annotated[tuple[Least, Least], pydantic.BeforeValidator(_both_sides)]
 ScaleSides = Annotated[tuple[Scale, Scale], pydantic.BeforeValidator(_both_sides)]
+Horizon = Annotated[Duration, Field(ge=timedelta(minutes=5), le=timedelta(days=30))]
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -225,6 +226,7 @@ class Query(_Section):
     model: ModelName = "ensemble"
     models: tuple[Model, ...] = ()
     emit_models: bool = False
+    forecast: tuple[Horizon, ...] = Field((), max_length=4)
     calendar: tuple[Name, ...] = ()
 
     @pydantic.field_validator("valid_range")

@@ -66,6 +66,19 @@ class ScoreWriter(Protocol):
         """Queue anomaly_active{kind} = 1 for this row, or its stale marker."""
         ...
 
+    def write_forecasts(
+        self,
+        query: str,
+        horizons: Sequence[str],
+        table: frames.SeriesTable,
+        values: frames.Floats,
+        *,
+        time_ms: int,
+    ) -> None:
+        """Queue anomaly_forecast{horizon} of every finite value of float64[S, H]; a stale marker
+        where there was one the last time and is none now. Not for the times of an earlier call."""
+        ...
+
     def forget(self, query: str) -> None:
         """Free what is known of this query, for one of the name that writes other series."""
         ...

@@ -47,17 +47,19 @@ class QueryBlocks:
     """The blocks of one query's table, brought up to date row by row.
 
     Block b holds the rows from b * rows, each with one series of each of these metrics, in order;
-    or, with `models`, one for each of them of the one metric.
+    or, with `values`, one for each value of this label, of the one metric.
     """
 
     def __init__(
         self,
         query: str,
         metrics: Sequence[str] = outputs.METRICS,
-        models: Sequence[str] = (),
+        values: Sequence[str] = (),
+        label: str = "model",
     ) -> None:
-        self._query, self._metrics, self._models = query, tuple(metrics), tuple(models)
-        self.width = len(self._models) or len(self._metrics)
+        self._query, self._metrics = query, tuple(metrics)
+        self._values, self._label = tuple(values), label
+        self.width = len(self._values) or len(self._metrics)
         self.rows = ROWS * len(outputs.METRICS) // self.width
         self._key = query if self._metrics == outputs.METRICS else f"{query} {self._metrics[0]}"
         self._nothing: tuple[frames.Labels | None, ...] = (None,) * self.width
@@ -113,10 +115,10 @@ class QueryBlocks:
         self._series[row] = tuple(self._series_of(labels, outcome))
 
     def _series_of(self, labels: frames.Labels, outcome: frames.Labels) -> Iterator[frames.Labels]:
-        for model in self._models:
-            own = {"query": self._query, "model": model}
+        for value in self._values:
+            own = {"query": self._query, self._label: value}
             yield outputs.output_labels(labels, self._metrics[0], **own)
-        for metric in () if self._models else self._metrics:
+        for metric in () if self._values else self._metrics:
             yield tuple((name, metric if name == "__name__" else value) for name, value in outcome)
 
     def _rebuild(self, numbers: Sequence[int]) -> None:

@@ -65,6 +65,7 @@ class Writer:
         self._stop = threading.Event()
         self._queries: dict[str, blocks.QueryBlocks] = {}
         self._beside: dict[tuple[str, str], blocks.QueryBlocks] = {}
+        self._forecasts: dict[str, tuple[blocks.QueryBlocks, frames.Bools]] = {}
         self._active: dict[tuple[str, int, frames.Kind], tuple[frames.Labels, blocks.Block]] = {}
         self._backlog = backlog.Backlog(
             lanes=LANES,
@@ -208,6 +209,31 @@ class Writer:
         values = encode.stale_markers(1) if stale else np.ones(1)
         block = self._active_block(query, row, kind, source)
         self._queue(block, values, np.array([time_ms], dtype=np.int64), 1)
+
+    def write_forecasts(
+        self,
+        query: str,
+        horizons: Sequence[str],
+        table: frames.SeriesTable,
+        values: frames.Floats,
+        *,
+        time_ms: int,
+    ) -> None:
+        """Queue anomaly_forecast{horizon} of every finite value of float64[S, H]; a stale marker
+        where there was one the last time and is none now. One thread for all queries may call."""
+        known, before = self._forecasts.get(query, (None, np.zeros((0, 0), np.bool_)))
+        if known is None:
+            known = blocks.QueryBlocks(query, (outputs.FORECAST,), horizons, label="horizon")
+            before = np.zeros((0, len(horizons)), np.bool_)
+        known.follow(table)
+        now = np.isfinite(values)
+        now &= known.usable[: len(values), np.newaxis]
+        ended = np.zeros_like(now)
+        ended[: len(before)] = before & ~now[: len(before)]
+        markers = encode.stale_markers(now.size).reshape(now.shape)
+        told = np.where(now, values, np.where(ended, markers, np.nan))
+        self._forecasts[query] = (known, now)
+        self._put(known, told, now | ended, time_ms)
 
     def forget(self, query: str) -> None:
         """Free what is known of this query; what is queued is sent all the same."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from detector import frames
-from detector.services import scoring, watching
+from detector.services import forecasting, scoring, watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,14 @@ class Member:
 
     origin   all that it was made from: a runner made from an equal one would do the same
     tracker  that watches the runner
+    forecaster
+             where the query asks for forecasts
     """
 
     origin: object
     runner: scoring.QueryRunner
     tracker: watching.Tracker
+    forecaster: forecasting.Forecaster | None = None
 
 
 class Roster:
@@ -39,6 +42,11 @@ class Roster:
     def runners(self) -> tuple[scoring.QueryRunner, ...]:
         """What runs each query, in the order of the configuration."""
         return tuple(member.runner for member in self._members.values())
+
+    def forecasters(self) -> tuple[forecasting.Forecaster, ...]:
+        """What foresees the queries that ask for it."""
+        found = (member.forecaster for member in self._members.values())
+        return tuple(each for each in found if each is not None)
 
     def tracker(self, query: str) -> watching.Tracker | None:
         """What watches this query; None if it is not run."""

@@ -120,6 +120,15 @@ def test_promql_that_cannot_be_parsed_is_wrong_without_asking_anybody(site: Site
     ]
 
 
+def test_a_horizon_below_the_step_is_wrong(site: Site) -> None:
+    query = {"name": "q", "expr": "x", "step": "10m", "forecast": ["1h", "5m"]}
+    wrong = [c for c in checks.offline(site.settings(queries=(query,))) if c.verdict is WRONG]
+
+    assert [(c.subject, c.text) for c in wrong] == [
+        (QUERY, "forecast: 300s: a step (600s) or more is allowed")
+    ]
+
+
 def test_promql_that_this_prometheus_does_not_know_is_wrong_in_its_words(site: Site) -> None:
     settings = site.settings("mad_over_time(up[5m])")
     assert all(each.verdict is not WRONG for each in checks.offline(settings))

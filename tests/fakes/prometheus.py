@@ -69,6 +69,9 @@ class RecordingWriter:
     scores: list[tuple[int, frames.Labels, float]] = field(default_factory=list)
     stale: list[tuple[int, frames.Labels]] = field(default_factory=list)
     active: list[tuple[int, frames.Labels, frames.Kind, bool]] = field(default_factory=list)
+    forecasts: list[tuple[int, dict[tuple[frames.Labels, str], float]]] = field(
+        default_factory=list
+    )
     forgotten: list[str] = field(default_factory=list)
 
     def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
@@ -95,6 +98,22 @@ class RecordingWriter:
         stale: bool,
     ) -> None:
         self.active.append((time_ms, table.labels[row] or (), kind, stale))
+
+    def write_forecasts(
+        self,
+        query: str,
+        horizons: Sequence[str],
+        table: frames.SeriesTable,
+        values: frames.Floats,
+        *,
+        time_ms: int,
+    ) -> None:
+        told = {
+            (table.labels[row] or (), horizon): float(values[row, number])
+            for row in range(len(values))
+            for number, horizon in enumerate(horizons)
+        }
+        self.forecasts.append((time_ms, told))
 
     def forget(self, query: str) -> None:
         self.forgotten.append(query)

@@ -183,6 +183,25 @@ def test_a_stale_marker_ends_the_series_at_once_and_no_other(
     assert {each["metric"]["host"] for each in left} == {"0", "2"}
 
 
+def test_a_forecast_stands_at_now_and_ends_where_there_is_none_any_more(
+    prometheus: conftest.MakePrometheus, now_ms: int, write_to: MakeWriter
+) -> None:
+    server, table = prometheus(), recording.table_of(2)
+    by = write_to(server.url)
+    values = np.array([[1.0, 2.0], [3.0, np.nan]])
+    by.write_forecasts("q", ("2h", "1d"), table, values, time_ms=now_ms - 1000)
+    values[0, 0] = np.nan
+    by.write_forecasts("q", ("2h", "1d"), table, values, time_ms=now_ms)
+    assert by.flush(10 * S)
+
+    def told(at_ms: int) -> set[tuple[str, str, str]]:
+        found = server.query('anomaly_forecast{query="q"}', time=str(at_ms / 1000))
+        return {(e["metric"]["host"], e["metric"]["horizon"], e["value"][1]) for e in found}
+
+    assert told(now_ms - 1000) == {("0", "2h", "1"), ("0", "1d", "2"), ("1", "2h", "3")}
+    assert told(now_ms) == {("0", "1d", "2"), ("1", "2h", "3")}
+
+
 HOSTILE = ['quote " and \\', "line\nbreak", "emoji 🦀", "nul \x00 char", "x" * 200_000, "{}=~,"]
 
 
