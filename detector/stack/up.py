@@ -14,6 +14,7 @@ from detector import config, errors
 from detector.stack import addresses as addresses_
 from detector.stack import (
     debian,
+    kernels,
     lock,
     postgres,
     programs,
@@ -38,7 +39,9 @@ def run(settings: config.Settings, config_file: pathlib.Path | None = None) -> i
     try:
         home.mkdir(parents=True, exist_ok=True)
         with lock.held(home):
-            stack = _settled(settings, home, config_file, terminal.sayer(console))
+            say = terminal.sayer(console)
+            with kernels.compiled(home, config.environment(), say):
+                stack = _settled(settings, home, config_file, say)
             _supervise(stack, console)
     except OSError as exc:
         raise errors.StackError(f"{exc.filename or home}: {exc.strerror or exc}") from exc
