@@ -40,6 +40,7 @@ from detector.services import (
     reloading,
     roster,
     scoring,
+    self_test,
     watching,
 )
 from detector.store import anomalies, database, episodes, fits, migrate
@@ -49,6 +50,8 @@ logger = logging.getLogger(__name__)
 STOP_WITHIN = timedelta(seconds=4)
 """All parts together may take so long to stop: half of it requests, a quarter loops."""
 REFIT_EVERY = timedelta(seconds=30)
+SELF_TEST_EVERY = timedelta(minutes=1)
+"""A turn tries one query that is due."""
 FORECAST_EVERY = timedelta(seconds=20)
 RECORD_EVERY = timedelta(seconds=2)
 WATCH_EVERY_S = 1.0
@@ -225,6 +228,19 @@ def _detection(
     running.append(
         loops.Loop("forecasts", foreseen.turn, interval=FORECAST_EVERY, meters=meters, clock=clock)
     )
+    if settings.detection.self_test_every:
+        tests = self_test.SelfTest(
+            queries,
+            reader=reads,
+            every=settings.detection.self_test_every,
+            meters=meters,
+            clock=clock,
+        )
+        running.append(
+            loops.Loop(
+                "self_test", tests.turn, interval=SELF_TEST_EVERY, meters=meters, clock=clock
+            )
+        )
     if settings.ml_detection_enabled:
         refits = cycles.Refits(queries, log=fits.PostgresFitLog(store), meters=meters, clock=clock)
         running.append(

@@ -122,6 +122,20 @@ class Telemetry:
             registry=registry,
         )
 
+        trial = ("query", "kind", "scales")
+        self.self_test_detected = Gauge(
+            "detector_self_test_detected_ratio",
+            "Series in which trouble of this kind and size was found when it was put into a copy.",
+            trial,
+            registry=registry,
+        )
+        self.self_test_delay = Gauge(
+            "detector_self_test_delay_seconds",
+            "Mean time until it was found, NaN if it never was.",
+            trial,
+            registry=registry,
+        )
+
         self.write_samples = Counter(
             "detector_remote_write_samples_total", "Samples that were accepted.", registry=registry
         )
@@ -171,6 +185,8 @@ class Telemetry:
             self.query_last_success,
             self.query_skipped_steps,
             self.confidence,
+            self.self_test_detected,
+            self.self_test_delay,
         )
         for outcome in ("stored", "duplicate", "refused", "failed"):
             self.webhook_notifications.labels(outcome)

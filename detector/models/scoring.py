@@ -141,6 +141,13 @@ class QueryScorer:
         return reached
 
     @property
+    def residual_scales(self) -> frames.Floats:
+        """float64[S]: the mean |error| of each row's best forecast from step to step."""
+        errors = self._state.numbers[: self._size, layout.S : layout.S + layout.ABOUT_VALUE]
+        smallest: frames.Floats = errors.min(axis=1, initial=np.inf)
+        return smallest
+
+    @property
     def seasons(self) -> tuple[int, int]:
         """How many rows have a profile of the day, and how many use that of the week."""
         counts = self._state.counts[: self._size]

@@ -123,6 +123,10 @@ class QueryRunner:
                 self._done_ms = None  # half a step may be learned: begin with history again
                 raise
 
+    def fresh_scorer(self) -> models_scoring.QueryScorer:
+        """A scorer as this query's, that has seen nothing."""
+        return self._make_scorer()
+
     def succeed(self, before: QueryRunner) -> None:
         """Take the place of another runner of this query when history is learnt. Before run()."""
         self._before = before

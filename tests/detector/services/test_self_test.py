@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from detector import errors, frames, loops, telemetry
+from detector.models import budget
+from detector.models import scoring as models_scoring
+from detector.services import scoring, self_test
+from tests.fakes import prometheus, queries
+
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
+
+STEP_MS = 60_000
+NOW_MS = 1_700_000_000_000 // STEP_MS * STEP_MS
+A: frames.Labels = (("instance", "a"),)
+B: frames.Labels = (("instance", "b"),)
+NOISE = np.random.default_rng(8).normal(size=5_000)
+EVERY = timedelta(hours=6)
+
+
+def _noise(time_ms: int) -> float:
+    return 50.0 + float(NOISE[time_ms // STEP_MS % len(NOISE)])
+
+
+class Tried:
+    """Two queries over two series of noise."""
+
+    def __init__(self, history: timedelta = timedelta(hours=12)) -> None:
+        self.clock_ms = NOW_MS + STEP_MS // 2
+        self.meters = telemetry.Telemetry()
+        self.reader = prometheus.FakeReader({A: _noise, B: lambda ms: 2 * _noise(ms)})
+        self.writer = prometheus.RecordingWriter()
+        self.runners = [self._runner(name, history) for name in ("one", "two")]
+        self.test = self_test.SelfTest(
+            queries.roster_of(*self.runners),
+            reader=self.reader,
+            every=EVERY,
+            meters=self.meters,
+            clock=self._clock,
+        )
+
+    def _clock(self) -> float:
+        return self.clock_ms / 1000
+
+    def _runner(self, name: str, history: timedelta) -> scoring.QueryRunner:
+        step = timedelta(milliseconds=STEP_MS)
+        return scoring.QueryRunner(
+            scoring.Spec(name, "x", step, history, timedelta(hours=1), timedelta(days=1)),
+            reader=self.reader,
+            writer=self.writer,
+            make_scorer=lambda: models_scoring.QueryScorer(
+                step=step, budget=budget.parse_budget("1 per day per series")
+            ),
+            meters=self.meters,
+            clock=self._clock,
+        )
+
+    def run(self) -> None:
+        for runner in self.runners:
+            runner.run()
+
+    def ratio(self, query: str, kind: str, scales: str) -> float | None:
+        return self.meters.registry.get_sample_value(
+            "detector_self_test_detected_ratio", {"query": query, "kind": kind, "scales": scales}
+        )
+
+
+def test_one_query_a_turn_is_tried_and_told_and_nothing_is_written() -> None:
+    given = Tried()
+    given.run()
+    before = len(given.writer.scores)
+
+    turns = [given.test.turn(), given.test.turn(), given.test.turn()]
+
+    assert turns == [loops.Turn(2, 2), loops.Turn(2, 2), loops.Turn()]
+    for query in ("one", "two"):
+        assert given.ratio(query, "spike", "10") == 1.0
+        assert given.ratio(query, "zero", "0") == 1.0
+    delay = {"query": "one", "kind": "spike", "scales": "10"}
+    assert given.meters.registry.get_sample_value("detector_self_test_delay_seconds", delay) == 0
+    assert len(given.writer.scores) == before
+
+
+def test_it_comes_round_again_when_it_is_due() -> None:
+    given = Tried()
+    given.run()
+    for _ in range(2):
+        given.test.turn()
+    given.clock_ms += round(EVERY.total_seconds() * 1000) - 1
+    assert given.test.turn() == loops.Turn()
+    given.clock_ms += 1
+    assert given.test.turn() == loops.Turn(2, 2)
+
+
+def test_a_query_that_knows_no_series_is_not_tried() -> None:
+    given = Tried()
+    assert given.test.turn() == loops.Turn()
+    assert given.reader.ranges == []
+
+
+def test_too_little_of_a_past_is_looked_at_again_later() -> None:
+    given = Tried()
+    given.reader.series = {
+        A: lambda ms: _noise(ms) if ms > NOW_MS - 100 * STEP_MS else float("nan")
+    }
+    given.run()
+    assert given.test.turn() == loops.Turn()
+    assert given.ratio("one", "spike", "10") is None
+    given.test.turn()
+    read = len(given.reader.ranges)
+    given.test.turn()
+    assert len(given.reader.ranges) == read
+    given.clock_ms += 600_000
+    given.test.turn()
+    assert len(given.reader.ranges) == read + 1
+
+
+def test_a_failed_read_is_told_and_tried_again_later() -> None:
+    given = Tried()
+    given.run()
+    given.reader.broken = True
+    with pytest.raises(errors.UpstreamError):
+        given.test.turn()
+    given.reader.broken = False
+    assert given.test.turn() == loops.Turn(2, 2)
+    assert given.ratio("one", "spike", "10") is None
+    assert given.ratio("two", "spike", "10") == 1.0
