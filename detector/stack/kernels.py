@@ -30,7 +30,7 @@ def compiled(
 ) -> Iterator[None]:
     """Compile behind what is done meanwhile, and wait for it at the end; nothing where it has been
     done. A compilation that fails holds nothing up: the detector makes up for it."""
-    done = _mark(home, package)
+    done = _mark(home, environ.get("NUMBA_CACHE_DIR"), package)
     if done.exists():
         yield
         return
@@ -51,11 +51,12 @@ def compiled(
         say(f"the kernels were not compiled: {log} says why; the detector will do it")
 
 
-def _mark(home: pathlib.Path, package: pathlib.Path) -> pathlib.Path:
-    """The empty file that says that these kernels are compiled; beside numba's cache, if it can."""
-    cache = package / "__pycache__"
-    is_beside = cache.exists() and os.access(cache, os.W_OK)
-    return (cache if is_beside else home) / f"kernels-{_digest(package)}"
+def _mark(home: pathlib.Path, cache_dir: str | None, package: pathlib.Path) -> pathlib.Path:
+    """The empty file that says that these kernels are compiled; where numba keeps them, if it can
+    be written there: a cache that is thrown away takes its mark along."""
+    cache = pathlib.Path(cache_dir) if cache_dir else package / "__pycache__"
+    is_there = cache.is_dir() and os.access(cache, os.W_OK)
+    return (cache if is_there else home) / f"kernels-{_digest(package)}"
 
 
 def _digest(package: pathlib.Path) -> str:

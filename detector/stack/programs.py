@@ -127,7 +127,6 @@ def _detector_settings(stack: Stack) -> dict[str, str]:
         "MDA_ALERTMANAGER__URL": stack.addresses.url("alertmanager"),
         "MDA_TOKEN_FILE": str(stack.home / "token"),
         "MDA_WEBHOOK_TOKEN_FILE": str(stack.home / "webhook_token"),
-        "NUMBA_CACHE_DIR": str(stack.home / "cache" / "numba"),
     }
 
 
