@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_backtest(
         add("backtest", _backtest, "What would have fired on a query's history or in a file.")
     )
+    autotune = add("autotune", _autotune, "Which model and band suit a query, on its history.")
+    autotune.add_argument("--query", metavar="NAME", help="a configured query")
+    autotune.add_argument("--expr", metavar="PROMQL", help="any PromQL, with default settings")
+    autotune.add_argument(
+        "--days", type=float, default=14.0, metavar="N", help="of history (default: 14)"
+    )
+    autotune.add_argument("--step", metavar="TIME", help="time between samples, as 5m")
+    autotune.add_argument("--json", action="store_true", help="the results as one JSON object")
     render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
     render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
     return parser
@@ -269,6 +277,19 @@ def _backtest(settings: config.Settings, arguments: argparse.Namespace) -> int:
         rate = f"{first.incidents_per_week:.1f} incidents a week"
         print(f"mda: {outcome.found.subject}: {rate}: at most {most:g} allowed", file=sys.stderr)
         return FAILED
+    return OK
+
+
+def _autotune(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import json
+    import time
+
+    from detector.autotune import job, text
+
+    options = job.Options(arguments.query, arguments.expr, arguments.days, arguments.step)
+    now_ms = int(time.time() * 1000)  # noqa: TID251 - says what the present is
+    found = job.run(settings, options, now_ms=now_ms, config_file=arguments.config)
+    print(json.dumps(text.summary_of(found)) if arguments.json else text.text_of(found))
     return OK
 
 

@@ -93,10 +93,10 @@ def _live(
 
     def score(variant: variants.Variant) -> tuple[outcomes.Scored, ...]:
         query = variant.at(step or variant.settings.step_of(variant.query))
-        ask, counted_ms = _ask(variant.settings, query, options.days, now_ms)
+        ask, counted_ms = ask_for(variant.settings, query, options.days, now_ms)
         if ask not in histories:
             histories.clear()  # one at a time: it is as large as memory allows
-            histories[ask] = _read(variant.settings, ask, subject)
+            histories[ask] = read_history(variant.settings, ask, subject)
         history = histories[ask]
         with progress.shown(history.frame.values.size) as advance:
             return backtesting.score_history(
@@ -130,10 +130,10 @@ def _notes(days: float, history: timedelta) -> Callable[[Sequence[outcomes.Score
     return notes
 
 
-def _ask(
+def ask_for(
     settings: config.Settings, query: config.Query, days: float, now_ms: int
 ) -> tuple[backtesting.Ask, int]:
-    """What to read, and from when on it counts."""
+    """What to read of a query, and from when on it counts."""
     step = settings.step_of(query)
     step_ms = round(step / timedelta(milliseconds=1))
     end_ms = now_ms // step_ms * step_ms
@@ -143,7 +143,11 @@ def _ask(
     return backtesting.Ask(expr, step, max(counted_ms - learned_ms, 0), end_ms), counted_ms
 
 
-def _read(settings: config.Settings, ask: backtesting.Ask, subject: str) -> backtesting.History:
+def read_history(
+    settings: config.Settings, ask: backtesting.Ask, subject: str
+) -> backtesting.History:
+    """The samples of a query, with a progress bar. Raises ConfigError for PromQL that is wrong and
+    for too few or too many samples; UpstreamError."""
     try:
         selectors.parse(ask.expr)
         reader = checks.connect(settings)

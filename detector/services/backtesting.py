@@ -88,18 +88,24 @@ def read_history(
     return History(labels, frames.Frame(times_ms, values.T, ask.step_ms))
 
 
+def _look_away(_: scoring.QueryScorer, __: frames.Frame) -> None:
+    """For who only wants the scores."""
+
+
 def score_history(
     history: History,
     scorer: scoring.QueryScorer,
     *,
     counted_ms: int,
     calendar: ports.PlannedTime = calendars.NOTHING_PLANNED,
+    look: Callable[[scoring.QueryScorer, frames.Frame], None] = _look_away,
     advance: Callable[[int], None],
 ) -> tuple[outcomes.Scored, ...]:
     """Each series with its scores; what is before counted_ms is only learned from.
 
     A fit that is due is made, and scored with from the next epoch on, between two steps.
-    advance is told of samples as they are scored.
+    look     is shown the scorer and each piece of the history before it is scored
+    advance  is told of samples as they are scored
     """
     frame = history.frame
     shape = frame.values.shape[::-1]
@@ -107,6 +113,7 @@ def score_history(
     kind = np.zeros(shape, np.int8)
     for part in _parts(scorer.epochs(frame.times_ms)):
         piece = frames.Frame(frame.times_ms[part], frame.values[part], frame.step_ms)
+        look(scorer, piece)
         found = scorer.score(piece, planned=calendar.is_planned(piece.times_ms))
         score[:, part], expected[:, part] = found.score.T, found.expected.T
         lower[:, part], upper[:, part] = found.lower.T, found.upper.T

@@ -168,3 +168,21 @@ def test_of_many_series_some_are_looked_at(
     (found,) = expected.checks_of(settings(server))
 
     assert found.text.endswith("from 1 of 2 series, 5 days")
+
+
+def test_autotune_reads_compares_and_says_what_to_set(
+    server: stack.Prometheus, tmp_path: Path
+) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text(
+        f"prometheus: {{url: '{server.url}'}}\npresets: []\n"
+        f"queries: [{{name: q, expr: {METRIC}, step: 5m, budget: 1 per day per series}}]\n"
+    )
+    asked = ["--config", str(file), "autotune", "--query", "q", "--days", "5"]
+    told = test_cli.run(tmp_path, *asked)
+    assert told.returncode == 0, told.stderr
+    assert "its budget allows 14.0 incidents a week" in told.stdout
+    assert "On the last part of the history, where nothing was chosen:" in told.stdout
+    found = json.loads(test_cli.run(tmp_path, *asked, "--json").stdout)
+    assert found["candidates"][0]["name"] == "as it is"
+    assert 0.5 < found["held_back"]["as_it_is"]["found"] <= 1

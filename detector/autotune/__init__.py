@@ -1,0 +1,1 @@
+"""`mda autotune`: which model and band suit a query, found out on its own past."""
