@@ -79,11 +79,7 @@ class Cycles:
         now = self._clock()
         for runner in runners:
             name = runner.spec.name
-            if (
-                name in self._running
-                or name in self._ending
-                or self._not_before.get(name, 0.0) > now
-            ):
+            if self._is_busy(name) or self._not_before.get(name, 0.0) > now:
                 continue
             if runner.due_in() <= 0:
                 self._running[name] = _Run(runner, self._pool.submit(runner.run))
@@ -141,7 +137,9 @@ class Cycles:
                 self._not_before.pop(name, None)
         if last_error is not None and not worked:
             raise last_error
-        return loops.Turn(came_in, went_out, is_idle=not (self._has_learned() or worked))
+        has_nothing_to_do = not self.runners  # which is done well
+        is_idle = not (self._has_learned() or worked or has_nothing_to_do)
+        return loops.Turn(came_in, went_out, is_idle=is_idle)
 
     def _has_learned(self) -> bool:
         before = self._blocks_learned

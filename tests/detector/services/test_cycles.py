@@ -164,6 +164,12 @@ def test_a_turn_with_nothing_due_is_idle(make_stage: MakeStage) -> None:
     assert stage.cycles.turn() == loops.Turn(is_idle=True)
 
 
+def test_without_queries_a_turn_is_a_success() -> None:
+    none = cycles.Cycles(queries.roster_of(), workers=1, meters=_meters(), clock=Clock())
+    assert none.turn() == loops.Turn()
+    none.stop()
+
+
 def test_a_history_that_comes_further_is_a_success_though_no_query_is_done() -> None:
     reading, go_on, clock, meters = threading.Event(), threading.Event(), Clock(), _meters()
 
