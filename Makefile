@@ -20,8 +20,10 @@ help: ## what there is
 up: $(VENV)/made-up .env ## the live stack on this machine, from nothing; Ctrl-C stops it
 	@exec $(BIN)/mda up
 
+# Compiled once before, not by each worker; three of them, since many tests wait for servers.
 test: $(VENV)/made-dev ## all tests, from nothing; STACK=next for the next release's servers
-	STACK=$(STACK) $(BIN)/python -m pytest tests/ --numprocesses 2 --dist loadgroup
+	$(BIN)/python -c "from detector import app; app.warm_up()"
+	STACK=$(STACK) $(BIN)/python -m pytest tests/ --numprocesses 3 --dist loadgroup
 
 check: $(VENV)/made-dev ## lint, types, layers, rules and configuration files
 	$(BIN)/ruff check .
