@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from detector import app, config, errors, planning
+import numpy as np
+
+from detector import app, config, errors, frames, planning
 from detector.backtest import job as backtest_job
 from detector.backtest import results, variants
 from detector.models import budget as budgets
@@ -109,6 +111,7 @@ def tune(
     settings: config.Settings, query: config.Query, history: backtesting.History, *, subject: str
 ) -> Tuning:
     """Compare the candidates of a query on a history. Raises ConfigError if it is too short."""
+    history = _from_first_sample(history)
     times_ms = history.frame.times_ms
     held = timedelta(milliseconds=int(times_ms[-1] - times_ms[0]))
     if held < LEAST:
@@ -145,6 +148,14 @@ def tune(
         held_back = (of_now, hold(chosen.changes) if chosen.changes else of_now)
     days = held / timedelta(days=1)
     return Tuning(subject, days, allowed, candidates, chosen, held_back)
+
+
+def _from_first_sample(history: backtesting.History) -> backtesting.History:
+    """What was asked for may reach further back than what there is."""
+    frame = history.frame
+    first = int(np.isfinite(frame.values).any(axis=1).argmax())
+    held = frames.Frame(frame.times_ms[first:], frame.values[first:], frame.step_ms)
+    return backtesting.History(history.labels, held)
 
 
 def _choices(

@@ -131,8 +131,11 @@ def test_a_later_candidate_has_to_find_clearly_more() -> None:
 
 
 def test_a_short_history_is_refused() -> None:
-    with pytest.raises(errors.ConfigError, match=r"q: 1\.0 days of history: 2 are needed"):
-        tune(checks.noise(288, 2))
+    values = checks.noise(STEPS, 2)
+    values[:-288] = np.nan  # asked for, and not there
+    for held in (values, values[-288:]):
+        with pytest.raises(errors.ConfigError, match=r"q: 1\.0 days of history: 2 are needed"):
+            tune(held)
 
 
 @pytest.mark.parametrize(
