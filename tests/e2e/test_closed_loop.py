@@ -87,12 +87,18 @@ def test_scores_stand_on_the_grid_once_a_step_and_never_in_the_future(
 ) -> None:
     running, injected = live_stack
     driver = Driver(running, injected)
-    driver.until("a score", 120, lambda: driver.score() >= 0)
 
-    rows = running.query(f"anomaly_score{SELECTOR}[1m]")
+    def stamps_of_a_minute() -> list[float]:
+        rows = running.query(f"anomaly_score{SELECTOR}[1m]")
+        return [stamp for stamp, _ in rows[0]["values"]] if rows else []
+
+    def enough() -> list[float] | None:
+        found = stamps_of_a_minute()
+        return found if len(found) >= 10 else None
+
+    stamps = driver.until("ten scores", 180, enough)
     now = time.time()
 
-    stamps = [stamp for stamp, _ in rows[0]["values"]]
     assert all(stamp == int(stamp) and stamp <= now for stamp in stamps)
     assert len(stamps) == len(set(stamps))
     assert max(b - a for a, b in itertools.pairwise(stamps)) <= 2
