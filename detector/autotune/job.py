@@ -3,7 +3,7 @@
 The past is cut in three: the first quarter is only learned from, on the next part the candidates
 are compared, and on the last part, held back, the chosen one is measured beside the settings as
 they are.
-A candidate is a model and a width of the band. Its width is the narrowest of WIDTHS with which it
+A candidate is a model and a width of the band. Its width is the narrowest of those with which it
 keeps to the budget; among those that do, the one that finds most of the trouble put into copies of
 the series is chosen, a later one only if it finds MORE more. So no labels are needed.
 """
@@ -28,8 +28,8 @@ from detector.services import backtesting, tuning
 LEARNED, COMPARED = 0.25, 0.625
 """Parts of the past up to which is learned, and compared."""
 LEAST = timedelta(days=2)
-WIDTHS = (0.8, 1.0, 1.25, 1.5, 2.0, 3.0)
-PLAIN = WIDTHS.index(1.0)
+NARROW, PLAIN, WIDER = 0.8, 1.0, (1.25, 1.5, 2.0, 3.0)
+"""Widths of the band that are tried."""
 MORE = 0.02
 """Share of the trouble that a later candidate has to find beyond the best before it."""
 OF_NOW = "as it is"
@@ -110,7 +110,10 @@ def run(
 def tune(
     settings: config.Settings, query: config.Query, history: backtesting.History, *, subject: str
 ) -> Tuning:
-    """Compare the candidates of a query on a history. Raises ConfigError if it is too short."""
+    """Compare the candidates of a query on a history.
+
+    Raises ConfigError if it is too short, or has no series that can be compared on.
+    """
     history = _from_first_sample(history)
     times_ms = history.frame.times_ms
     held = timedelta(milliseconds=int(times_ms[-1] - times_ms[0]))
@@ -124,30 +127,37 @@ def tune(
     ]
     planned = planning.Planning(settings).planned_time(query.calendar)
     choices = list(_choices(settings, query))
-    turns = 2 + sum(2 for _ in choices)  # a width more often than not is found at the second
 
-    with progress.shown(turns * history.frame.values.size, word="tried") as advance:
-
-        def try_on(first_ms: int, end_ms: int) -> Callable[[dict[str, object]], tuning.Tried]:
-            return lambda changes: tuning.try_out(
-                history,
-                app.scorer_factory(settings, query.model_copy(update=_parsed(changes)))(),
-                first_ms=first_ms,
-                end_ms=end_ms,
-                calendar=planned,
-                advance=advance,
-            )
-
-        compare, hold = try_on(cuts[0], cuts[1]), try_on(cuts[1], cuts[2] + 1)
-        allowed = results.allowed_per_week(
-            budgets.parse_budget(query.budget), float(len(history.labels))
+    def try_on(first_ms: int, end_ms: int) -> Callable[[dict[str, object]], tuning.Tried]:
+        return lambda changes: tuning.try_out(
+            history,
+            app.scorer_factory(settings, query.model_copy(update=_parsed(changes)))(),
+            first_ms=first_ms,
+            end_ms=end_ms,
+            calendar=planned,
         )
-        candidates = tuple(_candidate(*choice, compare, allowed) for choice in choices)
-        chosen = _best(candidates)
+
+    compare, hold = try_on(cuts[0], cuts[1]), try_on(cuts[1], cuts[2] + 1)
+    allowed = results.allowed_per_week(
+        budgets.parse_budget(query.budget), float(len(history.labels))
+    )
+    candidates: list[Candidate] = []
+    with progress.shown(len(choices) + 1, word="tried", unit="ways") as advance:
+        for name, changes in choices:
+            found = _candidate(name, changes, compare, allowed)
+            if found.tried.found is None:
+                raise errors.ConfigError(
+                    f"{subject}: no series without gaps and anomalies where candidates are "
+                    "compared: a query or a time (--days) with whole series is needed"
+                )
+            candidates.append(found)
+            advance(1)
+        chosen = _best(tuple(candidates))
         of_now = hold({})
         held_back = (of_now, hold(chosen.changes) if chosen.changes else of_now)
+        advance(1)
     days = held / timedelta(days=1)
-    return Tuning(subject, days, allowed, candidates, chosen, held_back)
+    return Tuning(subject, days, allowed, tuple(candidates), chosen, held_back)
 
 
 def _from_first_sample(history: backtesting.History) -> backtesting.History:
@@ -184,21 +194,33 @@ def _candidate(
 ) -> Candidate:
     """The candidate at the narrowest width that keeps to the budget; the widest if none does. The
     settings of now keep their own."""
-    tried = compare(changes)
     if not changes:
-        return Candidate(name, changes, tried, tried.per_week <= allowed)
-    at = PLAIN
+        tried = compare({})
+        return Candidate(name, {}, tried, tried.per_week <= allowed)
+    tried = compare(changes | {"band_scale": PLAIN})
     if tried.per_week <= allowed:
-        narrower = {**changes, "band_scale": WIDTHS[PLAIN - 1]}
-        found = compare(narrower)
-        if found.per_week <= allowed:
-            return Candidate(f"{name}, band x {WIDTHS[PLAIN - 1]:g}", narrower, found, True)
-        return Candidate(name, changes, tried, True)
-    while tried.per_week > allowed and at + 1 < len(WIDTHS):
-        at += 1
-        changes = {**changes, "band_scale": WIDTHS[at]}
-        tried = compare(changes)
-    return Candidate(f"{name}, band x {WIDTHS[at]:g}", changes, tried, tried.per_week <= allowed)
+        narrow = compare(changes | {"band_scale": NARROW})
+        if narrow.per_week <= allowed:
+            return _of_width(name, changes, NARROW, narrow, keeps_to_budget=True)
+        return _of_width(name, changes, PLAIN, tried, keeps_to_budget=True)
+    for width in WIDER:
+        tried = compare(changes | {"band_scale": width})
+        if tried.per_week <= allowed:
+            break
+    return _of_width(name, changes, width, tried, keeps_to_budget=tried.per_week <= allowed)
+
+
+def _of_width(
+    name: str,
+    changes: dict[str, object],
+    width: float,
+    tried: tuning.Tried,
+    *,
+    keeps_to_budget: bool,
+) -> Candidate:
+    return Candidate(
+        f"{name}, band x {width:g}", changes | {"band_scale": width}, tried, keeps_to_budget
+    )
 
 
 def _best(candidates: tuple[Candidate, ...]) -> Candidate:
@@ -206,6 +228,6 @@ def _best(candidates: tuple[Candidate, ...]) -> Candidate:
     fit = [each for each in candidates if each.keeps_to_budget] or [candidates[0]]
     best = fit[0]
     for each in fit[1:]:
-        if each.tried.found > best.tried.found + MORE:
+        if (each.tried.found or 0.0) > (best.tried.found or 0.0) + MORE:
             best = each
     return best

@@ -79,9 +79,13 @@ def _lines(found: job.Tuning) -> Iterator[str]:
 def _row(tried: tuning.Tried) -> str:
     sizes = " / ".join(f"{100 * tried.by_size.get(size, 0.0):3.0f}" for size in _SIZED)
     return (
-        f"{tried.per_week:16.1f}  {100 * tried.found:3.0f} %  {sizes:>18} %  "
+        f"{tried.per_week:16.1f}  {_percent(tried)}  {sizes:>18} %  "
         f"{tried.delay.total_seconds():.0f} s"
     )
+
+
+def _percent(tried: tuning.Tried) -> str:
+    return "  n/a" if tried.found is None else f"{100 * tried.found:3.0f} %"
 
 
 def _reason(found: job.Tuning) -> Iterator[str]:
@@ -99,13 +103,12 @@ def _reason(found: job.Tuning) -> Iterator[str]:
         )
     elif of_now.keeps_to_budget:
         yield (
-            f"{chosen.name}: finds {100 * chosen.tried.found:.0f} % of the trouble that was put "
-            f"into copies of the series, {100 * of_now.tried.found:.0f} % as it is, and keeps to "
-            "the budget."
+            f"{chosen.name}: finds {_percent(chosen.tried)} of the trouble that was put into "
+            f"copies of the series, {_percent(of_now.tried)} as it is, and keeps to the budget."
         )
     else:
         yield (
             f"{chosen.name}: keeps to the budget, which the settings of now do not "
             f"({of_now.tried.per_week:.1f} a week), and finds most of those that do "
-            f"({100 * chosen.tried.found:.0f} %)."
+            f"({_percent(chosen.tried)})."
         )

@@ -250,6 +250,11 @@ class QueryScorer:
         is_aged = self._last_ms - self._fitted_ms >= REFIT_AFTER / timedelta(milliseconds=1)
         return is_aged and offered >= REFIT_GROWTH * self._fitted_offers
 
+    @property
+    def adopted(self) -> tuple[fitted.FittedModel, ...]:
+        """The fits that are scored with now."""
+        return tuple(self._fitted.values())
+
     def adopt(self, model: fitted.FittedModel) -> None:
         """Score with this fit of one of the models from the next frame on."""
         self._fitted[model.name] = model

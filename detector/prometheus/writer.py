@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 import numpy as np
 
@@ -29,6 +30,8 @@ LANES = 2
 """Two connections: a third did not make Prometheus faster, one cost up to a quarter more time."""
 ACTIVE = "anomaly_active"
 _GRACE = timedelta(milliseconds=500)
+_Foreseen: TypeAlias = tuple[str, tuple[str, ...]]
+"""A query and its horizons."""
 
 
 class Writer:
@@ -65,7 +68,7 @@ class Writer:
         self._stop = threading.Event()
         self._queries: dict[str, blocks.QueryBlocks] = {}
         self._beside: dict[tuple[str, str], blocks.QueryBlocks] = {}
-        self._forecasts: dict[str, tuple[blocks.QueryBlocks, frames.Bools]] = {}
+        self._forecasts: dict[_Foreseen, tuple[blocks.QueryBlocks, frames.Bools]] = {}
         self._active: dict[tuple[str, int, frames.Kind], tuple[frames.Labels, blocks.Block]] = {}
         self._backlog = backlog.Backlog(
             lanes=LANES,
@@ -221,8 +224,10 @@ class Writer:
     ) -> None:
         """Queue anomaly_forecast{horizon} of every finite value of float64[S, H]; a stale marker
         where there was one the last time and is none now. One thread for all queries may call."""
-        known, before = self._forecasts.get(query, (None, np.zeros((0, 0), np.bool_)))
-        if known is None:
+        key = (query, tuple(horizons))
+        if key in self._forecasts:
+            known, before = self._forecasts.pop(key)
+        else:
             known = blocks.QueryBlocks(query, (outputs.FORECAST,), horizons, label="horizon")
             before = np.zeros((0, len(horizons)), np.bool_)
         known.follow(table)
@@ -232,7 +237,8 @@ class Writer:
         ended[: len(before)] = before & ~now[: len(before)]
         markers = encode.stale_markers(now.size).reshape(now.shape)
         told = np.where(now, values, np.where(ended, markers, np.nan))
-        self._forecasts[query] = (known, now)
+        if now.any():
+            self._forecasts[key] = (known, now)
         self._put(known, told, now | ended, time_ms)
 
     def forget(self, query: str) -> None:

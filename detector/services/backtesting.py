@@ -92,6 +92,10 @@ def _look_away(_: scoring.QueryScorer, __: frames.Frame) -> None:
     """For who only wants the scores."""
 
 
+def _count_nothing(_: int) -> None:
+    """For who shows no progress of it."""
+
+
 def score_history(
     history: History,
     scorer: scoring.QueryScorer,
@@ -99,7 +103,7 @@ def score_history(
     counted_ms: int,
     calendar: ports.PlannedTime = calendars.NOTHING_PLANNED,
     look: Callable[[scoring.QueryScorer, frames.Frame], None] = _look_away,
-    advance: Callable[[int], None],
+    advance: Callable[[int], None] = _count_nothing,
 ) -> tuple[outcomes.Scored, ...]:
     """Each series with its scores; what is before counted_ms is only learned from.
 

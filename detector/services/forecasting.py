@@ -76,6 +76,10 @@ class Forecaster:
         self._written_ms = now_ms
         return int(np.isfinite(values).sum())
 
+    def succeed(self, before: Forecaster) -> None:
+        """Write nothing for times that another forecaster of this query has written for."""
+        self._written_ms = max(self._written_ms, before._written_ms)
+
     def end(self) -> None:
         """End all that was written."""
         nothing = np.full((len(self._table), len(self._horizons)), np.nan)
@@ -130,6 +134,9 @@ class Forecasts:
         for gone in self._known:
             if gone not in current:
                 gone.end()
+                for heir in current:
+                    if heir.name == gone.name:
+                        heir.succeed(gone)
         self._known = current
         written, worked = 0, not current
         last_error: errors.UpstreamError | None = None

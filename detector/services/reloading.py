@@ -144,13 +144,13 @@ def origin_of(settings: config.Settings, query: config.Query) -> object:
 
 def _fixed_changes(old: config.Settings, new: config.Settings) -> Iterator[str]:
     """Keys of what differs and may not."""
-    for key in type(old).model_fields.keys() - FREE:
+    for key in sorted(type(old).model_fields.keys() - FREE):
         before, after = getattr(old, key), getattr(new, key)
         if before == after:
             continue
         if isinstance(before, pydantic.BaseModel):
             free = FREE_OF_DETECTION if key == "detection" else frozenset()
-            for part in type(before).model_fields.keys() - free:
+            for part in sorted(type(before).model_fields.keys() - free):
                 if getattr(before, part) != getattr(after, part):
                     yield f"{key}.{part}"
         else:

@@ -124,8 +124,13 @@ class QueryRunner:
                 raise
 
     def fresh_scorer(self) -> models_scoring.QueryScorer:
-        """A scorer as this query's, that has seen nothing."""
-        return self._make_scorer()
+        """A scorer as this query's, with its fits, that has seen nothing."""
+        fresh = self._make_scorer()
+        with self.lock:
+            fits = self.scorer.adopted
+        for fit in fits:
+            fresh.adopt(fit)
+        return fresh
 
     def succeed(self, before: QueryRunner) -> None:
         """Take the place of another runner of this query when history is learnt. Before run()."""
@@ -187,9 +192,7 @@ class QueryRunner:
         """Learn up to the last score written before; the time of the last step learned."""
         self._start_afresh()
         began_s = self._clock()
-        written_ms = self._reader.last_written_ms(
-            self.spec.name, at_ms=newest_ms, within=self.spec.catch_up
-        )
+        written_ms = self._last_written_ms(newest_ms)
         end_ms = newest_ms - self._step_ms
         if written_ms is not None:
             end_ms = min(max(written_ms // self._step_ms * self._step_ms, 0), newest_ms)
@@ -212,6 +215,23 @@ class QueryRunner:
             },
         )
         return end_ms
+
+    def _last_written_ms(self, newest_ms: int) -> int | None:
+        """By us or, of which the server may not hold all yet, by the runner before."""
+        done_ms = None if self._before is None else self._before._last_done_ms()
+        if done_ms is not None and newest_ms - done_ms <= _ms(self.spec.catch_up):
+            return done_ms
+        return self._reader.last_written_ms(
+            self.spec.name, at_ms=newest_ms, within=self.spec.catch_up
+        )
+
+    def _last_done_ms(self) -> int | None:
+        """The newest step done here, or by the runner before while its place is not taken; waits
+        for a run under way."""
+        with self.lock:
+            if self._done_ms is not None or self._before is None:
+                return self._done_ms
+            return self._before._last_done_ms()
 
     def _start_afresh(self) -> None:
         self._table, self.scorer = frames.SeriesTable(), self._make_scorer()

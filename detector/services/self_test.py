@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -21,14 +20,8 @@ SAMPLES_MOST = 4_000_000
 """Read at a time: a query of more series looks at less of its past."""
 STEPS_MOST = 20_000
 STEPS_LEAST = 240
-"""Of the past, that a query needs."""
+"""Of the past, that a query needs: one of so many series that they cannot be read is not tried."""
 AFTER_FAILURE = timedelta(minutes=10)
-
-
-@dataclass(slots=True)
-class _Due:
-    runner: scoring.QueryRunner
-    at_s: float
 
 
 class SelfTest:
@@ -46,28 +39,30 @@ class SelfTest:
     ) -> None:
         self._roster, self._reader, self._every_s = queries, reader, every.total_seconds()
         self._meters, self._clock = meters, clock
-        self._due: dict[str, _Due] = {}
+        self._due: dict[scoring.QueryRunner, float] = {}
 
     def turn(self) -> loops.Turn:
         """Try a query that is due and knows its series. Raises UpstreamError."""
         now_s = self._clock()
-        for runner in self._roster.runners():
-            name = runner.spec.name
-            due = self._due.get(name)
-            if due is None or due.runner is not runner:
-                due = self._due[name] = _Due(runner, now_s)
-            if due.at_s > now_s or runner.standing is None or not runner.standing.labels:
+        runners = self._roster.runners()
+        self._due = {runner: self._due.get(runner, now_s) for runner in runners}
+        for runner in runners:
+            standing = runner.standing
+            if self._due[runner] > now_s or standing is None or not standing.labels:
                 continue
-            due.at_s = now_s + AFTER_FAILURE.total_seconds()
-            tried = self._try(runner)
+            self._due[runner] = now_s + AFTER_FAILURE.total_seconds()
+            tried = self._try(runner, standing)
             if tried:
-                due.at_s = now_s + self._every_s
+                self._due[runner] = now_s + self._every_s
             return loops.Turn(tried, tried)
         return loops.Turn()
 
-    def _try(self, runner: scoring.QueryRunner) -> int:
+    def _try(self, runner: scoring.QueryRunner, standing: scoring.Standing) -> int:
         """How many series were tried; none while there is too little of a past."""
-        frame = self._past_of(runner)
+        steps = _steps_of_past(runner.spec, len(standing.labels))
+        if not steps:
+            return 0
+        frame = self._past_of(runner.spec, standing, steps)
         head_steps = len(frame.times_ms) - injecting.TAIL_STEPS
         whole = np.isfinite(frame.values).mean(axis=0)
         rows = np.argsort(-whole, kind="stable")[:SERIES]
@@ -87,12 +82,8 @@ class SelfTest:
         logger.debug("self-test done", extra={"query": name, "series": len(rows)})
         return len(rows)
 
-    def _past_of(self, runner: scoring.QueryRunner) -> frames.Frame:
-        assert runner.standing is not None  # noqa: S101 - seen by the caller
-        spec, standing = runner.spec, runner.standing
+    def _past_of(self, spec: scoring.Spec, standing: scoring.Standing, steps: int) -> frames.Frame:
         step_ms = round(spec.step.total_seconds() * 1000)
-        most = min(STEPS_MOST, SAMPLES_MOST // len(standing.labels))
-        steps = min(max(int(spec.history / spec.step), STEPS_LEAST + injecting.TAIL_STEPS), most)
         return self._reader.read_range(
             spec.expr,
             start_ms=standing.time_ms - (steps - 1) * step_ms,
@@ -100,6 +91,13 @@ class SelfTest:
             step_ms=step_ms,
             table=frames.SeriesTable(),
         )
+
+
+def _steps_of_past(spec: scoring.Spec, series: int) -> int:
+    """How many steps are read; 0 if too few could be."""
+    least = STEPS_LEAST + injecting.TAIL_STEPS
+    most = min(STEPS_MOST, SAMPLES_MOST // series)
+    return min(max(int(spec.history / spec.step), least), most) if most >= least else 0
 
 
 def _part(frame: frames.Frame, values: frames.Floats, steps: slice) -> frames.Frame:

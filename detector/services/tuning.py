@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,12 +23,13 @@ class Tried:
     """What came of it in the time that counts.
 
     per_week   incidents a week of the whole query
-    found      share of trouble found, the mean over kinds and sizes; by_size by scales, 0: no size
+    found      share of trouble found, the mean over kinds and sizes, None where no series was fit
+               to put it into; by_size by scales, 0: no size
     delay      mean time until it was found
     """
 
     per_week: float
-    found: float
+    found: float | None
     by_size: dict[float, float]
     delay: timedelta
 
@@ -41,7 +41,6 @@ def try_out(
     first_ms: int,
     end_ms: int,
     calendar: ports.PlannedTime,
-    advance: Callable[[int], None],
 ) -> Tried:
     """Score a history; what lies from first_ms to before end_ms counts, what is before it is only
     learned from, what is behind it is not looked at."""
@@ -68,7 +67,6 @@ def try_out(
         counted_ms=first_ms,
         calendar=calendar,
         look=put,
-        advance=advance,
     )
     incidents = sum(len(outcomes.incidents_of(each)) for each in scored)
     weeks = timedelta(milliseconds=end_ms - first_ms) / WEEK
@@ -90,7 +88,7 @@ def _summed(tried: Iterable[injecting.Found], per_week: float, step: timedelta) 
     total = sum(found.values())
     return Tried(
         per_week=per_week,
-        found=float(np.mean(list(shares.values()))) if shares else math.nan,
+        found=float(np.mean(list(shares.values()))) if shares else None,
         by_size={
             size: float(np.mean([share for (_, own), share in shares.items() if own == size]))
             for size in sizes

@@ -62,7 +62,7 @@ class FakeReader:
 class RecordingWriter:
     """ports.ScoreWriter that keeps (time_ms, labels, score), stale markers and open anomalies.
 
-    `broken` makes write() fail as a bug would.
+    `broken` makes write() fail as a bug would; before_stale() comes before stale markers.
     """
 
     broken: bool = False
@@ -73,6 +73,7 @@ class RecordingWriter:
         default_factory=list
     )
     forgotten: list[str] = field(default_factory=list)
+    before_stale: Callable[[], object] = bool
 
     def write(self, query: str, table: frames.SeriesTable, scores: frames.Scores) -> None:
         if self.broken:
@@ -85,6 +86,7 @@ class RecordingWriter:
     def write_stale(
         self, query: str, table: frames.SeriesTable, rows: Sequence[int], *, time_ms: int
     ) -> None:
+        self.before_stale()
         self.stale += [(time_ms, table.labels[row] or ()) for row in rows]
 
     def write_active(

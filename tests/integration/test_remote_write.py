@@ -202,6 +202,21 @@ def test_a_forecast_stands_at_now_and_ends_where_there_is_none_any_more(
     assert told(now_ms) == {("0", "1d", "2"), ("1", "2h", "3")}
 
 
+def test_other_horizons_of_a_query_take_the_place_of_those_before(
+    prometheus: conftest.MakePrometheus, now_ms: int, write_to: MakeWriter
+) -> None:
+    server, table = prometheus(), recording.table_of(2)
+    by = write_to(server.url)
+    by.write_forecasts("q", ("2h",), table, np.ones((2, 1)), time_ms=now_ms - 2000)
+    by.write_forecasts("q", ("2h",), table, np.full((2, 1), np.nan), time_ms=now_ms - 1999)
+    by.write_forecasts("q", ("1d", "2h"), table, np.full((2, 2), 2.0), time_ms=now_ms)
+    assert by.flush(10 * S)
+    found = server.query('anomaly_forecast{query="q"}', time=str(now_ms / 1000))
+    assert sorted((e["metric"]["horizon"], e["value"][1]) for e in found) == [
+        ("1d", "2"), ("1d", "2"), ("2h", "2"), ("2h", "2"),
+    ]  # fmt: skip
+
+
 HOSTILE = ['quote " and \\', "line\nbreak", "emoji 🦀", "nul \x00 char", "x" * 200_000, "{}=~,"]
 
 

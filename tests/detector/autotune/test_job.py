@@ -47,12 +47,17 @@ def restless(series: int) -> frames.Floats:
     return np.asarray(50 + size * rng.normal(size=(STEPS, series)))
 
 
+def _share(candidate: job.Candidate) -> float:
+    assert candidate.tried.found is not None
+    return candidate.tried.found
+
+
 def test_settings_that_do_well_are_kept() -> None:
     found = tune(50 + checks.noise(STEPS, 6))
     assert found.candidates[0].name == job.OF_NOW
     assert found.allowed_per_week == pytest.approx(42)
     assert found.chosen.keeps_to_budget
-    assert found.candidates[0].tried.found > 0.7
+    assert _share(found.candidates[0]) > 0.7
     assert 0.3 < found.candidates[0].tried.by_size[5.0] <= 1.0
     assert found.candidates[0].tried.by_size[10.0] > 0.9
 
@@ -60,7 +65,7 @@ def test_settings_that_do_well_are_kept() -> None:
 def test_gates_that_let_trouble_pass_are_seen_in_what_is_found() -> None:
     quiet = 50 + checks.noise(STEPS, 6)
     open_, shut = tune(quiet), tune(quiet, min_deviation=1e6)
-    assert shut.candidates[0].tried.found < 0.4 < open_.candidates[0].tried.found
+    assert _share(shut.candidates[0]) < 0.4 < _share(open_.candidates[0])
     # The gate is the owner's word: no candidate takes it away.
     assert all(each.tried.by_size[10.0] == 0 for each in shut.candidates)
 
@@ -76,6 +81,27 @@ def test_a_band_is_widened_until_the_budget_is_kept() -> None:
     said = text.text_of(found)
     assert f"{of_now.tried.per_week:.1f}" in said
     assert "keeps to the budget, which the settings of now do not" in said
+
+
+def test_a_candidate_has_a_width_of_its_own_whatever_the_settings_say() -> None:
+    found = tune(50 + checks.noise(STEPS, 6), band_scale=3)
+    of_now, streaming = found.candidates
+    assert of_now.changes == {}
+    assert streaming.changes == {"model": "streaming", "band_scale": 1.0}
+    assert found.chosen is streaming
+    assert _share(streaming) > _share(of_now)
+
+
+def test_a_past_without_a_whole_series_is_refused() -> None:
+    values = 50 + checks.noise(STEPS, 2)
+    values[::5] = np.nan
+    with pytest.raises(errors.ConfigError, match="q: no series without gaps and anomalies"):
+        tune(values)
+
+
+def test_progress_is_told_by_candidates(capsys: pytest.CaptureFixture[str]) -> None:
+    tune(50 + checks.noise(STEPS, 1))
+    assert capsys.readouterr().err.endswith("tried 3 of 3 ways\n")
 
 
 def test_where_nothing_keeps_to_the_budget_nothing_is_changed() -> None:
@@ -100,7 +126,7 @@ def test_with_ml_the_fitted_models_are_tried_one_at_a_time() -> None:
         [],
         *([{"name": name}] for name in job.BESIDE),
     ]
-    assert all(0 < each.tried.found <= 1 for each in found.candidates)
+    assert all(0 < _share(each) <= 1 for each in found.candidates)
 
 
 def test_what_is_said_can_be_put_into_the_configuration() -> None:

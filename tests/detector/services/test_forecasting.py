@@ -107,6 +107,19 @@ def test_a_bug_in_one_is_counted_and_stops_no_other() -> None:
     assert meters.registry.get_sample_value("detector_loop_dropped_total", dropped) == 1
 
 
+def test_another_forecaster_of_the_query_begins_after_what_is_written() -> None:
+    before, after = Foreseen(TWO_HOURS, name="q"), Foreseen(TWO_HOURS, DAY, name="q")
+    wanted = [before.forecaster]
+    every = forecasting.Forecasts(lambda: wanted, meters=telemetry.Telemetry())
+    every.turn()
+    wanted[:] = [after.forecaster]
+    assert every.turn() == loops.Turn(0, 0)  # at the same minute: it would be a second value
+    after.clock_ms += MINUTE_MS
+    assert every.turn() == loops.Turn(4, 4)
+    assert [time_ms for time_ms, _ in before.writer.forecasts] == [NOW_MS, NOW_MS + 1]
+    assert [time_ms for time_ms, _ in after.writer.forecasts] == [NOW_MS + MINUTE_MS]
+
+
 def test_what_is_not_wanted_any_more_ends() -> None:
     given = Foreseen(TWO_HOURS)
     wanted = [given.forecaster]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Collection
 from datetime import timedelta
 
@@ -134,14 +135,50 @@ def test_a_changed_query_learns_first_and_leaves_neither_gap_nor_double() -> Non
 
     changes = running.reload(query("one", "b", budget="1 per day per series"))
     assert changes.changed == ("one",)
-    running.readers["one"].written_ms = NOW_MS + STEP_MS
-    running.steps(2)
+    running.steps(2)  # though the server holds nothing yet of what was written
 
     writer = running.writers["one"]
     assert writer.times_of(B) == [NOW_MS + n * STEP_MS for n in range(4)]
     assert writer.times_of(A) == [NOW_MS, NOW_MS + STEP_MS]
     assert writer.stale == [(NOW_MS + STEP_MS + 1, A)]
     assert writer.forgotten == ["one"]
+    running.cycles.stop()
+
+
+def test_a_query_changed_again_before_it_has_learnt_goes_on_where_the_first_one_was() -> None:
+    running = Running(query("one"))
+    running.steps(2)
+    running.reload(query("one", budget="1 per day per series"))
+    running.reload(query("one", budget="2 per day per series"))
+    running.steps(2)
+
+    writer = running.writers["one"]
+    assert writer.times_of(A) == [NOW_MS + n * STEP_MS for n in range(4)]
+    assert writer.stale == []
+    running.cycles.stop()
+
+
+def test_a_query_that_comes_back_waits_until_the_one_before_has_ended() -> None:
+    running = Running(query("one"), query("two"))
+    running.steps(1)
+    going, ending = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        ending.set()
+        assert going.wait(10)
+
+    running.writers["two"].before_stale = wait
+    running.reload(query("one"))
+    running.turn()
+    assert ending.wait(10)
+    running.reload(query("one"), query("two"))
+    running.clock_ms += STEP_MS
+    running.turn()
+    assert running.writers["two"].times_of(A) == [NOW_MS]
+    going.set()
+    stack.wait_until(lambda: running.writers["two"].forgotten, 10, "it to be ended")
+    running.steps(2)
+    assert running.writers["two"].times_of(A)[-1] > NOW_MS
     running.cycles.stop()
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from detector import errors, frames, loops, telemetry
-from detector.models import budget
+from detector.models import budget, catalogue
 from detector.models import scoring as models_scoring
+from detector.models.kernels import layout
 from detector.services import scoring, self_test
 from tests.fakes import prometheus, queries
 
@@ -34,8 +35,9 @@ class Tried:
         self.reader = prometheus.FakeReader({A: _noise, B: lambda ms: 2 * _noise(ms)})
         self.writer = prometheus.RecordingWriter()
         self.runners = [self._runner(name, history) for name in ("one", "two")]
+        self.roster = queries.roster_of(*self.runners)
         self.test = self_test.SelfTest(
-            queries.roster_of(*self.runners),
+            self.roster,
             reader=self.reader,
             every=EVERY,
             meters=self.meters,
@@ -61,6 +63,9 @@ class Tried:
     def run(self) -> None:
         for runner in self.runners:
             runner.run()
+
+    def replace(self) -> None:
+        self.roster.replace(queries.roster_of(*self.runners).members.values())
 
     def ratio(self, query: str, kind: str, scales: str) -> float | None:
         return self.meters.registry.get_sample_value(
@@ -128,3 +133,36 @@ def test_a_failed_read_is_told_and_tried_again_later() -> None:
     assert given.test.turn() == loops.Turn(2, 2)
     assert given.ratio("one", "spike", "10") is None
     assert given.ratio("two", "spike", "10") == 1.0
+
+
+def test_a_query_of_too_many_series_for_a_past_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(self_test, "SAMPLES_MOST", 400)
+    given = Tried()
+    given.run()
+    read = len(given.reader.ranges)
+    assert given.test.turn() == loops.Turn()
+    assert len(given.reader.ranges) == read
+
+
+def test_a_runner_that_takes_the_place_of_another_is_tried_and_the_other_forgotten() -> None:
+    given = Tried()
+    given.run()
+    for _ in range(2):
+        given.test.turn()
+    assert given.test.turn() == loops.Turn()
+    given.runners[0] = given._runner("one", timedelta(hours=12))
+    given.runners[0].run()
+    given.replace()
+    assert given.test.turn() == loops.Turn(2, 2)
+    assert given.test.turn() == loops.Turn()
+
+
+def test_what_the_fits_of_a_query_say_is_part_of_what_is_tried() -> None:
+    given = Tried()
+    given.run()
+    runner = given.runners[0]
+    rows = np.random.default_rng(0).normal(size=(600, layout.RESIDUALS)).astype(np.float32)
+    fit = catalogue.model_of("hbos").fit(rows, seed=0)
+    runner.scorer.adopt(fit)
+    assert runner.fresh_scorer().adopted == (fit,)
+    assert runner.fresh_scorer().samples_seen.size == 0
