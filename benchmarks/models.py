@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import report
 from detector import frames, models
-from detector.models import budget, catalogue, fitted, forecasting, parallel, scoring
+from detector.models import arrays, budget, catalogue, fitted, forecasting, parallel, scoring
 from detector.services import scoring as services_scoring
 
 STEP_MS = 60_000
@@ -83,7 +83,7 @@ def main() -> list[str]:
     """The names of the figures that missed their limit."""
     table = report.Report("Models")
     models.warm_up()
-    rows = np.random.default_rng(2).normal(size=(scoring.SAMPLE_ROWS, 10)).astype(np.float32)
+    rows = np.random.default_rng(2).normal(size=(arrays.SAMPLE_ROWS, 10)).astype(np.float32)
     FOREST.fit(rows, seed=1)
     start = time.perf_counter()
     fit = FOREST.fit(rows, seed=1)

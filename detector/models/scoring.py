@@ -6,33 +6,26 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from detector import anomalies, frames
+from detector.models import arrays, explaining, fitted, gates, memories, parallel, siblings
 from detector.models import budget as budgets
-from detector.models import explaining, fitted, gates, memories, parallel, siblings
-from detector.models.kernels import drift, kinds, layout, steps
+from detector.models.kernels import drift, layout, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
-SAMPLE_ROWS = 4_096
-"""Rows of features kept for a fit: IForest draws 256 a tree, so more tells it little."""
 REFIT_AFTER = timedelta(days=7)
 REFIT_GROWTH = 1.25
 """A fit is renewed after REFIT_AFTER where a fifth of all rows are newer than it: fewer would
 change a uniform sample of all rows too little to matter."""
 WEIGHTS = (1.0, 1.0, 2.0, 1.0)
 """Of the streaming members in the combined rise: residual, near, wide, Gaussian."""
-RESERVOIR_ROWS = 64
-"""Rows of each reservoir: twice or four times as many win .003 of rank quality, less than noise."""
 BACK_POINTS, FINE_BACK_POINTS = 6, 2
 """Points back at what was usual that end an excursion's teaching; fewer at steps below a minute,
 where noise is averaged and alarms are wanted gone within seconds."""
-BLOCK_SAMPLES = 2_048
-"""Samples that go from members to fitted models to verdict at a time."""
 
 
 NO_GATES = gates.Gates()
@@ -112,7 +105,7 @@ class QueryScorer:
         self._per_step = budget.per_step(step, series=1)
         self._size = 0
         self._state = self._fresh(0)
-        self._sample = _empty_sample(SAMPLE_ROWS if models else 0)
+        self._sample = arrays.empty_sample(arrays.SAMPLE_ROWS if models else 0)
         self._fitted: dict[str, fitted.FittedModel] = {}
         self._evidence = explaining.Evidence()
         self._first_ms = self._last_ms = self._fitted_ms = 0
@@ -205,7 +198,7 @@ class QueryScorer:
         """Look at the siblings' tails and count the series that share the budget; make room for
         so many rows first. score() does this itself at the start of each epoch."""
         self._grow(rows)
-        state = _rows(self._state, self._size)
+        state = arrays.view_rows(self._state, self._size)
         live = int(np.count_nonzero(state.counts[:, layout.POINTS])) or len(state.counts)
         self._per_step = self._budget.per_step(self._step, series=live)
         siblings.refresh_priors(state, self._prior, self._per_step)
@@ -219,7 +212,7 @@ class QueryScorer:
     def forget(self, rows: npt.ArrayLike) -> None:
         """Start these rows afresh, for the series that get them next."""
         chosen = np.asarray(rows, dtype=np.int64)
-        for part, new in _pairs(self._state, self._fresh(1)):
+        for part, new in arrays.pairs(self._state, self._fresh(1)):
             part[chosen] = new[0]
 
     def explain(self, row: int, step: int, value: float) -> anomalies.Explanation:
@@ -276,10 +269,10 @@ class QueryScorer:
 
         def score_part(first_of_part: int, end_of_part: int) -> _Part:
             part = self._empty_part()
-            rows = min(end_of_part - first_of_part, max(1, BLOCK_SAMPLES // (last - first)))
+            rows = min(end_of_part - first_of_part, max(1, arrays.BLOCK_SAMPLES // (last - first)))
             trace = self._empty_trace(rows, last - first)
             for row in range(first_of_part, end_of_part, rows):
-                trace = _first_rows(trace, min(rows, end_of_part - row))
+                trace = arrays.first_rows(trace, min(rows, end_of_part - row))
                 steps.look_steps(
                     self._params, self._per_step, self._state, first_row, values, times_ms, bins,
                     planned, row, first, trace, part.scratch,
@@ -290,19 +283,19 @@ class QueryScorer:
                 )  # fmt: skip
                 judged = out.score[row : row + len(trace.points), first:last]
                 part.evidence.keep(trace, judged, first_row=first_row + row, first_step=first)
-                _cut_back(part.sample)
+                arrays.cut_back(part.sample)
             return part
 
         samples = len(values) * (last - first)
         ranges = parallel.parts(len(values), samples, threads=self._threads)
         for part in parallel.over(score_part, ranges):
             self._evidence.take(part.evidence)
-            _add(self._sample, part.sample)
+            arrays.add_sample(self._sample, part.sample)
 
     def _empty_part(self) -> _Part:
-        sample = _empty_sample(SAMPLE_ROWS if self._models else 0)
+        sample = arrays.empty_sample(arrays.SAMPLE_ROWS if self._models else 0)
         sample.limit[:] = self._sample.limit
-        return _Part(_scratch(), sample, explaining.Evidence())
+        return _Part(arrays.scratch(), sample, explaining.Evidence())
 
     def _surprises(self, trace: layout.Trace) -> frames.Floats:
         """float64[models, rows, steps]: what the models say of a block, NaN until fitted."""
@@ -317,10 +310,12 @@ class QueryScorer:
         return surprises
 
     def _empty_trace(self, rows: int, steps: int) -> layout.Trace:
-        return _empty_trace(rows, steps, len(self._params.weights), features=bool(self._models))
+        return arrays.empty_trace(
+            rows, steps, len(self._params.weights), features=bool(self._models)
+        )
 
     def _empty_out(self, shape: tuple[int, int]) -> layout.Out:
-        return _empty_out(shape, len(self._members))
+        return arrays.empty_out(shape, len(self._members))
 
     def _scores(self, times_ms: frames.Ints, out: layout.Out) -> frames.Scores:
         return frames.Scores(
@@ -336,7 +331,7 @@ class QueryScorer:
 
     def _fresh(self, rows: int) -> layout.State:
         """So many rows without a past."""
-        state = _empty_state(rows, self._bins, len(self._params.weights))
+        state = arrays.empty_state(rows, self._bins, len(self._params.weights))
         siblings.reset_priors(state, self._prior, self._per_step)
         return state
 
@@ -345,7 +340,7 @@ class QueryScorer:
         held = len(self._state.counts)
         if rows > held:
             grown = self._fresh(max(rows, held + held // 2))
-            for part, old in _pairs(grown, self._state):
+            for part, old in arrays.pairs(grown, self._state):
                 part[:held] = old
             self._state = grown
         self._size = max(self._size, rows)
@@ -370,27 +365,6 @@ class QueryScorer:
 
 def _member_names(models: Sequence[fitted.Model]) -> tuple[str, ...]:
     return (*layout.STREAMING_NAMES, *(model.name for model in models))
-
-
-def _rows(state: layout.State, rows: int) -> layout.State:
-    """A view of the first rows."""
-    parts: tuple[npt.NDArray[Any], ...] = state
-    return layout.State(*(part[:rows] for part in parts))
-
-
-def _first_rows(trace: layout.Trace, rows: int) -> layout.Trace:
-    """A view of the first rows."""
-    parts: tuple[npt.NDArray[Any], ...] = trace
-    return layout.Trace(*(part[:rows] for part in parts))
-
-
-def _pairs(
-    one: layout.State, other: layout.State
-) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """The arrays of two states, kind by kind."""
-    arrays: tuple[npt.NDArray[Any], ...] = one
-    others: tuple[npt.NDArray[Any], ...] = other
-    return zip(arrays, others, strict=True)
 
 
 def _params(
@@ -423,102 +397,4 @@ def _params(
         drift_block_ms=step_ms * drift_points,
         drift_block_points=drift_points,
         drift_ms=step_ms * memories.steps_between_drifts(step),
-    )
-
-
-def _empty_state(rows: int, bins: int, members: int) -> layout.State:
-    reservoir, single = RESERVOIR_ROWS, np.float32
-    return layout.State(
-        numbers=np.zeros((rows, layout.NUMBERS)),
-        counts=np.zeros((rows, layout.COUNTS), dtype=np.int64),
-        profile=np.full((rows, bins), np.nan, dtype=single),
-        weekly=np.full((rows, layout.HOURS), np.nan, dtype=single),
-        histogram=np.zeros((rows, layout.BINS), dtype=np.uint32),
-        levels=np.zeros((rows, 2, members)),
-        levelled=np.zeros((rows, members), dtype=np.int64),
-        past=np.zeros((rows, layout.PAST), dtype=single),
-        near=np.zeros((rows, layout.NEAR_POINTS, reservoir), dtype=single),
-        wide=np.zeros((rows, layout.SCALES, reservoir), dtype=single),
-        gauss=np.zeros((rows, layout.GAUSS)),
-        drift=np.zeros((rows, drift.SIZE)),
-        kinds=np.zeros((rows, kinds.SIZE)),
-    )
-
-
-def _empty_trace(rows: int, steps: int, members: int, *, features: bool) -> layout.Trace:
-    shape = (rows, steps)
-    return layout.Trace(
-        points=np.empty(shape, dtype=np.int64),
-        absent=np.empty(shape, dtype=np.bool_),
-        planned=np.empty(shape, dtype=np.bool_),
-        centre=np.empty((*shape, layout.RESIDUALS)),
-        size=np.empty((*shape, layout.RESIDUALS)),
-        best=np.empty(shape, dtype=np.int64),
-        level=np.empty(shape),
-        units=np.full((*shape, layout.STREAMING), np.nan),
-        rise=np.full((*shape, members), np.nan),
-        frozen=np.empty(shape, dtype=np.bool_),
-        profiled=np.empty(shape, dtype=np.bool_),
-        least=np.empty(shape),
-        drift=np.empty(shape),
-        z=np.zeros((*(shape if features else (0, 0)), layout.RESIDUALS), dtype=np.float32),
-    )
-
-
-def _empty_sample(rows: int) -> layout.Sample:
-    """Room for so many rows and for all that a block or another sample may offer beyond; none for
-    no rows."""
-    room = rows + max(rows, BLOCK_SAMPLES + REFRESH_STEPS) if rows else 0
-    return layout.Sample(
-        keys=np.zeros(room, dtype=np.int64),
-        rows=np.zeros((room, layout.RESIDUALS), dtype=np.float32),
-        sizes=np.zeros(2, dtype=np.int64),
-        limit=np.full(1, np.iinfo(np.int64).max),
-    )
-
-
-def _cut_back(sample: layout.Sample) -> None:
-    """Leave the SAMPLE_ROWS rows with the smallest keys."""
-    held = int(sample.sizes[0])
-    if held <= SAMPLE_ROWS:
-        return
-    smallest = np.argpartition(sample.keys[:held], SAMPLE_ROWS)[: SAMPLE_ROWS + 1]
-    last, kept = smallest[-1], smallest[:-1]
-    sample.limit[0] = sample.keys[last]
-    sample.keys[:SAMPLE_ROWS] = sample.keys[kept]
-    sample.rows[:SAMPLE_ROWS] = sample.rows[kept]
-    sample.sizes[0] = SAMPLE_ROWS
-
-
-def _add(sample: layout.Sample, part: layout.Sample) -> None:
-    """Bring into the sample what was offered to another one; that one is not used any more."""
-    held, more = int(sample.sizes[0]), int(part.sizes[0])
-    # No more than there is room for: neither holds more than SAMPLE_ROWS when a block is done.
-    for ours, theirs in ((sample.keys, part.keys), (sample.rows, part.rows)):
-        ours[held : held + more] = theirs[:more]
-    sample.sizes[:] += part.sizes
-    sample.limit[:] = np.minimum(sample.limit, part.limit)
-    _cut_back(sample)
-
-
-def _scratch() -> layout.Scratch:
-    return layout.Scratch(
-        residuals=np.empty(layout.RESIDUALS),
-        z=np.empty(layout.RESIDUALS),
-        scores=np.empty(layout.STREAMING),
-        solved=np.empty(layout.GAUSS_POINTS),
-        row=np.empty(layout.SCALES, dtype=np.float32),
-        distances=np.empty(RESERVOIR_ROWS, dtype=np.float32),
-    )
-
-
-def _empty_out(shape: tuple[int, int], members: int) -> layout.Out:
-    return layout.Out(
-        score=np.empty(shape),
-        expected=np.empty(shape),
-        lower=np.empty(shape),
-        upper=np.empty(shape),
-        drift=np.empty(shape),
-        kind=np.empty(shape, dtype=np.int8),
-        members=np.empty((*shape, members)),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detector import frames, models
-from detector.models import budget, catalogue, checks, gates, memories, scoring, siblings
+from detector.models import arrays, budget, catalogue, checks, gates, memories, scoring, siblings
 from detector.models.kernels import layout, steps, verdict
 
 WEEKLY = budget.parse_budget("1 per week per series")
@@ -269,7 +269,7 @@ def test_scores_sample_and_evidence_are_the_same_however_many_threads_share_the_
     for part in ("score", "expected", "lower", "upper", "drift", "kind"):
         assert np.array_equal(getattr(one, part), getattr(other, part), equal_nan=True), part
     (job,), (same,) = alone.refit_jobs(), shared.refit_jobs()
-    assert len(job.rows) == scoring.SAMPLE_ROWS
+    assert len(job.rows) == arrays.SAMPLE_ROWS
     assert np.array_equal(job.rows, same.rows)
     for row in range(41):
         told = [each.explain(row, 250, values[250, row]) for each in (alone, shared)]
@@ -458,7 +458,7 @@ def test_sample_of_rows_is_the_same_however_they_come() -> None:
     for t in range(0, 300, 7):
         parts.score(checks.frame_of(values[t : t + 7], first=t))
     (one,), (other,) = whole.refit_jobs(), parts.refit_jobs()
-    assert len(one.rows) == scoring.SAMPLE_ROWS
+    assert len(one.rows) == arrays.SAMPLE_ROWS
     assert np.array_equal(one.rows, other.rows)
 
 
