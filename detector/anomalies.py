@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -57,10 +57,12 @@ class Explanation:
 
     residuals  largest first
     rises      how far each member of the ensemble stood above its level, those that were ready
+    record     what the score was made from (models.decisions), empty where it was not kept
     """
 
     residuals: tuple[Residual, ...] = ()
     rises: Mapping[str, float] = field(default_factory=dict)
+    record: bytes = field(default=b"", repr=False)
 
 
 UNEXPLAINED = Explanation()
@@ -97,6 +99,20 @@ class Anomaly:
     def state(self) -> State:
         """Whether it still lasts."""
         return State.OPEN if self.ended_at is None else State.ENDED
+
+
+def without_record(anomaly: Anomaly) -> Anomaly:
+    """The same without what its score was made from."""
+    if not anomaly.explanation.record:
+        return anomaly
+    return replace(anomaly, explanation=replace(anomaly.explanation, record=b""))
+
+
+def with_record(anomaly: Anomaly, before: Anomaly | None) -> Anomaly:
+    """The same with the record of earlier news of it, if that is of the same peak."""
+    if before is None or anomaly.explanation.record or before.peak_at != anomaly.peak_at:
+        return anomaly
+    return replace(anomaly, explanation=before.explanation)
 
 
 IncidentId: TypeAlias = int

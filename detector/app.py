@@ -38,6 +38,7 @@ from detector.services import (
     overview,
     recording,
     reloading,
+    replaying,
     roster,
     scoring,
     self_test,
@@ -154,6 +155,18 @@ def migrate_store(settings: config.Settings) -> None:
     migrate.migrate(_database_url(settings))
 
 
+def replay(settings: config.Settings, anomaly_id: int) -> replaying.Replay:
+    """The score of an anomaly's peak made again. Raises ConfigError, StoreError, NotEnoughData."""
+    store = database.Database(_database_url(settings))
+    try:
+        found = replaying.replay(anomalies.PostgresAnomalyStore(store), anomaly_id)
+    finally:
+        store.close()
+    if found is None:
+        raise errors.ConfigError(f"replay: {anomaly_id}: no anomaly has this id (/api/anomalies)")
+    return found
+
+
 def warm_up() -> float:
     """Compile every kernel into its cache; the seconds that took."""
     began = time.monotonic()
@@ -210,6 +223,7 @@ def _detection(
         tracker_of=queries.tracker,
         series_of=queries.series_of,
         drop=_dropped(meters, "refused"),
+        keep=settings.detection.keep_anomalies,
         clock=clock,
     )
     scored = cycles.Cycles(queries, workers=settings.detection.workers, meters=meters, clock=clock)

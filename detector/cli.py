@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     autotune.add_argument("--step", metavar="TIME", help="time between samples, as 5m")
     autotune.add_argument("--json", action="store_true", help="the results as one JSON object")
+    replay = add("replay", _replay, "Score an anomaly again, from what its score was made from.")
+    replay.add_argument("anomaly", type=int, metavar="ID", help="as /api/anomalies tells it")
     render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
     render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
     return parser
@@ -291,6 +293,16 @@ def _autotune(settings: config.Settings, arguments: argparse.Namespace) -> int:
     found = job.run(settings, options, now_ms=now_ms, config_file=arguments.config)
     print(json.dumps(text.summary_of(found)) if arguments.json else text.text_of(found))
     return OK
+
+
+def _replay(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    from detector import app, checks
+    from detector.services import replaying
+
+    checks.raise_first_wrong([checks.database_url(settings)])
+    found = app.replay(settings, arguments.anomaly)
+    print(replaying.text_of(found))
+    return OK if found.is_same or found.engine != found.engine_now else FAILED
 
 
 def _render(settings: config.Settings, arguments: argparse.Namespace) -> int:

@@ -285,6 +285,7 @@ class DetectionSettings(_Section):
     workers: int = Field(4, ge=1, le=64)
     catch_up: Duration = Field(timedelta(hours=1), ge=timedelta(0), le=timedelta(days=7))
     series_ttl: Duration = Field(timedelta(days=1), ge=timedelta(minutes=1))
+    keep_anomalies: Duration = Field(timedelta(days=90), ge=timedelta(days=1))
     self_test_every: Duration = Field(timedelta(hours=6), ge=timedelta(0), le=timedelta(days=7))
     startup_timeout: Duration = Field(timedelta(seconds=30), ge=timedelta(0))
 

@@ -157,6 +157,22 @@ class AnomalyStore(Protocol):
         """
         ...
 
+    def anomaly(self, anomaly_id: int) -> tuple[anomalies.Remembered, bytes] | None:
+        """The anomaly of this id, without its record, and the record of the decision at its peak,
+        empty if there is none; None if there is no such anomaly.
+
+        Raises StoreError.
+        """
+        ...
+
+    def forget(self, before: datetime, *, limit: int) -> int:
+        """Forget incidents that had ended before it, with their members, the oldest first; how
+        many, `limit` at most.
+
+        Raises StoreError.
+        """
+        ...
+
     def recent(self, since: datetime, *, limit: int) -> tuple[anomalies.Remembered, ...]:
         """The newest members, oldest first, of incidents that had not ended before `since`.
 

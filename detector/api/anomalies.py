@@ -7,8 +7,9 @@ import pydantic
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
 
-from detector import anomalies, frames, ports
+from detector import anomalies, errors, frames, ports
 from detector.api import auth, instants, paging, problems
+from detector.services import replaying
 
 
 class AnomaliesQuery(pydantic.BaseModel):
@@ -79,6 +80,21 @@ class Anomaly(pydantic.BaseModel):
     explanation: Explanation
 
 
+class Replay(pydantic.BaseModel):
+    """The score of the peak made again from what it was made from, beside what is remembered."""
+
+    anomaly: Anomaly
+    samples: int = Field(description="Samples of the series before this one.")
+    score: float
+    expected: float
+    lower: float
+    upper: float
+    rises: dict[str, float] = Field(description="Of each member above its usual level.")
+    engine: str = Field(description="Names the arithmetic that the anomaly was scored by.")
+    engine_now: str = Field(description="That of this replay.")
+    same: bool = Field(description="score, expected, lower, upper are those of the peak.")
+
+
 class AnomalyPage(pydantic.BaseModel):
     """Anomalies, newest opening first."""
 
@@ -132,8 +148,11 @@ class IncidentPage(pydantic.BaseModel):
     next_cursor: str | None = Field(description="null on the last page.")
 
 
+AnomalyId = Annotated[int, Path(ge=1, le=paging.LARGEST_ID)]
+
+
 def router(store: ports.AnomalyStore, guard: auth.Guard) -> APIRouter:
-    """The three routes."""
+    """The routes."""
     routes = APIRouter(prefix="/api", tags=["anomalies"], dependencies=[Depends(guard)])
 
     @routes.get("/anomalies")
@@ -142,6 +161,36 @@ def router(store: ports.AnomalyStore, guard: auth.Guard) -> APIRouter:
         page = store.list_anomalies(query.wanted())
         return AnomalyPage(
             anomalies=[_anomaly(each) for each in page.anomalies], next_cursor=_cursor(page.next_id)
+        )
+
+    @routes.get("/anomalies/{anomaly_id}")
+    def show_anomaly(anomaly_id: AnomalyId) -> Anomaly:
+        """One anomaly."""
+        found = store.anomaly(anomaly_id)
+        if found is None:
+            raise _no_anomaly(anomaly_id)
+        return _anomaly(found[0])
+
+    @routes.get("/anomalies/{anomaly_id}/replay")
+    def replay_anomaly(anomaly_id: AnomalyId) -> Replay:
+        """Why it was an anomaly: its peak scored again from the series' state before it."""
+        try:
+            found = replaying.replay(store, anomaly_id)
+        except errors.NotEnoughData as error:
+            raise problems.Problem(404, str(error)) from error
+        if found is None:
+            raise _no_anomaly(anomaly_id)
+        return Replay(
+            anomaly=_anomaly(found.remembered),
+            samples=found.samples,
+            score=found.score,
+            expected=found.expected,
+            lower=found.lower,
+            upper=found.upper,
+            rises=dict(found.rises),
+            engine=found.engine,
+            engine_now=found.engine_now,
+            same=found.is_same,
         )
 
     @routes.get("/incidents")
@@ -167,6 +216,10 @@ def router(store: ports.AnomalyStore, guard: auth.Guard) -> APIRouter:
         )
 
     return routes
+
+
+def _no_anomaly(anomaly_id: int) -> problems.Problem:
+    return problems.Problem(404, f"anomaly_id: {anomaly_id}: no anomaly has this id")
 
 
 def _cursor(next_id: int | None) -> str | None:

@@ -128,6 +128,18 @@ def scratch() -> layout.Scratch:
     )
 
 
+def empty_kept(rows: int, like: layout.State) -> layout.Kept:
+    """Room for so many rows of such a state."""
+
+    def room(count: int) -> layout.State:
+        parts: tuple[npt.NDArray[Any], ...] = like
+        return layout.State(*(np.empty((count, *part.shape[1:]), part.dtype) for part in parts))
+
+    return layout.Kept(
+        before=room(1), states=room(rows), rows=np.zeros(rows, np.int64), size=np.zeros(1, np.int64)
+    )
+
+
 def empty_out(shape: tuple[int, int], members: int) -> layout.Out:
     """Room for results of [S, T] samples."""
     return layout.Out(

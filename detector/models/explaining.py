@@ -83,7 +83,7 @@ class Evidence:
         part, n = self._places[row, step]
         return anomalies.Explanation(
             residuals=_largest(part, n, x - origin, origin, params),
-            rises=_rises(part.rise[n].tolist()),
+            rises=rises_by_name(part.rise[n].tolist()),
         )
 
     def _found(self) -> Iterator[tuple[tuple[int, int], tuple[_Part, int]]]:
@@ -133,7 +133,8 @@ def _span(rate: float, points: int) -> int:
     return max(1, min(round(1.0 / rate), points))
 
 
-def _rises(rises: Sequence[float]) -> dict[str, float]:
+def rises_by_name(rises: Sequence[float]) -> dict[str, float]:
+    """What the members say that are ready: not NaN."""
     fitted = len(rises) - len(_MEMBERS)
     names = [*_MEMBERS, *(f"fitted {n + 1}" for n in range(fitted))]
     return {name: rise for name, rise in zip(names, rises, strict=True) if not math.isnan(rise)}

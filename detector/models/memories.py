@@ -79,6 +79,12 @@ def memories_for_step(step: timedelta) -> Memories:
     )
 
 
+def bins_of(times_ms: frames.Ints, bins: int) -> frames.Ints:
+    """int64[T]: which of so many bins of the day each time falls into."""
+    found: frames.Ints = times_ms % DAY_MS * bins // DAY_MS
+    return found
+
+
 def drift_block_points(step: timedelta) -> int:
     """Points of a block of the drift's window: an eighth of a day, of so many points that a mean
     and a spread mean something and yet a window of some blocks is over in hours."""

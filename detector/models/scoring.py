@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import anomalies, frames
-from detector.models import arrays, explaining, fitted, gates, memories, parallel, siblings
+from detector.models import (
+    arrays,
+    decisions,
+    explaining,
+    fitted,
+    gates,
+    memories,
+    parallel,
+    siblings,
+)
 from detector.models import budget as budgets
 from detector.models.kernels import drift, layout, steps
 
@@ -28,6 +38,9 @@ BACK_POINTS, FINE_BACK_POINTS = 6, 2
 where noise is averaged and alarms are wanted gone within seconds."""
 
 
+RECORDS_MOST = 500
+"""Samples of a step and thread that may be anomalous and are kept with their state: 5 MB."""
+
 NO_GATES = gates.Gates()
 
 
@@ -38,6 +51,7 @@ class _Part:
     scratch: layout.Scratch
     sample: layout.Sample
     evidence: explaining.Evidence
+    decisions: decisions.Decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,7 @@ class QueryScorer:
         self._sample = arrays.empty_sample(arrays.SAMPLE_ROWS if models else 0)
         self._fitted: dict[str, fitted.FittedModel] = {}
         self._evidence = explaining.Evidence()
+        self._decisions = decisions.Decisions()
         self._first_ms = self._last_ms = self._fitted_ms = 0
         self._fitted_offers = 0
 
@@ -157,7 +172,13 @@ class QueryScorer:
         """Bytes of state that a series takes."""
         return sum(part[:1].nbytes for part in self._state)
 
-    def score(self, frame: frames.Frame, *, planned: frames.Bools | None = None) -> frames.Scores:
+    def score(
+        self,
+        frame: frames.Frame,
+        *,
+        planned: frames.Bools | None = None,
+        records: bool = False,
+    ) -> frames.Scores:
         """The scores of a frame that follows the last one; rows beyond those seen start cold.
 
         Each step is scored from the samples before it and itself, so it makes no difference
@@ -165,14 +186,17 @@ class QueryScorer:
 
         planned  bool[T], the steps that lie in planned time: their samples score 0, open nothing
                  and teach nothing
+        records  whether explain() gives decision records too: some tenths more time, step by step
         """
         values = np.ascontiguousarray(frame.values.T)
         self._grow(values.shape[0])
-        self._evidence.clear()
+        self._clear()
         out = self._empty_out(values.shape)
         mask = np.zeros(len(frame.times_ms), np.bool_) if planned is None else planned
         for first, last in self._spans(frame.times_ms):
-            self._score(values, frame.times_ms, mask, 0, first, last, out)
+            edges = range(first, last + 1) if records else (first, last)
+            for begin, end in itertools.pairwise(edges):
+                self._score(values, frame.times_ms, mask, 0, begin, end, out, records=records)
         return self._scores(frame.times_ms, out)
 
     def score_samples(
@@ -184,7 +208,7 @@ class QueryScorer:
         are the scores that score() gives, if refresh() is called before each new epoch.
         """
         self._grow(row + 1)
-        self._evidence.clear()
+        self._clear()
         if not len(times_ms):
             return self._scores(times_ms, self._empty_out((1, 0)))
         # Copies: one that cannot be written would have the kernel compiled anew for its type.
@@ -219,7 +243,13 @@ class QueryScorer:
         """Which features spoke in this value of the last frame, at this row and step of it, if its
         score was above 1; else nothing."""
         origin = float(self._state.numbers[row, layout.X0])
-        return self._evidence.explain(row, step, float(value), origin=origin, params=self._params)
+        found = self._evidence.explain(row, step, float(value), origin=origin, params=self._params)
+        return dataclasses.replace(found, record=self._decisions.record(row, step))
+
+    def _clear(self) -> None:
+        """Forget what was kept of the frame before."""
+        self._evidence.clear()
+        self._decisions.clear()
 
     def refit_jobs(self) -> tuple[RefitJob, ...]:
         """The fits that are due, one a model: at the first LEAST_ROWS rows of features, at each
@@ -261,28 +291,39 @@ class QueryScorer:
         first: int,
         last: int,
         out: layout.Out,
+        *,
+        records: bool = False,
     ) -> None:
-        """Score steps first..last-1 of values [S, T], of the state's rows from first_row on."""
+        """Score steps first..last-1 of values [S, T], of the state's rows from first_row on;
+        with records it is one step."""
         if first == last or not len(values):
             return
-        bins = times_ms % memories.DAY_MS * self._bins // memories.DAY_MS
+        bins = memories.bins_of(times_ms, self._bins)
+        room = RECORDS_MOST if records else 0
 
         def score_part(first_of_part: int, end_of_part: int) -> _Part:
             part = self._empty_part()
+            kept = arrays.empty_kept(room, self._state)
             rows = min(end_of_part - first_of_part, max(1, arrays.BLOCK_SAMPLES // (last - first)))
             trace = self._empty_trace(rows, last - first)
             for row in range(first_of_part, end_of_part, rows):
                 trace = arrays.first_rows(trace, min(rows, end_of_part - row))
                 steps.look_steps(
                     self._params, self._per_step, self._state, first_row, values, times_ms, bins,
-                    planned, row, first, trace, part.scratch,
+                    planned, row, first, trace, part.scratch, kept,
                 )  # fmt: skip
+                surprises = self._surprises(trace)
                 steps.judge_steps(
                     self._params, self._per_step, self._state, part.sample, first_row, values,
-                    times_ms, row, first, trace, self._surprises(trace), out,
+                    times_ms, row, first, trace, surprises, out,
                 )  # fmt: skip
                 judged = out.score[row : row + len(trace.points), first:last]
                 part.evidence.keep(trace, judged, first_row=first_row + row, first_step=first)
+                part.decisions.keep(
+                    kept, scores=out.score[:, first], values=values[:, first],
+                    surprises=surprises[:, :, 0], first_row=row, step=first,
+                    time_ms=int(times_ms[first]), per_step=self._per_step, params=self._params,
+                )  # fmt: skip
                 arrays.cut_back(part.sample)
             return part
 
@@ -290,12 +331,13 @@ class QueryScorer:
         ranges = parallel.parts(len(values), samples, threads=self._threads)
         for part in parallel.over(score_part, ranges):
             self._evidence.take(part.evidence)
+            self._decisions.take(part.decisions)
             arrays.add_sample(self._sample, part.sample)
 
     def _empty_part(self) -> _Part:
         sample = arrays.empty_sample(arrays.SAMPLE_ROWS if self._models else 0)
         sample.limit[:] = self._sample.limit
-        return _Part(arrays.scratch(), sample, explaining.Evidence())
+        return _Part(arrays.scratch(), sample, explaining.Evidence(), decisions.Decisions())
 
     def _surprises(self, trace: layout.Trace) -> frames.Floats:
         """float64[models, rows, steps]: what the models say of a block, NaN until fitted."""

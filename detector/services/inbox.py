@@ -9,6 +9,8 @@ from detector import anomalies
 
 CAPACITY = 20_000
 """Anomalies that wait: some 30 MB."""
+RECORDS_MOST = 2_000
+"""While more than so many wait, what scores were made from is not kept: each takes some 7 kB."""
 
 
 class Inbox:
@@ -30,7 +32,10 @@ class Inbox:
         """Take it in, at once."""
         with self._lock:
             if anomaly.key in self._waiting or len(self._waiting) < self._capacity:
-                self._waiting[anomaly.key] = anomaly
+                kept = anomalies.with_record(anomaly, self._waiting.get(anomaly.key))
+                if len(self._waiting) >= RECORDS_MOST:
+                    kept = anomalies.without_record(kept)
+                self._waiting[anomaly.key] = kept
                 return
         self._drop(1)
 
@@ -44,7 +49,11 @@ class Inbox:
         """What was taken and could not be stored, in front; newer news stand."""
         with self._lock:
             front = {each.key: each for each in taken}
-            whole = front | self._waiting
+            newer = {
+                key: anomalies.with_record(each, front.get(key))
+                for key, each in self._waiting.items()
+            }
+            whole = front | newer
             self._waiting = dict(list(whole.items())[: self._capacity])
             dropped = len(whole) - len(self._waiting)
         if dropped:

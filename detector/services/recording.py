@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from detector import anomalies, causes, errors, frames, incidents, loops, ports
 from detector.services import inbox, watching
@@ -16,6 +16,9 @@ BATCH = 1_000
 """Anomalies of one transaction."""
 BATCHES = 10
 """Of a turn: one that lasts longer could not be stopped in time."""
+FORGOTTEN_AT_ONCE = 200
+"""Incidents of a turn, each of up to a thousand members."""
+FORGET_EVERY = timedelta(hours=1)
 RECENT_MAX = 5_000
 """Anomalies of incidents that may go on, read at the start."""
 
@@ -27,6 +30,7 @@ class Recorder:
     tracker_of  what watches a query; None if it is not run
     series_of   labels of the series of a query that are scored now
     drop        counts what the store refused for good
+    keep        how long after its end an incident is remembered
     """
 
     def __init__(
@@ -37,13 +41,15 @@ class Recorder:
         tracker_of: Callable[[str], watching.Tracker | None],
         series_of: Callable[[str], Sequence[frames.Labels]],
         drop: Callable[[int], None],
+        keep: timedelta,
         clock: Callable[[], float],
     ) -> None:
-        self._store, self._news = store, news
+        self._store, self._news, self._keep = store, news, keep
         self._tracker_of, self._series_of = tracker_of, series_of
         self._drop, self._clock = drop, clock
         self._grouping = incidents.Grouping()
         self._left: dict[anomalies.Key, anomalies.Anomaly] | None = None
+        self._forget_at = self._now()
 
     def turn(self) -> loops.Turn:
         """Store what waits. Raises StoreError; then all of it waits for the next turn."""
@@ -56,7 +62,19 @@ class Recorder:
                 break
             stored += self._record(told)
         self._grouping.forget(self._now())
+        self._forget_old()
         return loops.Turn(stored, stored)
+
+    def _forget_old(self) -> None:
+        """A part of what has ended long ago; the rest at later turns."""
+        now = self._now()
+        if now < self._forget_at:
+            return
+        gone = self._store.forget(now - self._keep, limit=FORGOTTEN_AT_ONCE)
+        if gone < FORGOTTEN_AT_ONCE:
+            self._forget_at = now + FORGET_EVERY
+        if gone:
+            logger.info("old incidents forgotten", extra={"incidents": gone})
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

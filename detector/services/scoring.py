@@ -257,7 +257,7 @@ class QueryRunner:
             self._meters.loop_dropped.labels("scoring", "too_old").inc(skipped * self._table.live)
         came_in = went_out = 0
         for frame in self._frames(first_ms, newest_ms):
-            scores = self._score(frame)
+            scores = self._score(frame, records=True)
             self._write(scores)
             self._watch.follow(self._table, frame, scores, self.scorer.explain)
             self._stand(frame, scores)
@@ -267,8 +267,9 @@ class QueryRunner:
             went_out += int(np.isfinite(scores.drift).sum())
         return loops.Turn(came_in, went_out)
 
-    def _score(self, frame: frames.Frame) -> frames.Scores:
-        return self.scorer.score(frame, planned=self._calendar.is_planned(frame.times_ms))
+    def _score(self, frame: frames.Frame, *, records: bool = False) -> frames.Scores:
+        planned = self._calendar.is_planned(frame.times_ms)
+        return self.scorer.score(frame, planned=planned, records=records)
 
     def _frames(self, first_ms: int, last_ms: int) -> Iterator[frames.Frame]:
         """The frames from first to last step, read as they are asked for, in bounded blocks."""

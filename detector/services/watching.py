@@ -236,6 +236,7 @@ class Tracker:
     def _tell(self, now: _Open) -> None:
         now.told_at = now.last_at
         self._news.put(now.now())
+        now.peak = anomalies.without_record(now.peak)  # told once is enough
 
     def _end(self, row: int, now: _Open, at: datetime) -> None:
         del self._open[row]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,8 @@ MEMBERS_MAX = 1_000
 
 _ANOMALIES = tables.anomalies
 _INCIDENTS = tables.incidents
+_DECISIONS = tables.decisions
+_KEY = ("query", "series", "opened_at")
 _TOLD_LATER = (
     "ended_at",
     "kind",
@@ -53,6 +55,9 @@ class PostgresAnomalyStore:
             return
         with self._database.begin() as connection:
             changed = connection.execute(_UPSERT, [rows[key] for key in sorted(rows)])
+            decided = list(_decisions(placed))
+            if decided:
+                connection.execute(_UPSERT_DECISION, decided)
             touched = sorted({row.incident_id for row in changed} | causes.keys())
             connection.execute(_refresh(touched))
             for incident, ranking in causes.items():
@@ -100,6 +105,32 @@ class PostgresAnomalyStore:
             None if row is None else (_incident(row), tuple(_remembered(each) for each in members))
         )
 
+    def anomaly(self, anomaly_id: int) -> tuple[anomalies.Remembered, bytes] | None:
+        """One anomaly, and the record of its decision."""
+        of_it = [_DECISIONS.c[name] == _ANOMALIES.c[name] for name in _KEY]
+        query = (
+            sa.select(_ANOMALIES, _DECISIONS.c.record)
+            .outerjoin(_DECISIONS, sa.and_(*of_it, _DECISIONS.c.peak_at == _ANOMALIES.c.peak_at))
+            .where(_ANOMALIES.c.id == anomaly_id)
+        )
+        with self._database.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (_remembered(row), bytes(row.record or b""))
+
+    def forget(self, before: datetime, *, limit: int) -> int:
+        """The oldest first, whole incidents with all that hangs on them."""
+        old = (
+            sa.select(_INCIDENTS.c.id)
+            .where(_INCIDENTS.c.ended_at < before)
+            .order_by(_INCIDENTS.c.ended_at)
+            .limit(limit)
+        )
+        with self._database.begin() as connection:
+            ids = list(connection.scalars(old))
+            connection.execute(_ANOMALIES.delete().where(_ANOMALIES.c.incident_id.in_(ids)))
+            connection.execute(_INCIDENTS.delete().where(_INCIDENTS.c.id.in_(ids)))
+        return len(ids)
+
     def recent(self, since: datetime, *, limit: int) -> tuple[anomalies.Remembered, ...]:
         """Those of the newest incidents that had not ended before `since`, oldest first."""
         alive = sa.or_(_INCIDENTS.c.ended_at.is_(None), _INCIDENTS.c.ended_at >= since)
@@ -129,6 +160,38 @@ def _upsert() -> sa.Executable:
 
 
 _UPSERT = _upsert()
+
+
+def _upsert_decision() -> sa.Executable:
+    """Insert records; of two of one anomaly that of the later, higher peak stays."""
+    insert = postgresql.insert(_DECISIONS)
+    old, new = _DECISIONS.c, insert.excluded
+    return insert.on_conflict_do_update(
+        index_elements=[old[name] for name in _KEY],
+        set_={"peak_at": new.peak_at, "record": new.record},
+        where=new.peak_at > old.peak_at,
+    )
+
+
+_UPSERT_DECISION = _upsert_decision()
+
+
+def _decisions(
+    placed: Sequence[tuple[anomalies.IncidentId, anomalies.Anomaly]],
+) -> Iterator[dict[str, Any]]:
+    """A row for each record, in the order of their keys."""
+    told = {}
+    for _, anomaly in sorted(placed, key=lambda each: each[1].peak_at):
+        if anomaly.explanation.record:
+            row: dict[str, Any] = {
+                "query": text.storable(anomaly.query),
+                "series": _digest(text.document(anomaly.labels)),
+                "opened_at": anomaly.opened_at,
+                "peak_at": anomaly.peak_at,
+                "record": anomaly.explanation.record,
+            }
+            told[tuple(row[name] for name in _KEY)] = row
+    yield from (told[key] for key in sorted(told))
 
 
 def _refresh(touched: Sequence[anomalies.IncidentId]) -> sa.Executable:

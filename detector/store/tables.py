@@ -5,6 +5,7 @@ notifications  one row for each (episode, state) ever heard: what is a duplicate
                episode was first told to be in that state
 fits           one row for each fit of a model
 anomalies      one row for each (query, series, opening)
+decisions      what the score of an anomaly's peak was made from
 incidents      one row for each group of anomalies that belong together
 """
 
@@ -97,6 +98,7 @@ incidents = sa.Table(
     sa.CheckConstraint("ended_at >= opened_at", name="incidents_end_after_opening_check"),
     sa.CheckConstraint("members > 0", name="incidents_members_check"),
     sa.Index("incidents_newest_first", sa.text("opened_at DESC"), sa.text("id DESC")),
+    sa.Index("incidents_ended", "ended_at"),
 )
 """All but id and causes is worked out from the members each time one changes."""
 
@@ -141,3 +143,20 @@ anomalies = sa.Table(
 """series  digest of the labels: what is unique must fit an index
 value, expected, lower, upper, explanation  at peak_at
 """
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("query", sa.Text, primary_key=True),
+    sa.Column("series", sa.LargeBinary, primary_key=True),
+    sa.Column("opened_at", _INSTANT, primary_key=True),
+    sa.Column("peak_at", _INSTANT, nullable=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["query", "series", "opened_at"],
+        ["anomalies.query", "anomalies.series", "anomalies.opened_at"],
+        name="decisions_anomaly_fkey",
+        ondelete="CASCADE",
+    ),
+)
+"""record  as models.decisions writes it"""

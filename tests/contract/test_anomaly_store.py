@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -128,6 +129,58 @@ def test_later_causes_replace_those_before(store: ports.AnomalyStore) -> None:
 
 def test_unknown_incident_is_none(store: ports.AnomalyStore) -> None:
     assert store.incident(7) is None
+
+
+def recorded(record: bytes, **given: Any) -> anomalies.Anomaly:
+    return anomaly(explanation=dataclasses.replace(EXPLAINED, record=record), **given)
+
+
+def test_the_record_of_the_highest_peak_is_kept_and_told_when_asked_for(
+    store: ports.AnomalyStore,
+) -> None:
+    first = recorded(b"one", labels=HOST)
+    later = dataclasses.replace(
+        recorded(b"two", labels=HOST, told=30, peak_score=4.0), peak_at=at(30)
+    )
+    ended = dataclasses.replace(
+        anomaly(labels=HOST, explanation=EXPLAINED, ends=60, peak_score=4.0), peak_at=at(30)
+    )
+    for told in (later, first, ended, anomaly("other")):
+        store.record([(7, told)], {})
+
+    rows = store.list_anomalies(anomalies.Filter()).anomalies
+    (row,) = (each for each in rows if each.anomaly.query != "other")
+    assert row.anomaly == ended
+    assert store.anomaly(row.id) == (row, b"two")
+    (other,) = (each for each in rows if each.anomaly.query == "other")
+    assert store.anomaly(other.id) == (other, b"")
+    assert store.anomaly(10**9) is None
+
+
+def test_a_record_of_another_peak_is_none(store: ports.AnomalyStore) -> None:
+    first = recorded(b"one", labels=HOST)
+    worse = dataclasses.replace(
+        anomaly(labels=HOST, told=30, peak_score=9.0, explanation=EXPLAINED), peak_at=at(30)
+    )
+    store.record([(7, first)], {})
+    store.record([(7, worse)], {})
+    (row,) = store.list_anomalies(anomalies.Filter()).anomalies
+    assert store.anomaly(row.id) == (row, b"")
+
+
+def test_incidents_that_ended_long_ago_are_forgotten_whole(three: ports.AnomalyStore) -> None:
+    three.record([(4, recorded(b"one", query="mem", opens=1, ends=5))], {4: (CAUSE,)})
+    three.record([(4, anomaly("mem", HOST, opens=2, ends=21))], {})
+
+    assert three.forget(at(20), limit=10) == 0
+    assert three.forget(at(22), limit=1) == 1
+    assert three.forget(at(22), limit=10) == 1
+    assert three.forget(at(22), limit=10) == 0
+
+    assert {each.query for each in every(three)} == {"cpu", "disk"}
+    assert [each.id for each in three.list_incidents(anomalies.Filter()).incidents] == [3, 2]
+    three.record([(4, anomaly("mem", opens=1, ends=5))], {})
+    assert three.incident(4) is not None
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ class FakeAnomalyStore:
         self.refused: set[str] = set()
         """Queries whose anomalies are refused for good."""
         self._rows: dict[anomalies.Key, anomalies.Remembered] = {}
+        self._records: dict[anomalies.Key, tuple[datetime, bytes]] = {}
         self._causes: dict[anomalies.IncidentId, tuple[anomalies.Cause, ...]] = {}
 
     def record(
@@ -36,6 +37,12 @@ class FakeAnomalyStore:
             old = self._rows.setdefault(anomaly.key, new)
             if _rank(anomaly) > _rank(old.anomaly):
                 self._rows[anomaly.key] = dataclasses.replace(old, anomaly=anomaly)
+            if anomaly.explanation.record:
+                told = (anomaly.peak_at, anomaly.explanation.record)
+                self._records[anomaly.key] = max(told, self._records.get(anomaly.key, told))
+        for key, row in self._rows.items():
+            bare = anomalies.without_record(row.anomaly)
+            self._rows[key] = dataclasses.replace(row, anomaly=bare)
         self._causes |= causes
 
     def list_anomalies(self, wanted: anomalies.Filter) -> anomalies.Page:
@@ -65,6 +72,22 @@ class FakeAnomalyStore:
         self._fail()
         members = self._members(incident)
         return (self._incident(incident), members) if members else None
+
+    def anomaly(self, anomaly_id: int) -> tuple[anomalies.Remembered, bytes] | None:
+        self._fail()
+        for row in self._rows.values():
+            if row.id == anomaly_id:
+                peak_at, record = self._records.get(row.anomaly.key, (None, b""))
+                return row, record if peak_at == row.anomaly.peak_at else b""
+        return None
+
+    def forget(self, before: datetime, *, limit: int) -> int:
+        self._fail()
+        every = map(self._incident, {row.incident for row in self._rows.values()})
+        old = [(each.ended_at, each.id) for each in every if each.ended_at]
+        gone = {id_ for ended_at, id_ in sorted(old)[:limit] if ended_at < before}
+        self._rows = {key: row for key, row in self._rows.items() if row.incident not in gone}
+        return len(gone)
 
     def recent(self, since: datetime, *, limit: int) -> tuple[anomalies.Remembered, ...]:
         self._fail()

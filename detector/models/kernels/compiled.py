@@ -23,7 +23,8 @@ def _stamp() -> bytes:
     return digest.digest()
 
 
-_STAMP = _stamp()
+STAMP = _stamp()
+"""Names the arithmetic of this package."""
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -35,7 +36,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     dispatcher = numba.njit(cache=True, nogil=True, **OPTIONS)(function)
     cache = getattr(dispatcher, "_cache", None)  # none where NUMBA_DISABLE_JIT is set
     if cache is not None:
-        cache._cache_file._source_stamp = _STAMP
+        cache._cache_file._source_stamp = STAMP
     return dispatcher
 
 

@@ -165,6 +165,20 @@ class Scratch(NamedTuple):
     distances: Singles
 
 
+class Kept(NamedTuple):
+    """States of series as they were before a sample that may be anomalous.
+
+    before  state of one series, room to work in
+    states  of as many as there is room for; rows int64[N], of the frame, whose they are
+    size    int64[1], how many are kept
+    """
+
+    before: State
+    states: State
+    rows: frames.Ints
+    size: frames.Ints
+
+
 class Trace(NamedTuple):
     """What members say of a sample, for the verdict: [rows, steps] of a block and more.
 

@@ -16,6 +16,7 @@ from detector.models.kernels import (
     drift,
     excursions,
     gaussian,
+    keeping,
     kinds,
     layout,
     levels,
@@ -293,7 +294,7 @@ def set_limits(p, base, st):  # type: ignore[no-untyped-def]
 
 
 @compiled.kernel
-def look_steps(p, base, st, row0, values, times, bins, planned, first, first_step, trace, w):  # type: ignore[no-untyped-def]
+def look_steps(p, base, st, row0, values, times, bins, planned, first, first_step, trace, w, kept):  # type: ignore[no-untyped-def]
     """What members say of a block, as large as the trace, the state moving with it.
 
     base    alarms a point that the budget allows
@@ -301,12 +302,25 @@ def look_steps(p, base, st, row0, values, times, bins, planned, first, first_ste
     first, first_step
             row of values and step at which the block begins
     planned bool[T], the steps that lie in planned time
+    kept    where states from before a sample are put; with room for none, none is. They are those
+            from before the verdict too where the trace is of one step
     """
     for i in range(trace.points.shape[0]):
         row = _row(st, row0 + first + i)
         for k in range(trace.points.shape[1]):
             t = first_step + k
-            _look(p, base, row, values[first + i, t], times[t], bins[t], planned[t], w, trace, i, k)
+            raw = values[first + i, t]
+            has_room = kept.size[0] < kept.rows.size and not planned[t]
+            if has_room:
+                keeping.copy_row(kept.before, 0, row)
+            _look(p, base, row, raw, times[t], bins[t], planned[t], w, trace, i, k)
+            if has_room and keeping.may_be_anomalous(
+                p, row.numbers[layout.LIMIT], raw, trace.points[i, k], trace.rise[i, k],
+                SAMPLES_NEEDED,
+            ):  # fmt: skip
+                keeping.copy_row(kept.states, kept.size[0], _row(kept.before, 0))
+                kept.rows[kept.size[0]] = first + i
+                kept.size[0] += 1
 
 
 @compiled.kernel

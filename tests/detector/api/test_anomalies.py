@@ -9,6 +9,7 @@ import pytest
 
 from detector import anomalies, causes, errors, incidents
 from tests.detector.api.conftest import Served
+from tests.detector.services import test_replaying
 from tests.factories import anomaly
 
 PAGE = (pathlib.Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -101,6 +102,38 @@ def test_store_that_is_down_is_said(served: Served) -> None:
     served.anomalies.failure = errors.StoreError("PostgreSQL: gone", retryable=True)
     for path in ("/api/anomalies", "/api/incidents", "/api/incidents/1"):
         assert served.get(path).status_code == 503
+
+
+def test_one_anomaly_is_shown_and_replayed(served: Served) -> None:
+    told = test_replaying.spike()
+    served.anomalies.record([(7, told)], {})
+
+    shown = served.get("/api/anomalies/1").json()
+    found = served.get("/api/anomalies/1/replay").json()
+
+    assert (shown["id"], shown["peak_score"]) == (1, told.peak_score)
+    assert found["anomaly"] == shown
+    assert (found["same"], found["score"], found["samples"]) == (True, told.peak_score, 650)
+    assert found["engine"] == found["engine_now"]
+    assert set(found["rises"]) == {"residual", "near", "wide", "gaussian"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/api/anomalies/17", 404, "17: no anomaly has this id"),
+        ("/api/anomalies/17/replay", 404, "17: no anomaly has this id"),
+        ("/api/anomalies/1/replay", 404, "its decision was not recorded"),
+        ("/api/anomalies/0", 422, "anomaly_id"),
+        ("/api/anomalies/x/replay", 422, "anomaly_id"),
+    ],
+)
+def test_what_cannot_be_shown_or_replayed_is_a_problem(
+    three: Served, path: str, status: int, text: str
+) -> None:
+    answer = three.get(path)
+    assert answer.status_code == status
+    assert text in answer.json()["detail"]
 
 
 def test_unexplained_anomaly_has_no_text(three: Served) -> None:

@@ -83,9 +83,13 @@ def test_models_whose_rows_depend_on_their_batch_are_refused(name: str) -> None:
 def test_check_fails_on_a_model_that_sees_the_future() -> None:
     class Peeking(scoring.QueryScorer):
         def score(
-            self, frame: frames.Frame, *, planned: frames.Bools | None = None
+            self,
+            frame: frames.Frame,
+            *,
+            planned: frames.Bools | None = None,
+            records: bool = False,
         ) -> frames.Scores:
-            scores = super().score(frame, planned=planned)
+            scores = super().score(frame, planned=planned, records=records)
             scores.score[:] += frame.values[-1]
             return scores
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
+
 from detector import anomalies
 from detector.services import inbox
-from tests.factories import anomaly
+from tests.factories import anomaly, at
 
 
 class Counted:
@@ -73,3 +77,27 @@ def test_what_comes_back_to_a_full_one_pushes_out_the_newest() -> None:
     given.inbox.put_back(taken)
 
     assert (given.inbox.take(5), given.dropped) == ([ONE, TWO], 1)
+
+
+def _recorded(record: bytes, told: float | None = None) -> anomalies.Anomaly:
+    return anomaly("one", explanation=anomalies.Explanation(record=record), told=told)
+
+
+def test_the_record_of_a_peak_waits_for_as_long_as_it_is_the_peak() -> None:
+    kept = _put(_recorded(b"peak"), _recorded(b"", told=5)).inbox.take(5)
+    assert kept == [_recorded(b"peak", told=5)]
+    worse = dataclasses.replace(_recorded(b"", told=5), peak_at=at(5))
+    assert _put(_recorded(b"peak"), worse).inbox.take(5) == [worse]
+
+
+def test_a_record_that_was_taken_and_comes_back_is_kept() -> None:
+    given = _put(_recorded(b"peak"))
+    taken = given.inbox.take(5)
+    given.inbox.put(_recorded(b"", told=5))
+    given.inbox.put_back(taken)
+    assert given.inbox.take(5) == [_recorded(b"peak", told=5)]
+
+
+def test_where_many_wait_records_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "RECORDS_MOST", 1)
+    assert _put(TWO, _recorded(b"peak")).inbox.take(5) == [TWO, _recorded(b"")]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ class Recording:
         self, store: FakeAnomalyStore | None = None, queries: Collection[str] = ()
     ) -> None:
         self.store = store or FakeAnomalyStore()
-        self.dropped = 0
+        self.dropped, self.now_s = 0, 100.0
         self.news = inbox.Inbox(drop=self._drop)
         self.trackers = {
             query: watching.Tracker(query, news=self.news, drop=self._drop) for query in queries
@@ -34,7 +35,8 @@ class Recording:
             tracker_of=self.trackers.get,
             series_of=lambda query: self.series if query == "cpu" else (),
             drop=self._drop,
-            clock=lambda: at(100).timestamp(),
+            keep=timedelta(days=1),
+            clock=lambda: at(self.now_s).timestamp(),
         )
 
     def _drop(self, count: int) -> None:
@@ -161,3 +163,31 @@ def test_clock_lets_incidents_go() -> None:
     given.tell(anomaly("disk", HOST, opens=-250))
 
     assert len(given.store.list_incidents(anomalies.Filter()).incidents) == 2
+
+
+def test_what_has_ended_long_ago_is_forgotten_once_an_hour() -> None:
+    given = Recording()
+    given.tell(anomaly("cpu", HOST, opens=0, ends=10), anomaly("cpu", OTHER, opens=50_000))
+    given.now_s = 86_400.0 + 9
+    given.recorder.turn()
+    assert len(given.stored()) == 2
+    given.now_s += 2
+    given.recorder.turn()
+    assert len(given.stored()) == 2  # looked at within the hour
+    given.now_s += 3_600
+    given.recorder.turn()
+    assert [each.anomaly.labels for each in given.stored()] == [OTHER]
+
+
+def test_more_than_a_turn_forgets_are_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "FORGOTTEN_AT_ONCE", 1)
+    given = Recording()
+    given.tell(
+        *(anomaly(name, ((name, name),), opens=0, ends=10) for name in ("one", "two", "three"))
+    )
+    given.now_s = 200_000.0
+    left = []
+    for _ in range(4):
+        given.recorder.turn()
+        left.append(len(given.stored()))
+    assert left == [2, 1, 0, 0]

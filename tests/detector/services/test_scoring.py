@@ -140,11 +140,13 @@ class Heeding(models_scoring.QueryScorer):
         self.planned_ms: list[int] = []
         self.steps = 0
 
-    def score(self, frame: frames.Frame, *, planned: frames.Bools | None = None) -> frames.Scores:
+    def score(
+        self, frame: frames.Frame, *, planned: frames.Bools | None = None, records: bool = False
+    ) -> frames.Scores:
         assert planned is not None
         self.planned_ms += [int(time_ms) for time_ms in frame.times_ms[planned]]
         self.steps += len(planned)
-        return super().score(frame, planned=planned)
+        return super().score(frame, planned=planned, records=records)
 
 
 def test_the_scorer_is_told_of_planned_time_in_history_and_live() -> None:

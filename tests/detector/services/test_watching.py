@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from detector import anomalies, frames, telemetry
-from detector.models import budget
+from detector.models import budget, decisions
 from detector.models import scoring as models_scoring
 from detector.services import inbox, scoring, watching
 from tests.factories import T0, at
@@ -235,3 +235,7 @@ def test_spike_of_a_running_query_is_told_of_explained_and_ended() -> None:
     assert told[-1].value > 95
     assert told[-1].explanation.residuals[0].times > 20
     assert "residual" in told[-1].explanation.rises
+    records = [each.explanation.record for each in told if each.explanation.record]
+    assert 1 <= len(records) <= 2  # told where it becomes worse, and then no more
+    outcome = decisions.replay(decisions.parse(records[-1]))
+    assert outcome.score == told[-1].peak_score
