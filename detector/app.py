@@ -27,7 +27,7 @@ from detector import (
     telemetry,
 )
 from detector.api import application, auth, server
-from detector.models import budget, gates, warming
+from detector.models import budget, exhaustion, gates, warming
 from detector.models import scoring as models_scoring
 from detector.prometheus import reader, writer
 from detector.services import (
@@ -209,7 +209,8 @@ def _detection(
     ) -> roster.Member:
         tracker = watching.Tracker(query.name, news=news, drop=_dropped(meters, "too_many"))
         runner = _runner(current, query, reads, writes, calendar, tracker, meters)
-        forecaster = _forecaster(current, query, reads, writes) if query.forecast else None
+        foresees = query.forecast or query.exhaustion
+        forecaster = _forecaster(current, query, reads, writes) if foresees else None
         return roster.Member(reloading.origin_of(current, query), runner, tracker, forecaster)
 
     plans = planning.Planning(settings)
@@ -314,10 +315,23 @@ def _forecaster(
         settings.expr_of(query),
         settings.step_of(query),
         query.forecast,
+        limits=limits_of(query),
         reader=reads,
         writer=writes,
         clock=clock,
     )
+
+
+def limits_of(query: config.Query) -> exhaustion.Limits | None:
+    """What may run out; None if that is not asked for."""
+    if query.exhaustion is None:
+        return None
+    return exhaustion.Limits(*_range_of(query), query.exhaustion)
+
+
+def _range_of(query: config.Query) -> tuple[float, float]:
+    low, high = query.valid_range
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def scorer_factory(
@@ -338,13 +352,12 @@ def scorer_factory(
 
 def gates_of(query: config.Query) -> gates.Gates:
     """What the query's owner does not call an anomaly."""
-    low, high = query.valid_range
     return gates.Gates(
         direction=gates.Direction(query.direction.value),
         min_deviation=query.min_deviation,
         min_relative_deviation=query.min_relative_deviation,
         band_scale=query.band_scale,
-        valid_range=(-math.inf if low is None else low, math.inf if high is None else high),
+        valid_range=_range_of(query),
         min_samples=query.min_samples,
     )
 

@@ -162,9 +162,12 @@ def _query(settings: config.Settings, query: config.Query) -> Check:
     except (errors.UpstreamError, ValueError) as error:
         return Check(Verdict.WRONG, subject, str(error))
     step = settings.step_of(query)
-    for horizon in query.forecast:
+    asked = [("forecast", horizon) for horizon in query.forecast]
+    if query.exhaustion is not None:
+        asked.append(("exhaustion", query.exhaustion))
+    for key, horizon in asked:
         if horizon < step:
-            wrong = f"forecast: {horizon.total_seconds():g}s: a step ({_step(settings, query)})"
+            wrong = f"{key}: {horizon.total_seconds():g}s: a step ({_step(settings, query)})"
             return Check(Verdict.WRONG, subject, f"{wrong} or more is allowed")
     return Check(Verdict.OK, subject, f"{query.budget}, step {_step(settings, query)}")
 

@@ -227,6 +227,7 @@ class Query(_Section):
     models: tuple[Model, ...] = ()
     emit_models: bool = False
     forecast: tuple[Horizon, ...] = Field((), max_length=4)
+    exhaustion: Horizon | None = None
     calendar: tuple[Name, ...] = ()
 
     @pydantic.field_validator("valid_range")
@@ -238,6 +239,15 @@ class Query(_Section):
         if low is not None and high is not None and not low < high:
             raise ValueError("[low, high] with low less than high is allowed, null for no bound")
         return given
+
+    @pydantic.field_validator("exhaustion")
+    @classmethod
+    def _has_a_limit(
+        cls, within: timedelta | None, given: pydantic.ValidationInfo
+    ) -> timedelta | None:
+        if within is not None and given.data.get("valid_range") == (None, None):
+            raise ValueError("a limit is needed that may be reached: low or high of valid_range")
+        return within
 
 
 class WeeklyWindow(_Section):
@@ -353,6 +363,8 @@ class Settings(pydantic_settings.BaseSettings):
                 expr=query.expr,
                 direction=Direction(query.direction),
                 min_deviation=(query.min_deviation, query.min_deviation),
+                valid_range=(None, 1.0 if query.exhaustion else None),
+                exhaustion=query.exhaustion,
             )
             for name in self.presets
             for query in presets.PRESETS[name]

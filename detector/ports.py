@@ -79,6 +79,12 @@ class ScoreWriter(Protocol):
         where there was one the last time and is none now. Not for the times of an earlier call."""
         ...
 
+    def write_exhaustion(
+        self, query: str, table: frames.SeriesTable, seconds: frames.Floats, *, time_ms: int
+    ) -> None:
+        """Likewise anomaly_exhaustion_seconds, of float64[S]."""
+        ...
+
     def forget(self, query: str) -> None:
         """Free what is known of this query, for one of the name that writes other series."""
         ...

@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class PresetQuery:
-    """A query of a preset; deviations below min_deviation (in the query's unit) never alarm."""
+    """A query of a preset; deviations below min_deviation (in the query's unit) never alarm.
+
+    exhaustion  how far ahead it is told that the ratio reaches 1
+    """
 
     name: str
     expr: str
     direction: str
     min_deviation: float
+    exhaustion: timedelta | None = None
 
 
 _CPU_BUSY = (
@@ -38,9 +43,9 @@ _PRESSURE = "rate(node_pressure_{}_waiting_seconds_total[$__rate_interval])"
 
 _HOST = (
     PresetQuery("host_cpu", _CPU_BUSY, "both", 0.05),
-    PresetQuery("host_memory", _MEMORY_USED, "both", 0.02),
+    PresetQuery("host_memory", _MEMORY_USED, "both", 0.02, timedelta(days=1)),
     PresetQuery("host_disk", _DISK_BUSY, "above", 0.10),
-    PresetQuery("host_filesystem", _FILESYSTEM_USED, "above", 0.01),
+    PresetQuery("host_filesystem", _FILESYSTEM_USED, "above", 0.01, timedelta(days=1)),
     PresetQuery("host_network_receive", _RECEIVED, "both", 100_000.0),
     PresetQuery(
         "host_network_transmit", _RECEIVED.replace("receive", "transmit"), "both", 100_000.0

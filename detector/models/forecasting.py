@@ -78,7 +78,12 @@ class Path:
 
 def grid_for(horizon: timedelta, step: timedelta) -> Grid:
     """The grid of a horizon, for a query of this step."""
-    wanted = max(step, horizon / STEPS_OF_HORIZON)
+    return grid_of(horizon / STEPS_OF_HORIZON, horizon, step)
+
+
+def grid_of(wanted: timedelta, horizon: timedelta, step: timedelta) -> Grid:
+    """A grid whose steps are about as wanted, and no shorter than the query's."""
+    wanted = max(step, wanted)
     own = next((each for each in STEPS if each >= wanted), STEPS[-1])
     own = max(own, step)
     return Grid(own, max(1, round(horizon / own)), own * HISTORY_STEPS)

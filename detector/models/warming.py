@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 
 from detector import frames
-from detector.models import budget, catalogue, fitted, forecasting, forest, scoring
+from detector.models import budget, catalogue, exhaustion, fitted, forecasting, forest, scoring
 from detector.models.kernels import layout
 
 _STEP = timedelta(minutes=1)
@@ -28,7 +28,9 @@ def compile_kernels() -> None:
             scorer.adopt(_fitted())
             forest.isolation_scores(forest.NONE, np.zeros((1, layout.RESIDUALS), np.float32))
         scorer.score(frames.Frame(times_ms[-1:] + 60_000, values[-1:], step_ms=60_000))
-    forecasting.foresee(frames.Frame(times_ms, values, step_ms=60_000), ahead=5, more=1)
+    past = frames.Frame(times_ms, values, step_ms=60_000)
+    forecasting.foresee(past, ahead=5, more=1)
+    exhaustion.seconds_left(past, exhaustion.Limits(0.0, 1.0, _STEP))
 
 
 def _fitted() -> fitted.FittedModel:

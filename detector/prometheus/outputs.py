@@ -17,6 +17,8 @@ MODEL_METRIC = "anomaly_model_score"
 """Of single models, by the label `model`."""
 FORECAST = "anomaly_forecast"
 """Of what is to come, by the label `horizon`."""
+EXHAUSTION = "anomaly_exhaustion_seconds"
+"""How long until a series reaches a limit."""
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]", re.ASCII)

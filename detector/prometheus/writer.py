@@ -30,8 +30,8 @@ LANES = 2
 """Two connections: a third did not make Prometheus faster, one cost up to a quarter more time."""
 ACTIVE = "anomaly_active"
 _GRACE = timedelta(milliseconds=500)
-_Foreseen: TypeAlias = tuple[str, tuple[str, ...]]
-"""A query and its horizons."""
+_Foreseen: TypeAlias = tuple[str, str, tuple[str, ...]]
+"""A query, a metric of what is to come, and its horizons."""
 
 
 class Writer:
@@ -68,7 +68,7 @@ class Writer:
         self._stop = threading.Event()
         self._queries: dict[str, blocks.QueryBlocks] = {}
         self._beside: dict[tuple[str, str], blocks.QueryBlocks] = {}
-        self._forecasts: dict[_Foreseen, tuple[blocks.QueryBlocks, frames.Bools]] = {}
+        self._foreseen: dict[_Foreseen, tuple[blocks.QueryBlocks, frames.Bools]] = {}
         self._active: dict[tuple[str, int, frames.Kind], tuple[frames.Labels, blocks.Block]] = {}
         self._backlog = backlog.Backlog(
             lanes=LANES,
@@ -224,12 +224,24 @@ class Writer:
     ) -> None:
         """Queue anomaly_forecast{horizon} of every finite value of float64[S, H]; a stale marker
         where there was one the last time and is none now. One thread for all queries may call."""
-        key = (query, tuple(horizons))
-        if key in self._forecasts:
-            known, before = self._forecasts.pop(key)
+        self._write_foreseen((query, outputs.FORECAST, tuple(horizons)), table, values, time_ms)
+
+    def write_exhaustion(
+        self, query: str, table: frames.SeriesTable, seconds: frames.Floats, *, time_ms: int
+    ) -> None:
+        """Likewise anomaly_exhaustion_seconds, of float64[S]."""
+        key = (query, outputs.EXHAUSTION, ())
+        self._write_foreseen(key, table, seconds[:, np.newaxis], time_ms)
+
+    def _write_foreseen(
+        self, key: _Foreseen, table: frames.SeriesTable, values: frames.Floats, time_ms: int
+    ) -> None:
+        if key in self._foreseen:
+            known, before = self._foreseen.pop(key)
         else:
-            known = blocks.QueryBlocks(query, (outputs.FORECAST,), horizons, label="horizon")
-            before = np.zeros((0, len(horizons)), np.bool_)
+            query, metric, horizons = key
+            known = blocks.QueryBlocks(query, (metric,), horizons, label="horizon")
+            before = np.zeros((0, values.shape[1]), np.bool_)
         known.follow(table)
         now = np.isfinite(values)
         now &= known.usable[: len(values), np.newaxis]
@@ -238,7 +250,7 @@ class Writer:
         markers = encode.stale_markers(now.size).reshape(now.shape)
         told = np.where(now, values, np.where(ended, markers, np.nan))
         if now.any():
-            self._forecasts[key] = (known, now)
+            self._foreseen[key] = (known, now)
         self._put(known, told, now | ended, time_ms)
 
     def forget(self, query: str) -> None:

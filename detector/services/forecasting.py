@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
 
 from detector import errors, frames, loops, ports, telemetry
-from detector.models import forecasting
+from detector.models import exhaustion, forecasting
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,22 @@ class _Made:
     path: forecasting.Path | None = None
 
 
+@dataclass(slots=True)
+class _Left:
+    """How long limits are away, float64[S] in seconds at last_ms."""
+
+    grid: forecasting.Grid
+    limits: exhaustion.Limits
+    last_ms: int = 0
+    seconds: frames.Floats = field(default_factory=lambda: np.zeros(0))
+
+
 class Forecaster:
     """The forecasts of one query: read and made anew at each step of a horizon's grid, written more
     often, between its steps in proportion.
 
     horizons  each longer than step
+    limits    whose reaching is told of; None for none
     """
 
     def __init__(
@@ -43,6 +54,7 @@ class Forecaster:
         step: timedelta,
         horizons: Sequence[timedelta],
         *,
+        limits: exhaustion.Limits | None = None,
         reader: ports.SeriesReader,
         writer: ports.ScoreWriter,
         clock: Callable[[], float],
@@ -54,6 +66,9 @@ class Forecaster:
         self._reader, self._writer, self._clock = reader, writer, clock
         self._table = frames.SeriesTable()
         self._made = {each: _Made(forecasting.grid_for(each, step)) for each in horizons}
+        self._left = None
+        if limits is not None:
+            self._left = _Left(exhaustion.grid_for(limits.within, step), limits)
         self._written_ms = 0
 
     def turn(self) -> int:
@@ -67,14 +82,20 @@ class Forecaster:
             return 0
         for horizon in self._horizons:
             self._make(horizon, now_ms)
+        if self._left is not None:
+            self._look_for_limits(self._left, now_ms)
         values = np.full((len(self._table), len(self._horizons)), np.nan)
         for number, horizon in enumerate(self._horizons):
             path = self._made[horizon].path
             if path is not None:
                 values[: len(path.values), number] = path.at(now_ms + _ms(horizon))
-        self._writer.write_forecasts(self.name, self._names, self._table, values, time_ms=now_ms)
+        seconds = np.full(len(self._table), np.nan)
+        if self._left is not None:
+            gone_s = (now_ms - self._left.last_ms) / 1000
+            seconds[: len(self._left.seconds)] = np.maximum(self._left.seconds - gone_s, 0.0)
+        self._write(values, seconds, now_ms)
         self._written_ms = now_ms
-        return int(np.isfinite(values).sum())
+        return int(np.isfinite(values).sum() + np.isfinite(seconds).sum())
 
     def succeed(self, before: Forecaster) -> None:
         """Write nothing for times that another forecaster of this query has written for."""
@@ -83,24 +104,47 @@ class Forecaster:
     def end(self) -> None:
         """End all that was written."""
         nothing = np.full((len(self._table), len(self._horizons)), np.nan)
-        at_ms = self._written_ms + 1
-        self._writer.write_forecasts(self.name, self._names, self._table, nothing, time_ms=at_ms)
+        self._write(nothing, np.full(len(self._table), np.nan), self._written_ms + 1)
 
-    def _make(self, horizon: timedelta, now_ms: int) -> None:
-        """Read the past and foresee from it, unless that has been done at this step of the grid."""
-        made = self._made[horizon]
-        step_ms = _ms(made.grid.step)
-        last_ms = now_ms // step_ms * step_ms
-        if made.path is not None and made.path.last_ms >= last_ms:
+    def _write(self, values: frames.Floats, seconds: frames.Floats, time_ms: int) -> None:
+        if self._horizons:
+            self._writer.write_forecasts(
+                self.name, self._names, self._table, values, time_ms=time_ms
+            )
+        if self._left is not None:
+            self._writer.write_exhaustion(self.name, self._table, seconds, time_ms=time_ms)
+
+    def _look_for_limits(self, left: _Left, now_ms: int) -> None:
+        """Read the past and see which limits it leads to, unless that was done at this step."""
+        frame = self._read(left.grid, now_ms, after_ms=left.last_ms)
+        if frame is None:
             return
-        began = self._clock()
-        frame = self._reader.read_range(
+        left.last_ms = int(frame.times_ms[-1])
+        left.seconds = exhaustion.seconds_left(frame, left.limits)
+        left.seconds[np.isnan(frame.values[-1])] = np.nan
+
+    def _read(self, grid: forecasting.Grid, now_ms: int, *, after_ms: int) -> frames.Frame | None:
+        """The past up to the newest step of a grid; None if that is not after this time."""
+        step_ms = _ms(grid.step)
+        last_ms = now_ms // step_ms * step_ms
+        if after_ms >= last_ms:
+            return None
+        return self._reader.read_range(
             self._expr,
-            start_ms=last_ms - _ms(made.grid.history),
+            start_ms=last_ms - _ms(grid.history),
             end_ms=last_ms,
             step_ms=step_ms,
             table=self._table,
         )
+
+    def _make(self, horizon: timedelta, now_ms: int) -> None:
+        """Read the past and foresee from it, unless that has been done at this step of the grid."""
+        made, began = self._made[horizon], self._clock()
+        frame = self._read(
+            made.grid, now_ms, after_ms=0 if made.path is None else made.path.last_ms
+        )
+        if frame is None:
+            return
         path = forecasting.foresee(frame, ahead=made.grid.ahead, more=MORE_STEPS)
         path.values[np.isnan(frame.values[-1])] = np.nan  # what has ended has no future
         made.path = path

@@ -129,6 +129,13 @@ def test_a_horizon_below_the_step_is_wrong(site: Site) -> None:
     ]
 
 
+def test_so_is_a_time_to_a_limit(site: Site) -> None:
+    query = {"name": "q", "expr": "x", "step": "10m", "exhaustion": "5m", "valid_range": [0, None]}
+    wrong = [c for c in checks.offline(site.settings(queries=(query,))) if c.verdict is WRONG]
+
+    assert [c.text for c in wrong] == ["exhaustion: 300s: a step (600s) or more is allowed"]
+
+
 def test_promql_that_this_prometheus_does_not_know_is_wrong_in_its_words(site: Site) -> None:
     settings = site.settings("mad_over_time(up[5m])")
     assert all(each.verdict is not WRONG for each in checks.offline(settings))

@@ -234,3 +234,12 @@ def test_a_query_names_calendars_that_are_there(tmp_path: Path) -> None:
     )
     file.write_text("queries: [{name: q, expr: x, calendar: [works]}]\n")
     assert _error({}, file).endswith("a name under calendars is allowed: none")
+
+
+def test_what_runs_out_needs_a_limit(tmp_path: Path) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text("queries: [{name: q, expr: x, exhaustion: 7d}]\n")
+    assert _error({}, file) == (
+        f"{file}: queries.0.exhaustion: '7d': a limit is needed that may be reached: low or high of "
+        "valid_range"
+    )

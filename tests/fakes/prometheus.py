@@ -72,6 +72,7 @@ class RecordingWriter:
     forecasts: list[tuple[int, dict[tuple[frames.Labels, str], float]]] = field(
         default_factory=list
     )
+    exhaustions: list[tuple[int, dict[frames.Labels, float]]] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     before_stale: Callable[[], object] = bool
 
@@ -116,6 +117,12 @@ class RecordingWriter:
             for number, horizon in enumerate(horizons)
         }
         self.forecasts.append((time_ms, told))
+
+    def write_exhaustion(
+        self, query: str, table: frames.SeriesTable, seconds: frames.Floats, *, time_ms: int
+    ) -> None:
+        told = {table.labels[row] or (): float(each) for row, each in enumerate(seconds)}
+        self.exhaustions.append((time_ms, told))
 
     def forget(self, query: str) -> None:
         self.forgotten.append(query)

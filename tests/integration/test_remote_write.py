@@ -202,6 +202,18 @@ def test_a_forecast_stands_at_now_and_ends_where_there_is_none_any_more(
     assert told(now_ms) == {("0", "1d", "2"), ("1", "2h", "3")}
 
 
+def test_the_time_to_a_limit_is_written_and_ends(
+    prometheus: conftest.MakePrometheus, now_ms: int, write_to: MakeWriter
+) -> None:
+    server, table = prometheus(), recording.table_of(2)
+    by = write_to(server.url)
+    by.write_exhaustion("q", table, np.array([60.0, 7.0]), time_ms=now_ms - 1000)
+    by.write_exhaustion("q", table, np.array([59.0, np.nan]), time_ms=now_ms)
+    assert by.flush(10 * S)
+    found = server.query('anomaly_exhaustion_seconds{query="q"}', time=str(now_ms / 1000))
+    assert [(e["metric"]["host"], e["value"][1]) for e in found] == [("0", "59")]
+
+
 def test_other_horizons_of_a_query_take_the_place_of_those_before(
     prometheus: conftest.MakePrometheus, now_ms: int, write_to: MakeWriter
 ) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from detector import errors, frames, loops, telemetry
+from detector.models import exhaustion
 from detector.services import forecasting
 from tests.fakes import prometheus
 
@@ -131,3 +132,35 @@ def test_what_is_not_wanted_any_more_ends() -> None:
     (_, ends) = given.writer.forecasts
     assert ends[0] == NOW_MS + 1
     assert np.isnan(list(ends[1].values())).all()
+
+
+def test_the_time_to_a_limit_goes_down_with_the_clock_and_ends_with_the_trend() -> None:
+    given = Foreseen()
+    begin_ms = NOW_MS - 800 * 900_000
+    given.reader.series = {A: lambda ms: (ms - begin_ms) / 900_000 / 10.0, B: _wave}
+    given.forecaster = forecasting.Forecaster(
+        "q",
+        "x",
+        timedelta(seconds=5),
+        (),
+        limits=exhaustion.Limits(-math.inf, 85.0, DAY),
+        reader=given.reader,
+        writer=given.writer,
+        clock=lambda: given.clock_ms / 1000,
+    )
+
+    assert given.forecaster.turn() == 1
+    given.clock_ms += MINUTE_MS
+    assert given.forecaster.turn() == 1
+    assert len(given.reader.ranges) == 1  # looked at anew at each quarter of an hour
+    given.reader.series[A] = lambda _: 80.0
+    given.clock_ms += 14 * MINUTE_MS + 6 * HOUR_MS
+    assert given.forecaster.turn() == 0
+    given.forecaster.end()
+
+    (first, second, third, last) = given.writer.exhaustions
+    assert first[0] == NOW_MS
+    assert first[1][A] == pytest.approx(50 * 900.0)
+    assert second[1][A] == pytest.approx(50 * 900.0 - 60)
+    assert [math.isnan(each) for each in (first[1][B], third[1][A], last[1][A])] == [True] * 3
+    assert given.writer.forecasts == []
