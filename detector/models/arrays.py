@@ -12,8 +12,6 @@ from detector.models.kernels import drift, kinds, layout
 
 SAMPLE_ROWS = 4_096
 """Rows of features kept for a fit: IForest draws 256 a tree, so more tells it little."""
-RESERVOIR_ROWS = 64
-"""Rows of each reservoir: twice or four times as many win .003 of rank quality, less than noise."""
 BLOCK_SAMPLES = 2_048
 """Samples that go from members to fitted models to verdict at a time."""
 
@@ -41,7 +39,7 @@ def pairs(
 
 def empty_state(rows: int, bins: int, members: int) -> layout.State:
     """So many rows of zeros; profiles hold nothing yet."""
-    reservoir, single = RESERVOIR_ROWS, np.float32
+    reservoir, single = layout.RESERVOIR_ROWS, np.float32
     return layout.State(
         numbers=np.zeros((rows, layout.NUMBERS)),
         counts=np.zeros((rows, layout.COUNTS), dtype=np.int64),
@@ -124,7 +122,7 @@ def scratch() -> layout.Scratch:
         scores=np.empty(layout.STREAMING),
         solved=np.empty(layout.GAUSS_POINTS),
         row=np.empty(layout.SCALES, dtype=np.float32),
-        distances=np.empty(RESERVOIR_ROWS, dtype=np.float32),
+        distances=np.empty(2 * layout.RESERVOIR_ROWS, dtype=np.float32),
     )
 
 

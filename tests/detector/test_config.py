@@ -240,6 +240,6 @@ def test_what_runs_out_needs_a_limit(tmp_path: Path) -> None:
     file = tmp_path / "mda.yml"
     file.write_text("queries: [{name: q, expr: x, exhaustion: 7d}]\n")
     assert _error({}, file) == (
-        f"{file}: queries.0.exhaustion: '7d': a limit is needed that may be reached: low or high of "
-        "valid_range"
+        f"{file}: queries.0.exhaustion: '7d': "
+        "a limit is needed that may be reached: low or high of valid_range"
     )

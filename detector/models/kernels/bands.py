@@ -16,6 +16,8 @@ from detector.models.kernels import compiled, layout, levels, residuals
 LEAST_THRESHOLD = 0.05
 LEAST_REACH, MOST_REACH = math.log(1e-3), math.log(residuals.Z_LIMIT)
 FIRST_TURNS, TURNS = 12, 2
+NEAR_ENOUGH = 1e-3
+"""A last step of Newton's method; what is left to go is about its square."""
 LEAST_SLOPE, LONGEST_STEP = 0.02, 2.0
 NEAREST_OFF = 2.0
 """Sizes that the nearest rows of a reservoir are off to the same side: an extreme value is compared
@@ -37,6 +39,8 @@ def reach(weights, units, level, size, threshold, start):  # type: ignore[no-unt
         step = (threshold - rise) / max(slope, LEAST_SLOPE)
         log_reach += min(max(step, -LONGEST_STEP), LONGEST_STEP)
         log_reach = min(max(log_reach, LEAST_REACH), MOST_REACH)
+        if abs(step) < NEAR_ENOUGH:
+            break
     return log_reach
 
 

@@ -98,6 +98,8 @@ def follow_runs(p, k, raw, t_ms):  # type: ignore[no-untyped-def]
 @compiled.part
 def is_flat(allowed, k):  # type: ignore[no-untyped-def]
     """Whether the run of one value that this sample is in is news."""
+    if k[RUN] < LEAST_FLAT:
+        return False
     before = k[SEEN] - k[RUN]
     hits = k[REPEATS] - k[RUN]
     if before - hits < LEAST_CHANGES:
@@ -108,6 +110,8 @@ def is_flat(allowed, k):  # type: ignore[no-untyped-def]
 @compiled.part
 def is_zero(allowed, k):  # type: ignore[no-untyped-def]
     """Likewise for the run of zeros."""
+    if k[ZERO_RUN] + 1.0 < LEAST_ZERO:
+        return False
     before = k[SEEN] - k[ZERO_RUN]
     hits = k[ZEROS] - k[ZERO_RUN]
     if before - hits < LEAST_CHANGES:

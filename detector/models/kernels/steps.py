@@ -184,15 +184,19 @@ def _look_around(p, st, points, scores, w):  # type: ignore[no-untyped-def]
     if c[layout.HELD] >= neighbours.NEIGHBOURS:
         neighbours.note(n, c, 0, scores[layout.NEAR])
     if points >= layout.NEAR_POINTS:
-        neighbours.near_row(st.past, at, layout.NEAR_POINTS, row)
-        neighbours.offer(c, 0, near, row, layout.NEAR_POINTS, p.seed)
+        slot = neighbours.offered_slot(c, 0, layout.NEAR_POINTS, p.seed)
+        if slot >= 0:
+            neighbours.near_row(st.past, at, layout.NEAR_POINTS, row)
+            neighbours.put(near, slot, row)
     neighbours.wide_row(n, layout.SUMS, row)
     scores[layout.WIDE] = neighbours.distance(wide, c[layout.HELD + 1], row, distances)
     if c[layout.HELD + 1] >= neighbours.NEIGHBOURS:
         neighbours.note(n, c, 1, scores[layout.WIDE])
     if points >= layout.WIDE_LATE:
-        neighbours.wide_row(n, layout.LATE_SUMS, row)
-        neighbours.offer(c, 1, wide, row, layout.WIDE_LATE, p.seed)
+        slot = neighbours.offered_slot(c, 1, layout.WIDE_LATE, p.seed)
+        if slot >= 0:
+            neighbours.wide_row(n, layout.LATE_SUMS, row)
+            neighbours.put(wide, slot, row)
 
 
 @compiled.part
