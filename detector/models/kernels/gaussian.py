@@ -32,7 +32,7 @@ def score(c, ring, g, v):  # type: ignore[no-untyped-def]
         for j in range(i):
             off -= g[at] * v[j]
             at += 1
-        v[i] = off / g[at] if g[at] > 0.0 else 0.0
+        v[i] = off * g[at]
         at += 1
         total += v[i] * v[i]
     return min(math.sqrt(total / _POINTS), 1e30)
@@ -68,7 +68,8 @@ def learn(c, ring, g, points, new, v):  # type: ignore[no-untyped-def]
 
 @compiled.part
 def _factor(g):  # type: ignore[no-untyped-def]
-    """Cholesky's factor of the covariance with the ridge, packed by rows; 0 without variance."""
+    """Cholesky's factor of the covariance with the ridge, packed by rows, its diagonal inverted;
+    0 without variance."""
     trace, at = 0.0, layout.GAUSS_COVARIANCE
     for i in range(_POINTS):
         at += i
@@ -86,11 +87,9 @@ def _factor(g):  # type: ignore[no-untyped-def]
             for k in range(j):
                 value -= g[row + k] * g[other + k]
             if i == j:
-                g[row + i] = math.sqrt(max(value, 0.0))
-            elif g[other + j] > 0.0:
-                g[row + j] = value / g[other + j]
+                g[row + i] = 1.0 / math.sqrt(value) if value > 0.0 else 0.0
             else:
-                g[row + j] = 0.0
+                g[row + j] = value * g[other + j]
 
 
 @compiled.part
@@ -102,7 +101,7 @@ def _newest(g, v):  # type: ignore[no-untyped-def]
         v[i] = 1.0 if i == 0 else 0.0
         for j in range(i):
             v[i] -= g[row + j] * v[j]
-        v[i] = v[i] / g[row + i] if g[row + i] > 0.0 else 0.0
+        v[i] *= g[row + i]
         total += v[i] * v[i]
     return total
 

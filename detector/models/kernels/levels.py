@@ -32,5 +32,6 @@ def learn(levels, levelled, member, score):  # type: ignore[no-untyped-def]
     step = score - level
     if count > LEVEL_POINTS:
         step = numbers.clip(step, LEVEL_CLIP * max(spread, LEAST_SPREAD * level))
-    levels[0, member] = level + step / count
-    levels[1, member] = spread + (abs(step) - spread) / count
+    share = 1.0 / count
+    levels[0, member] = level + step * share
+    levels[1, member] = spread + (abs(step) - spread) * share
