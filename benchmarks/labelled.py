@@ -1,11 +1,12 @@
-"""Quality on labelled series, beside PyOD's Isolation Forest on raw values.
+"""Quality on labelled series, beside PyOD's Isolation Forest on raw values and its TimeSeriesOD.
 
 `LABELLED=FOLDER python -m benchmarks.labelled`; the folder holds series.parquet (id, ts, value),
 labels.parquet (label, 1 = anomalous, row by row), meta.csv (id, dataset, step_s, train_n) and
 nab_windows.json (id -> [[first row, last row], ...]). Both are fitted on, or learn from, the first
 train_n rows of each series, see nothing after the row they score, and are measured after train_n,
 at an alarm budget of a quarter a day and series: the detector's threshold comes from that budget,
-the peer's is the quantile of its training scores that the budget leaves.
+a peer's is the quantile of its training scores that the budget leaves. TimeSeriesOD as it is gives
+a row the score of windows that end after it; here it gets that of the window that it ends.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from pyod.models.iforest import IForest
+from pyod.models.ts_od import TimeSeriesOD
 
 from benchmarks import quality, report
 from detector import models
@@ -97,10 +99,30 @@ def _forest_scores(series: file_scoring.Series) -> quality.Floats:
     values, back = np.unique(series.values, return_inverse=True)
     fitted = IForest(random_state=SEED).fit(series.values[: series.past, np.newaxis])
     raw = fitted.decision_function(values[:, np.newaxis])[back]
-    middle = np.median(raw[: series.past])
-    threshold = np.quantile(raw[: series.past], 1.0 - ALARMS_A_DAY * (series.step / DAY))
-    scores: quality.Floats = np.maximum(raw - middle, 0.0) / max(threshold - middle, 1e-9)
-    return scores
+    return _at_budget(series, raw)
+
+
+def windowed_scores(series: Sequence[file_scoring.Series]) -> list[quality.Floats]:
+    """Scores of a PyOD TimeSeriesOD a series with its default settings, likewise."""
+    return [_windowed_scores(each) for each in series]
+
+
+def _windowed_scores(series: file_scoring.Series) -> quality.Floats:
+    fitted = TimeSeriesOD(IForest(random_state=SEED))
+    fitted.fit(series.values[: series.past])
+    width = fitted.window_size
+    windows = np.lib.stride_tricks.sliding_window_view(series.values, width)
+    raw = np.full(len(series.values), np.nan)
+    raw[width - 1 :] = fitted.detector_.decision_function(windows)
+    return _at_budget(series, raw)
+
+
+def _at_budget(series: file_scoring.Series, raw: quality.Floats) -> quality.Floats:
+    """Raw scores so that 0 is the median of the training part's and 1 what the budget leaves."""
+    middle = np.nanmedian(raw[: series.past])
+    threshold = np.nanquantile(raw[: series.past], 1.0 - ALARMS_A_DAY * (series.step / DAY))
+    scores = np.maximum(raw - middle, 0.0) / max(threshold - middle, 1e-9)
+    return np.asarray(np.nan_to_num(scores))
 
 
 def verdict(series: file_scoring.Series, labels: quality.Bools, scores: quality.Floats) -> Verdict:
@@ -160,6 +182,7 @@ def main() -> list[str]:
     peers: dict[str, Callable[[Sequence[file_scoring.Series]], list[quality.Floats]]] = {
         "detector, ML off": detector_scores,
         "PyOD IForest on raw values": forest_scores,
+        "PyOD TimeSeriesOD": windowed_scores,
     }
     print(f"{len(held.series)} series, {sum(len(each.values) for each in held.series):,} rows")
     for name, score in peers.items():
