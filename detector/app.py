@@ -346,6 +346,7 @@ def scorer_factory(
         models=chosen.models,
         streaming=chosen.streaming,
         emits=query.emit_models,
+        group_by=query.group_by,
         seed=settings.detection.seed,
     )
 

@@ -121,6 +121,8 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 ModelName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=100)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
 
+LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=200)]
+
 Least = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Scale = Annotated[float, Field(gt=0, le=100)]
 
@@ -228,6 +230,7 @@ class Query(_Section):
     emit_models: bool = False
     forecast: tuple[Horizon, ...] = Field((), max_length=4)
     exhaustion: Horizon | None = None
+    group_by: tuple[LabelName, ...] = Field((), max_length=10)
     calendar: tuple[Name, ...] = ()
 
     @pydantic.field_validator("valid_range")

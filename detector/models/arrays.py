@@ -28,6 +28,12 @@ def first_rows(trace: layout.Trace, rows: int) -> layout.Trace:
     return layout.Trace(*(part[:rows] for part in parts))
 
 
+def some_rows(trace: layout.Trace, first: int, end: int) -> layout.Trace:
+    """A view of these rows; of features, which may have no rows, all where there are none."""
+    parts: tuple[npt.NDArray[Any], ...] = trace
+    return layout.Trace(*(part[first:end] for part in parts))
+
+
 def pairs(
     one: layout.State, other: layout.State
 ) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:

@@ -34,6 +34,7 @@ class Decision:
     per_step    alarms that the budget allows a step, siblings counted in
     state       of the series, one row, as it was before the sample
     surprises   float64[models], what the fitted models said, NaN of those not fitted yet
+    others      mean rise of the others of its group, NaN for none
     """
 
     engine: str
@@ -43,6 +44,7 @@ class Decision:
     params: layout.Params
     state: layout.State
     surprises: frames.Floats
+    others: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def replay(decision: Decision) -> Outcome:
         params, decision.per_step, state, 0, values, times_ms, bins, np.zeros(1, np.bool_), 0, 0,
         trace, arrays.scratch(), arrays.empty_kept(0, state),
     )  # fmt: skip
+    if params.group >= 0:
+        trace.rise[0, 0, params.group] = decision.others
     steps.judge_steps(
         params, decision.per_step, state, arrays.empty_sample(0), 0, values, times_ms, 0, 0, trace,
         decision.surprises.reshape(-1, 1, 1), out,
@@ -93,6 +97,7 @@ def bytes_of(decision: Decision) -> bytes:
         "time_ms": decision.time_ms,
         "value": decision.value,
         "per_step": decision.per_step,
+        "others": decision.others,
         "params": {
             name: each.tolist() if isinstance(each, np.ndarray) else each
             for name, each in params.items()
@@ -144,6 +149,7 @@ def _decision(header: dict[str, Any], body: bytes) -> Decision:
         params=layout.Params(**params, gates=layout.Gates(**header["gates"])),
         state=layout.State(**found),
         surprises=surprises,
+        others=header["others"],
     )
 
 
@@ -169,19 +175,24 @@ class Decisions:
         scores: frames.Floats,
         values: frames.Floats,
         surprises: frames.Floats,
-        first_row: int,
+        others: frames.Floats,
+        rows: tuple[int, int],
         step: int,
         time_ms: int,
         per_step: float,
         params: layout.Params,
     ) -> None:
-        """Take over those of a block whose score is above 1, and start kept anew.
+        """Take over those of a block whose score is above 1; when it is the last that kept has
+        samples of, start kept anew.
 
-        scores, values  float64[rows of the frame], at this step
-        surprises       float64[models, rows of the block], its first row being first_row
+        scores, values     float64[rows of the frame], at this step
+        surprises, others  float64[models, rows of the block], float64[rows of the block]
+        rows               of the frame that are the block's: first, end
         """
-        for place, row in enumerate(kept.rows[: kept.size[0]].tolist()):
-            if scores[row] > 1.0:
+        first, end = rows
+        held = kept.rows[: kept.size[0]].tolist()
+        for place, row in enumerate(held):
+            if first <= row < end and scores[row] > 1.0:
                 self._found[row, step] = Decision(
                     engine=ENGINE,
                     time_ms=time_ms,
@@ -191,9 +202,11 @@ class Decisions:
                     state=layout.State(
                         *(part[place : place + 1].copy() for part in _parts(kept.states))
                     ),
-                    surprises=surprises[:, row - first_row].copy(),
+                    surprises=surprises[:, row - first].copy(),
+                    others=float(others[row - first]),
                 )
-        kept.size[0] = 0
+        if not held or held[-1] < end:
+            kept.size[0] = 0
 
     def take(self, other: Decisions) -> None:
         """Add what another one kept of the same frame."""

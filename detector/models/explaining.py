@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detector import anomalies, frames
+from detector.models import groups
 from detector.models.kernels import layout, residuals
 
 SAMPLES_KEPT = 20_000
@@ -83,7 +84,7 @@ class Evidence:
         part, n = self._places[row, step]
         return anomalies.Explanation(
             residuals=_largest(part, n, x - origin, origin, params),
-            rises=rises_by_name(part.rise[n].tolist()),
+            rises=rises_by_name(part.rise[n].tolist(), params),
         )
 
     def _found(self) -> Iterator[tuple[tuple[int, int], tuple[_Part, int]]]:
@@ -133,8 +134,10 @@ def _span(rate: float, points: int) -> int:
     return max(1, min(round(1.0 / rate), points))
 
 
-def rises_by_name(rises: Sequence[float]) -> dict[str, float]:
+def rises_by_name(rises: Sequence[float], params: layout.Params) -> dict[str, float]:
     """What the members say that are ready: not NaN."""
     fitted = len(rises) - len(_MEMBERS)
     names = [*_MEMBERS, *(f"fitted {n + 1}" for n in range(fitted))]
+    if params.group >= 0:
+        names[params.group] = groups.NAME
     return {name: rise for name, rise in zip(names, rises, strict=True) if not math.isnan(rise)}

@@ -18,6 +18,7 @@ from detector.models import (
     explaining,
     fitted,
     gates,
+    groups,
     memories,
     parallel,
     siblings,
@@ -41,6 +42,9 @@ where noise is averaged and alarms are wanted gone within seconds."""
 RECORDS_MOST = 500
 """Samples of a step and thread that may be anomalous and are kept with their state: 5 MB."""
 
+GROUPED_SAMPLES = 32_768
+"""Samples that are looked at before they are judged where series hear of each other: 20 MB."""
+
 NO_GATES = gates.Gates()
 
 
@@ -50,8 +54,20 @@ class _Part:
 
     scratch: layout.Scratch
     sample: layout.Sample
+    kept: layout.Kept
     evidence: explaining.Evidence
     decisions: decisions.Decisions
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What is scored: values [S, T] of the state's rows from first_row on."""
+
+    values: frames.Floats
+    times_ms: frames.Ints
+    bins: frames.Ints
+    planned: frames.Bools
+    first_row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,8 @@ class QueryScorer:
     limits  of what counts as an anomaly
     models  that are fitted, each with a weight beside the streaming members; with `streaming`
             False they speak alone, and scores are 0 before the first fit
+    group_by
+            labels; series that have the same values of them hear of each other (follow_labels)
     emits   whether scores hold those of each member
     threads that share the rows of a frame, at most; the scores are the same for any number
     Raises ValueError for a step not above 0, or streaming False without models.
@@ -101,6 +119,7 @@ class QueryScorer:
         models: Sequence[fitted.Model] = (),
         streaming: bool = True,
         emits: bool = False,
+        group_by: Sequence[str] = (),
         seed: int = 0,
         threads: int = parallel.THREADS,
     ) -> None:
@@ -110,8 +129,10 @@ class QueryScorer:
             raise ValueError("streaming: False: a model is needed that speaks instead")
         self._step, self._budget, self._seed, self._threads = step, budget, seed, threads
         self._models = tuple(models)
-        self._members = _member_names(self._models) if emits else ()
-        self._params = _params(step, limits, self._models, streaming, seed)
+        self._group_by = tuple(group_by)
+        self._groups: frames.Ints | None = None
+        self._members = _member_names(self._models, bool(group_by)) if emits else ()
+        self._params = _params(step, limits, self._models, streaming, bool(group_by), seed)
         self._min_samples = limits.min_samples
         self._bins = memories.memories_for_step(step).profile_bins
         self._prior = siblings.prior_for_step(step, streaming=streaming)
@@ -218,6 +239,11 @@ class QueryScorer:
         self._stand_at(times)
         return self._scores(times, out)
 
+    def follow_labels(self, labels: Sequence[frames.Labels | None]) -> None:
+        """From now on the rows are these series; without group_by that makes no difference."""
+        if self._group_by:
+            self._groups = groups.groups_of(labels, self._group_by)
+
     def refresh(self, *, rows: int = 0) -> None:
         """Look at the siblings' tails and count the series that share the budget; make room for
         so many rows first. score() does this itself at the start of each epoch."""
@@ -298,46 +324,112 @@ class QueryScorer:
         with records it is one step."""
         if first == last or not len(values):
             return
-        bins = memories.bins_of(times_ms, self._bins)
+        block = _Block(values, times_ms, memories.bins_of(times_ms, self._bins), planned, first_row)
         room = RECORDS_MOST if records else 0
+        length = last - first
+        ranges = parallel.parts(len(values), len(values) * length, threads=self._threads)
 
-        def score_part(first_of_part: int, end_of_part: int) -> _Part:
-            part = self._empty_part()
-            kept = arrays.empty_kept(room, self._state)
-            rows = min(end_of_part - first_of_part, max(1, arrays.BLOCK_SAMPLES // (last - first)))
-            trace = self._empty_trace(rows, last - first)
-            for row in range(first_of_part, end_of_part, rows):
-                trace = arrays.first_rows(trace, min(rows, end_of_part - row))
-                steps.look_steps(
-                    self._params, self._per_step, self._state, first_row, values, times_ms, bins,
-                    planned, row, first, trace, part.scratch, kept,
-                )  # fmt: skip
-                surprises = self._surprises(trace)
-                steps.judge_steps(
-                    self._params, self._per_step, self._state, part.sample, first_row, values,
-                    times_ms, row, first, trace, surprises, out,
-                )  # fmt: skip
-                judged = out.score[row : row + len(trace.points), first:last]
-                part.evidence.keep(trace, judged, first_row=first_row + row, first_step=first)
-                part.decisions.keep(
-                    kept, scores=out.score[:, first], values=values[:, first],
-                    surprises=surprises[:, :, 0], first_row=row, step=first,
-                    time_ms=int(times_ms[first]), per_step=self._per_step, params=self._params,
-                )  # fmt: skip
-                arrays.cut_back(part.sample)
+        def score_part(begin: int, end: int) -> _Part:
+            part = self._empty_part(room)
+            rows = min(end - begin, max(1, arrays.BLOCK_SAMPLES // length))
+            trace = self._empty_trace(rows, length)
+            for row in range(begin, end, rows):
+                trace = arrays.first_rows(trace, min(rows, end - row))
+                self._look(block, row, first, trace, part)
+                self._judge(block, row, first, trace, part, out)
             return part
 
-        samples = len(values) * (last - first)
-        ranges = parallel.parts(len(values), samples, threads=self._threads)
-        for part in parallel.over(score_part, ranges):
+        if self._groups is None:
+            found = parallel.over(score_part, ranges)
+        else:
+            found = self._score_groups(block, first, last, ranges, room, out)
+        for part in found:
             self._evidence.take(part.evidence)
             self._decisions.take(part.decisions)
             arrays.add_sample(self._sample, part.sample)
 
-    def _empty_part(self) -> _Part:
+    def _score_groups(
+        self,
+        block: _Block,
+        first: int,
+        last: int,
+        ranges: list[tuple[int, int]],
+        room: int,
+        out: layout.Out,
+    ) -> list[_Part]:
+        """The same where series hear of each other: all of them look at a step before any is
+        judged, so fewer steps at a time."""
+        found = {begin: self._empty_part(room) for begin, _ in ranges}
+        series = len(block.values)
+        group = np.full(series, groups.ALONE, np.int64)
+        known = group if self._groups is None else self._groups[:series]
+        group[: len(known)] = known
+        length = min(last - first, max(1, GROUPED_SAMPLES // series))
+        whole = self._empty_trace(series, length)
+        for step in range(first, last, length):
+            steps_ = min(length, last - step)
+            trace = whole if steps_ == length else self._empty_trace(series, steps_)
+
+            def look(begin: int, end: int, step: int = step, trace: layout.Trace = trace) -> None:
+                part = arrays.some_rows(trace, begin, end)
+                self._look(block, begin, step, part, found[begin])
+
+            def judge(begin: int, end: int, step: int = step, trace: layout.Trace = trace) -> None:
+                rows = max(1, arrays.BLOCK_SAMPLES // trace.points.shape[1])
+                for row in range(begin, end, rows):
+                    part = arrays.some_rows(trace, row, min(row + rows, end))
+                    self._judge(block, row, step, part, found[begin], out)
+
+            parallel.over(look, ranges)
+            groups.corroborate(trace, group, place=self._params.group, weights=self._params.weights)
+            parallel.over(judge, ranges)
+        return list(found.values())
+
+    def _look(self, block: _Block, row: int, step: int, trace: layout.Trace, part: _Part) -> None:
+        """What members say of the samples of a trace that begins at this row and step."""
+        steps.look_steps(
+            self._params, self._per_step, self._state, block.first_row, block.values,
+            block.times_ms, block.bins, block.planned, row, step, trace, part.scratch, part.kept,
+        )  # fmt: skip
+
+    def _judge(
+        self,
+        block: _Block,
+        row: int,
+        step: int,
+        trace: layout.Trace,
+        part: _Part,
+        out: layout.Out,
+    ) -> None:
+        """The verdict on them, into out; what it leaves behind into the part."""
+        surprises = self._surprises(trace)
+        steps.judge_steps(
+            self._params, self._per_step, self._state, part.sample, block.first_row, block.values,
+            block.times_ms, row, step, trace, surprises, out,
+        )  # fmt: skip
+        rows, length = trace.points.shape
+        judged = out.score[row : row + rows, step : step + length]
+        part.evidence.keep(trace, judged, first_row=block.first_row + row, first_step=step)
+        part.decisions.keep(
+            part.kept, scores=out.score[:, step], values=block.values[:, step],
+            surprises=surprises[:, :, 0], others=self._others(trace), rows=(row, row + rows),
+            step=step, time_ms=int(block.times_ms[step]), per_step=self._per_step,
+            params=self._params,
+        )  # fmt: skip
+        arrays.cut_back(part.sample)
+
+    def _others(self, trace: layout.Trace) -> frames.Floats:
+        """float64[rows]: what the others of its group showed each series at the first step."""
+        if self._params.group < 0:
+            return np.full(len(trace.points), np.nan)
+        found: frames.Floats = trace.rise[:, 0, self._params.group]
+        return found
+
+    def _empty_part(self, room: int) -> _Part:
         sample = arrays.empty_sample(arrays.SAMPLE_ROWS if self._models else 0)
         sample.limit[:] = self._sample.limit
-        return _Part(arrays.scratch(), sample, explaining.Evidence(), decisions.Decisions())
+        kept = arrays.empty_kept(room, self._state)
+        return _Part(arrays.scratch(), sample, kept, explaining.Evidence(), decisions.Decisions())
 
     def _surprises(self, trace: layout.Trace) -> frames.Floats:
         """float64[models, rows, steps]: what the models say of a block, NaN until fitted."""
@@ -405,8 +497,9 @@ class QueryScorer:
         self._last_ms = int(times_ms[-1])
 
 
-def _member_names(models: Sequence[fitted.Model]) -> tuple[str, ...]:
-    return (*layout.STREAMING_NAMES, *(model.name for model in models))
+def _member_names(models: Sequence[fitted.Model], grouped: bool) -> tuple[str, ...]:
+    names = (*layout.STREAMING_NAMES, *(model.name for model in models))
+    return (*names, groups.NAME) if grouped else names
 
 
 def _params(
@@ -414,8 +507,12 @@ def _params(
     limits: gates.Gates,
     models: Sequence[fitted.Model],
     streaming: bool,
+    grouped: bool,
     seed: int,
 ) -> layout.Params:
+    weights = [*(WEIGHTS if streaming else (0.0,) * layout.STREAMING), *(m.weight for m in models)]
+    if grouped:
+        weights.append(groups.WEIGHT * sum(WEIGHTS))
     past = memories.memories_for_step(step)
     step_ms = max(1, round(step / timedelta(milliseconds=1)))
     drift_points = memories.drift_block_points(step)
@@ -431,12 +528,11 @@ def _params(
         warm_points=np.array([round(age / step) for age, _ in budgets.WARM_UP]),
         warm_rates=np.array([step / period for _, period in budgets.WARM_UP]),
         gates=limits.compiled(),
-        weights=np.array(
-            [*(WEIGHTS if streaming else (0.0,) * layout.STREAMING), *(m.weight for m in models)]
-        ),
+        weights=np.array(weights),
         seed=seed,
         back_points=BACK_POINTS if step >= memories.TUNED_STEP else FINE_BACK_POINTS,
         drift_block_ms=step_ms * drift_points,
         drift_block_points=drift_points,
         drift_ms=step_ms * memories.steps_between_drifts(step),
+        group=len(weights) - 1 if grouped else -1,
     )

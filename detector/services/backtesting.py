@@ -112,6 +112,7 @@ def score_history(
     advance  is told of samples as they are scored
     """
     frame = history.frame
+    scorer.follow_labels(history.labels)
     shape = frame.values.shape[::-1]
     score, expected, lower, upper = (np.full(shape, np.nan) for _ in range(4))
     kind = np.zeros(shape, np.int8)

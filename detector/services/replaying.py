@@ -59,7 +59,7 @@ def replay(store: ports.AnomalyStore, anomaly_id: int) -> Replay | None:
         expected=outcome.expected,
         lower=outcome.lower,
         upper=outcome.upper,
-        rises=explaining.rises_by_name(outcome.rises),
+        rises=explaining.rises_by_name(outcome.rises, decision.params),
         engine=decision.engine,
         engine_now=decisions.ENGINE,
         is_same=band == (anomaly.peak_score, anomaly.expected, anomaly.lower, anomaly.upper),

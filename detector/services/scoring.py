@@ -236,7 +236,7 @@ class QueryRunner:
     def _start_afresh(self) -> None:
         self._table, self.scorer = frames.SeriesTable(), self._make_scorer()
         self._watch.start_afresh()
-        self._live_version = -1
+        self._live_version = self._named_version = -1
         self._kind = np.zeros(0, np.int8)
         self._seen_ms = np.zeros(0, np.int64)
         self._is_live = np.zeros(0, np.bool_)
@@ -269,6 +269,9 @@ class QueryRunner:
 
     def _score(self, frame: frames.Frame, *, records: bool = False) -> frames.Scores:
         planned = self._calendar.is_planned(frame.times_ms)
+        if self._named_version != self._table.version:
+            self._named_version = self._table.version
+            self.scorer.follow_labels(self._table.labels)
         return self.scorer.score(frame, planned=planned, records=records)
 
     def _frames(self, first_ms: int, last_ms: int) -> Iterator[frames.Frame]:

@@ -104,6 +104,7 @@ class Params(NamedTuple):
     drift_block_ms, drift_block_points
                  length of a block of the drift's window
     drift_ms     grid of the steps at which the drift is told
+    group        place of the member that says what the others of a group show, -1 for none
     """
 
     step_ms: int
@@ -123,6 +124,7 @@ class Params(NamedTuple):
     drift_block_ms: int
     drift_block_points: int
     drift_ms: int
+    group: int
 
 
 class State(NamedTuple):

@@ -228,7 +228,8 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     centre, size = trace.centre[i, k], trace.size[i, k]
     usual, units = max(trace.level[i, k], LEVEL_FLOOR), trace.units[i, k]
     least = residuals.smallest(size)
-    log_reach = bands.reach(p.weights, units, usual, least, threshold, n[layout.REACH])
+    own = verdict.own_threshold(p, trace.rise[i, k], threshold)
+    log_reach = bands.reach(p.weights, units, usual, least, own, n[layout.REACH])
     n[layout.REACH] = log_reach
     reach = math.exp(log_reach)
     below, above = reach * p.gates.scale_below, reach * p.gates.scale_above
@@ -238,7 +239,8 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     expected = min(max(expected + n[layout.X0], p.gates.low), p.gates.high)
     scale = p.gates.scale_above if x >= expected else p.gates.scale_below
     if scale != 1.0:
-        threshold = bands.rescaled(p.weights, units, usual, least, threshold, log_reach, scale)
+        own = bands.rescaled(p.weights, units, usual, least, own, log_reach, scale)
+        threshold = verdict.whole_threshold(p, trace.rise[i, k], own)
     for member in range(out.members.shape[2]):
         rise = trace.rise[i, k, member]
         out.members[s, t, member] = rise / threshold if warm else math.nan

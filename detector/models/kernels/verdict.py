@@ -31,6 +31,38 @@ def combined(weights, rise):  # type: ignore[no-untyped-def]
 
 
 @compiled.part
+def own_threshold(p, rise, threshold):  # type: ignore[no-untyped-def]
+    """The combined rise of all members but the group's at which that of all is the threshold."""
+    own, others = _shares(p, rise)
+    if own <= 0.0 or others <= 0.0:
+        return threshold
+    return (threshold * (own + others) - others * rise[p.group]) / own
+
+
+@compiled.part
+def whole_threshold(p, rise, threshold):  # type: ignore[no-untyped-def]
+    """The other way round: of all members, where that of all but the group's is the threshold."""
+    own, others = _shares(p, rise)
+    if own <= 0.0 or others <= 0.0:
+        return threshold
+    return (threshold * own + others * rise[p.group]) / (own + others)
+
+
+@compiled.part
+def _shares(p, rise):  # type: ignore[no-untyped-def]
+    """Weights of the members that are ready: all but the group's, and the group's."""
+    own = others = 0.0
+    for k in range(p.weights.size):
+        if math.isnan(rise[k]):
+            continue
+        if k == p.group:
+            others = p.weights[k]
+        else:
+            own += p.weights[k]
+    return own, others
+
+
+@compiled.part
 def has_spoken(weights, rise):  # type: ignore[no-untyped-def]
     """Whether a member that counts is ready."""
     ready = False
