@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -331,3 +331,27 @@ def test_history_is_read_in_bounded_blocks_and_said_once_when_learned(
     assert max(steps) == scoring.BLOCK_STEPS
     assert [record.message for record in caplog.records] == ["history learned"]
     assert runner.blocks_learned == len(steps)
+
+
+def test_the_scorer_is_told_which_series_its_rows_are() -> None:
+    told: list[list[frames.Labels | None]] = []
+
+    class Told(models_scoring.QueryScorer):
+        def follow_labels(self, labels: Sequence[frames.Labels | None]) -> None:
+            told.append(list(labels))
+            super().follow_labels(labels)
+
+    reader, clock = prometheus.FakeReader({A: _wave}), Clock()
+    step = timedelta(milliseconds=STEP_MS)
+    runner = _runner(
+        reader,
+        prometheus.RecordingWriter(),
+        clock,
+        make_scorer=lambda: Told(step=step, budget=budget.parse_budget("1 per day per series")),
+    )
+    runner.run()
+    reader.series[B] = _wave
+    for _ in range(2):
+        clock.ms += STEP_MS
+        runner.run()
+    assert told == [[A], [A, B]]
