@@ -115,6 +115,7 @@ class Kind(IntEnum):
     FLAT = 6
     ZERO = 7
     MISSING = 8
+    LOST_SEASON = 9
 
 
 class DriftKind(IntEnum):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector.models.kernels import drift, kinds, layout
+from detector.models.kernels import drift, layout, lost
 
 SAMPLE_ROWS = 4_096
 """Rows of features kept for a fit: IForest draws 256 a tree, so more tells it little."""
@@ -59,7 +59,7 @@ def empty_state(rows: int, bins: int, members: int) -> layout.State:
         wide=np.zeros((rows, layout.SCALES, reservoir), dtype=single),
         gauss=np.zeros((rows, layout.GAUSS)),
         drift=np.zeros((rows, drift.SIZE)),
-        kinds=np.zeros((rows, kinds.SIZE)),
+        kinds=np.zeros((rows, lost.SIZE)),
     )
 
 

@@ -44,7 +44,8 @@ def replay(store: ports.AnomalyStore, anomaly_id: int) -> Replay | None:
     if not record:
         raise errors.NotEnoughData(
             f"anomaly {anomaly_id}: its decision was not recorded: that is done for live scores "
-            "above 1, not for what opens at a lower score (flat, zero, missing) or in history"
+            "above 1, not for what opens at a lower score (flat, zero, missing, lost_season) or in "
+            "history"
         )
     try:
         decision = decisions.parse(record)

@@ -14,7 +14,7 @@ import math
 
 from detector.models.kernels import compiled, layout
 
-SPIKE, DIP, LEVEL_SHIFT, TREND, VARIANCE, FLAT, ZERO, MISSING = range(1, 9)
+SPIKE, DIP, LEVEL_SHIFT, TREND, VARIANCE, FLAT, ZERO, MISSING, LOST_SEASON = range(1, 10)
 DAY_MS = 86_400_000
 LEVEL_RATE, UNIT_RATE = 0.1, 1 / 200
 UNIT_CLIP = 6.0
@@ -153,12 +153,14 @@ def follow_open(k, x, profile, least):  # type: ignore[no-untyped-def]
 
 
 @compiled.part
-def kind_of(k, kind, flat, zero, least):  # type: ignore[no-untyped-def]
+def kind_of(k, kind, flat, zero, lost, least):  # type: ignore[no-untyped-def]
     """The kind of an open anomaly: what the samples since its opening say, else what it was."""
     if zero or (k[ZERO_RUN] > k[ZERO_LONGEST] and 20 * k[ZEROS] < k[SEEN]):
         return ZERO
     if flat:
         return FLAT
+    if lost or kind == LOST_SEASON:
+        return LOST_SEASON
     n, unit = k[N], max(k[UNIT], least)
     up, down = k[UP], k[DOWN]
     away, fewer = up + down, min(up, down)

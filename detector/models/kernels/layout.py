@@ -140,7 +140,7 @@ class State(NamedTuple):
     near       float32[S, NEAR_POINTS, RESERVOIR_ROWS], wide float32[S, SCALES, RESERVOIR_ROWS]
     gauss      float64[S, GAUSS], mean, covariance and its factor of the last eight points
     drift      float64[S, drift.SIZE], window and reference
-    kinds      float64[S, kinds.SIZE], runs, and sums since an anomaly opened
+    kinds      float64[S, lost.SIZE], runs, sums since an anomaly opened, and the season's
     """
 
     numbers: frames.Floats

@@ -20,6 +20,7 @@ from detector.models.kernels import (
     kinds,
     layout,
     levels,
+    lost,
     neighbours,
     numbers,
     past,
@@ -247,9 +248,11 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     score = 0.0
     if warm and points >= p.gates.samples:
         score = verdict.gated(p.gates, x, expected, level / threshold)
-    flat = zero = False
+    flat = zero = gone = False
     if not planned:
         kinds.follow_runs(p, st.kinds, x, t_ms)
+        if trace.profiled[i, k]:
+            gone = lost.follow(p, st.kinds, x - n[layout.X0], centre[layout.PROFILE])
         if warm and points >= p.gates.samples:
             flat, zero = kinds.is_flat(base, st.kinds), kinds.is_zero(base, st.kinds)
     out.score[s, t] = 0.0 if planned else verdict.faded(n, score)
@@ -259,9 +262,9 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     out.drift[s, t] = trace.drift[i, k] if t_ms % p.drift_ms == 0 else math.nan
     if planned:
         c[layout.OPEN] = 0
-    verdict.follow_incident(c, verdict.OUTSIDE if flat or zero else score, x >= expected)
+    verdict.follow_incident(c, verdict.OUTSIDE if flat or zero or gone else score, x >= expected)
     if not planned:
-        _name(c, st.kinds, x - n[layout.X0], trace, i, k, flat, zero)
+        _name(c, st.kinds, x - n[layout.X0], trace, i, k, flat, zero, gone)
     out.kind[s, t] = c[layout.OPEN]
     if speaks:
         tail.learn(n, c, st.histogram, level, begins, excess)
@@ -271,7 +274,7 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
 
 
 @compiled.part
-def _name(c, known, x, trace, i, k, flat, zero):  # type: ignore[no-untyped-def]
+def _name(c, known, x, trace, i, k, flat, zero, gone):  # type: ignore[no-untyped-def]
     """Follow what the kind of an anomaly is told by, and name the one that is open."""
     profile = trace.centre[i, k, layout.PROFILE]
     if c[layout.OPEN] == 0:
@@ -279,7 +282,7 @@ def _name(c, known, x, trace, i, k, flat, zero):  # type: ignore[no-untyped-def]
         kinds.follow_level(known, x, profile, ways)
         return
     kinds.follow_open(known, x, profile, trace.least[i, k])
-    c[layout.OPEN] = kinds.kind_of(known, c[layout.OPEN], flat, zero, trace.least[i, k])
+    c[layout.OPEN] = kinds.kind_of(known, c[layout.OPEN], flat, zero, gone, trace.least[i, k])
 
 
 @compiled.part
