@@ -174,11 +174,10 @@ def _query(settings: config.Settings, query: config.Query) -> Check:
 
 def _models(settings: config.Settings, query: config.Query) -> Iterator[Check]:
     """What keeps a query's own models from scoring it."""
-    subject, asked = f"query {query.name}", query.models or query.model != ensembles.ENSEMBLE
-    if asked and query.model != ensembles.STREAMING and not settings.ml_detection_enabled:
-        text = "its models are not used: ML_DETECTION_ENABLED is false"
+    subject = f"query {query.name}"
+    if not settings.ml_detection_enabled and ensembles.asks_for_fits(query):
+        text = "its fitted models are not used: ML_DETECTION_ENABLED is false"
         yield Check(Verdict.NOTE, subject, text)
-        return
     try:
         chosen = ensembles.ensemble_of(settings, query)
     except errors.ConfigError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from detector import config, errors
-from detector.models import catalogue, checks, fitted
+from detector.models import catalogue, checks, fitted, scoring, smoothing
 from detector.models.kernels import layout
 
 ENSEMBLE, STREAMING = "ensemble", "streaming"
@@ -14,35 +14,56 @@ ENSEMBLE, STREAMING = "ensemble", "streaming"
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """The fitted models of a query, and whether the streaming members speak beside them."""
+    """The models of a query, and whether the streaming members speak beside them."""
 
-    models: tuple[fitted.Model, ...]
+    models: tuple[scoring.Model, ...]
     streaming: bool
 
 
 def ensemble_of(settings: config.Settings, query: config.Query) -> Ensemble:
-    """What scores this query; the streaming members alone while ML detection is off.
+    """What scores this query; no fitted model while ML detection is off.
 
     Raises ConfigError for a model that does not exist, or a name that is used twice.
     """
-    if query.model == STREAMING or not settings.ml_detection_enabled:
-        return Ensemble((), streaming=True)
+    fits = settings.ml_detection_enabled
+    if query.model not in (STREAMING, ENSEMBLE):
+        only = _only(query)
+        if fits or not _is_fitted(only):
+            return Ensemble((_model(query, f"model: {query.model}", only),), streaming=False)
     if query.model != ENSEMBLE:
-        chosen = [each for each in query.models if _name(each) == query.model]
-        only = chosen[0] if chosen else config.Model(name=query.model)
-        return Ensemble((_model(query, f"model: {query.model}", only),), streaming=False)
+        return Ensemble((), streaming=True)
     if not query.models:
-        return Ensemble(catalogue.defaults(), streaming=True)
+        return Ensemble(catalogue.defaults() if fits else (), streaming=True)
     models = tuple(
-        _model(query, f"models.{number}", each) for number, each in enumerate(query.models)
+        _model(query, f"models.{number}", each)
+        for number, each in enumerate(query.models)
+        if fits or not _is_fitted(each)
     )
     return Ensemble(_without_twins(query, models), streaming=True)
+
+
+def asks_for_fits(query: config.Query) -> bool:
+    """Whether the query names models that need ML detection."""
+    if query.model == STREAMING:
+        return False
+    asked = query.models if query.model == ENSEMBLE else (_only(query),)
+    return any(_is_fitted(each) for each in asked)
+
+
+def _only(query: config.Query) -> config.Model:
+    """The one that speaks alone, with what models says of it."""
+    chosen = [each for each in query.models if _name(each) == query.model]
+    return chosen[0] if chosen else config.Model(name=query.model)
+
+
+def _is_fitted(given: config.Model) -> bool:
+    return bool(given.class_path) or _name(given) not in smoothing.NAMES
 
 
 def problems_of(ensemble: Ensemble) -> Iterator[str]:
     """Why models of the ensemble that the table does not have as they are break the contract."""
     for model in ensemble.models:
-        if not catalogue.is_as_in_table(model):
+        if isinstance(model, fitted.Model) and not catalogue.is_as_in_table(model):
             problem = _problem_of(model)
             if problem:
                 yield f"model {model.name}: {problem}"
@@ -56,8 +77,12 @@ def _name(given: config.Model) -> str:
     return given.name or given.class_path.replace(":", ".").rpartition(".")[2].lower()
 
 
-def _model(query: config.Query, key: str, given: config.Model) -> fitted.Model:
+def _model(query: config.Query, key: str, given: config.Model) -> scoring.Model:
     try:
+        if not _is_fitted(given):
+            return smoothing.smoother_of(
+                _name(given), parameters=given.parameters, weight=given.weight
+            )
         return catalogue.model_of(
             _name(given),
             path=given.class_path or None,
@@ -65,15 +90,15 @@ def _model(query: config.Query, key: str, given: config.Model) -> fitted.Model:
             weight=given.weight,
         )
     except ValueError as error:
-        known = ", ".join(catalogue.CATALOGUE)
+        known = ", ".join((*catalogue.CATALOGUE, *smoothing.NAMES))
         raise errors.ConfigError(
             f"query {query.name}: {key}: {error}; these are known: {known}"
         ) from error
 
 
 def _without_twins(
-    query: config.Query, models: tuple[fitted.Model, ...]
-) -> tuple[fitted.Model, ...]:
+    query: config.Query, models: tuple[scoring.Model, ...]
+) -> tuple[scoring.Model, ...]:
     taken = set(layout.STREAMING_NAMES)
     for model in models:
         if model.name in taken:

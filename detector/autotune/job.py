@@ -21,6 +21,7 @@ from detector import app, config, errors, frames, planning
 from detector.backtest import job as backtest_job
 from detector.backtest import results, variants
 from detector.models import budget as budgets
+from detector.models import smoothing
 from detector.score import job as score_job
 from detector.score import progress
 from detector.services import backtesting, tuning
@@ -34,7 +35,7 @@ MORE = 0.02
 """Share of the trouble that a later candidate has to find beyond the best before it."""
 OF_NOW = "as it is"
 BESIDE = ("hbos", "pca", "gmm")
-"""Fitted models that are tried beside the streaming members, one at a time."""
+"""Fitted models that, as smoothers, are tried one at a time beside the streaming members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +175,12 @@ def _choices(
     """Names and changes of the candidates, the plainest first."""
     yield OF_NOW, {}
     yield "streaming", {"model": "streaming"}
+    beside: tuple[str, ...] = smoothing.NAMES
     if settings.ml_detection_enabled:
         yield "ensemble", {"model": "ensemble", "models": []}
-        for name in BESIDE:
-            yield f"ensemble with {name}", {"model": "ensemble", "models": [{"name": name}]}
+        beside = (*BESIDE, *beside)
+    for name in beside:
+        yield f"ensemble with {name}", {"model": "ensemble", "models": [{"name": name}]}
 
 
 def _parsed(changes: dict[str, object]) -> dict[str, object]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector.models.kernels import drift, layout, lost
+from detector import frames
+from detector.models.kernels import drift, layout, lost, smoothers
 
 SAMPLE_ROWS = 4_096
 """Rows of features kept for a fit: IForest draws 256 a tree, so more tells it little."""
@@ -43,9 +44,11 @@ def pairs(
     return zip(first, second, strict=True)
 
 
-def empty_state(rows: int, bins: int, members: int) -> layout.State:
-    """So many rows of zeros; profiles hold nothing yet."""
+def empty_state(rows: int, bins: int, members: int, forecasts: frames.Floats) -> layout.State:
+    """So many rows of zeros; profiles hold nothing yet. forecasts: the settings of smoothers."""
     reservoir, single = layout.RESERVOIR_ROWS, np.float32
+    seasons = np.zeros((rows, len(forecasts), bins, 2), dtype=single)
+    seasons[:, forecasts[:, smoothers.KIND] == smoothers.SEASONAL_NAIVE] = np.nan
     return layout.State(
         numbers=np.zeros((rows, layout.NUMBERS)),
         counts=np.zeros((rows, layout.COUNTS), dtype=np.int64),
@@ -60,18 +63,23 @@ def empty_state(rows: int, bins: int, members: int) -> layout.State:
         gauss=np.zeros((rows, layout.GAUSS)),
         drift=np.zeros((rows, drift.SIZE)),
         kinds=np.zeros((rows, lost.SIZE)),
+        smoothed=np.zeros((rows, len(forecasts), smoothers.SIZE)),
+        seasons=seasons,
     )
 
 
-def empty_trace(rows: int, steps: int, members: int, *, features: bool) -> layout.Trace:
-    """Room for what members say of so many rows and steps."""
+def empty_trace(
+    rows: int, steps: int, members: int, *, forecasts: int, features: bool
+) -> layout.Trace:
+    """Room for what members say of so many rows and steps, and so many smoothers foresee."""
     shape = (rows, steps)
+    references = layout.RESIDUALS + forecasts
     return layout.Trace(
         points=np.empty(shape, dtype=np.int64),
         absent=np.empty(shape, dtype=np.bool_),
         planned=np.empty(shape, dtype=np.bool_),
-        centre=np.empty((*shape, layout.RESIDUALS)),
-        size=np.empty((*shape, layout.RESIDUALS)),
+        centre=np.empty((*shape, references)),
+        size=np.empty((*shape, references)),
         best=np.empty(shape, dtype=np.int64),
         level=np.empty(shape),
         units=np.full((*shape, layout.STREAMING), np.nan),

@@ -17,7 +17,7 @@ import numpy as np
 
 from detector import frames
 from detector.models import arrays, memories
-from detector.models.kernels import compiled, layout, steps
+from detector.models.kernels import compiled, layout, smoothers, steps
 
 FORMAT = 1
 MAGIC = b"MDA1"
@@ -65,7 +65,13 @@ def replay(decision: Decision) -> Outcome:
     params, times_ms = decision.params, np.array([decision.time_ms], np.int64)
     values = np.array([[decision.value]])
     bins = memories.bins_of(times_ms, state.profile.shape[1])
-    trace = arrays.empty_trace(1, 1, len(params.weights), features=bool(len(decision.surprises)))
+    trace = arrays.empty_trace(
+        1,
+        1,
+        len(params.weights),
+        forecasts=len(params.smoothers),
+        features=bool(len(decision.surprises)),
+    )
     out = arrays.empty_out((1, 1), 0)
     steps.look_steps(
         params, decision.per_step, state, 0, values, times_ms, bins, np.zeros(1, np.bool_), 0, 0,
@@ -136,18 +142,26 @@ def _decision(header: dict[str, Any], body: bytes) -> Decision:
         place += count * dtype.itemsize
     surprises = found.pop("surprises")
     given: dict[str, Any] = header["params"]
-    kinds = {"ewma": np.float64, "warm_rates": np.float64, "weights": np.float64}
     params: dict[str, Any] = {
-        name: np.array(each, kinds.get(name, np.int64)) if isinstance(each, list) else each
+        name: np.array(each, np.int64 if name == "warm_points" else np.float64)
+        if isinstance(each, list)
+        else each
         for name, each in given.items()
     }
+    params["smoothers"] = params["smoothers"].reshape(-1, smoothers.SETTINGS)
+    state = layout.State(**found)
+    like = arrays.empty_state(
+        1, state.profile.shape[1], len(params["weights"]), params["smoothers"]
+    )
+    if [part.shape for part in _parts(state)] != [part.shape for part in _parts(like)]:
+        raise ValueError("its state has other parts: another version of the detector wrote it")
     return Decision(
         engine=header["engine"],
         time_ms=header["time_ms"],
         value=header["value"],
         per_step=header["per_step"],
         params=layout.Params(**params, gates=layout.Gates(**header["gates"])),
-        state=layout.State(**found),
+        state=state,
         surprises=surprises,
         others=header["others"],
     )

@@ -13,13 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from detector import anomalies, frames
-from detector.models import groups
+from detector.models import groups, smoothing
 from detector.models.kernels import layout, residuals
 
 SAMPLES_KEPT = 20_000
 """Of one frame: some 5 MB. What is beyond stays unexplained."""
 RESIDUALS_TOLD = 3
-_MEMBERS = ("residual", "near", "wide", "gaussian")
 
 
 class _Part(NamedTuple):
@@ -103,6 +102,8 @@ def _largest(
         references[layout.PROFILE] = references[layout.DRIFTED] = references[layout.EWMAS - 1]
     told: dict[str, anomalies.Residual] = {}
     for j, reference in enumerate(references):
+        if math.isnan(centre[j]):
+            continue
         times = (x - centre[j]) / size[j]
         times = max(-residuals.Z_LIMIT, min(times, residuals.Z_LIMIT))
         if reference not in told or abs(times) > abs(told[reference].times):
@@ -127,6 +128,7 @@ def _references(params: layout.Params, points: int) -> list[str]:
         "daily profile at this time of day",
         "daily profile, moved by its drift",
         *pairs,
+        *(smoothing.REFERENCES[name] for name in smoothing.names_of(params.smoothers)),
     ]
 
 
@@ -136,8 +138,9 @@ def _span(rate: float, points: int) -> int:
 
 def rises_by_name(rises: Sequence[float], params: layout.Params) -> dict[str, float]:
     """What the members say that are ready: not NaN."""
-    fitted = len(rises) - len(_MEMBERS)
-    names = [*_MEMBERS, *(f"fitted {n + 1}" for n in range(fitted))]
+    others = smoothing.names_of(params.smoothers)
+    fitted = len(rises) - layout.STREAMING - len(others)
+    names = [*layout.STREAMING_NAMES, *others, *(f"fitted {n + 1}" for n in range(fitted))]
     if params.group >= 0:
         names[params.group] = groups.NAME
     return {name: rise for name, rise in zip(names, rises, strict=True) if not math.isnan(rise)}

@@ -68,12 +68,12 @@ def memories_for_step(step: timedelta) -> Memories:
     bins = min(MAX_PROFILE_BINS, points_a_day)
     visits_a_day = points_a_day / bins
     return Memories(
-        ewma=np.array([_shortened(rate, share) for rate in EWMA_RATES]),
-        slow=_shortened(SLOW_RATE, share),
-        scale=_shortened(SCALE_RATE, share),
-        drift=_shortened(DRIFT_RATE, share),
-        profile=_shortened(PROFILE_RATE, 1 / visits_a_day),
-        weekly=_shortened(PROFILE_RATE, min(1.0, step / _HOUR)),
+        ewma=np.array([shortened(rate, share) for rate in EWMA_RATES]),
+        slow=shortened(SLOW_RATE, share),
+        scale=shortened(SCALE_RATE, share),
+        drift=shortened(DRIFT_RATE, share),
+        profile=shortened(PROFILE_RATE, 1 / visits_a_day),
+        weekly=shortened(PROFILE_RATE, min(1.0, step / _HOUR)),
         profile_bins=bins,
         week_points=max(1, round(_WEEK / step)),
     )
@@ -97,5 +97,6 @@ def steps_between_drifts(step: timedelta) -> int:
     return min(MOST_DRIFT_STEPS, max(1, DRIFT_AT_LEAST // step))
 
 
-def _shortened(rate: float, share: float) -> float:
+def shortened(rate: float, share: float) -> float:
+    """The rate of a part of a point that over a whole one comes to this rate."""
     return rate if share == 1.0 else float(1.0 - (1.0 - rate) ** share)

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from detector.models import (
     memories,
     parallel,
     siblings,
+    smoothing,
 )
 from detector.models import budget as budgets
 from detector.models.kernels import drift, layout, steps
@@ -46,6 +48,9 @@ GROUPED_SAMPLES = 32_768
 """Samples that are looked at before they are judged where series hear of each other: 20 MB."""
 
 NO_GATES = gates.Gates()
+
+Model: TypeAlias = fitted.Model | smoothing.Smoother
+"""What may stand beside the streaming members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,8 @@ class QueryScorer:
     step    of the frames; budget what an alarm on nothing may cost
     seed    of the sample of feature rows and of the fits
     limits  of what counts as an anomaly
-    models  that are fitted, each with a weight beside the streaming members; with `streaming`
-            False they speak alone, and scores are 0 before the first fit
+    models  that are fitted, and smoothers, each with a weight beside the streaming members; with
+            `streaming` False they speak alone, and scores are 0 before the first fit
     group_by
             labels; series that have the same values of them hear of each other (follow_labels)
     emits   whether scores hold those of each member
@@ -116,7 +121,7 @@ class QueryScorer:
         step: timedelta,
         budget: budgets.Budget,
         limits: gates.Gates = NO_GATES,
-        models: Sequence[fitted.Model] = (),
+        models: Sequence[Model] = (),
         streaming: bool = True,
         emits: bool = False,
         group_by: Sequence[str] = (),
@@ -128,11 +133,13 @@ class QueryScorer:
         if not streaming and not models:
             raise ValueError("streaming: False: a model is needed that speaks instead")
         self._step, self._budget, self._seed, self._threads = step, budget, seed, threads
-        self._models = tuple(models)
+        self._models = tuple(each for each in models if isinstance(each, fitted.Model))
+        forecasts = tuple(each for each in models if isinstance(each, smoothing.Smoother))
+        others: tuple[Model, ...] = (*forecasts, *self._models)
         self._group_by = tuple(group_by)
         self._groups: frames.Ints | None = None
-        self._members = _member_names(self._models, bool(group_by)) if emits else ()
-        self._params = _params(step, limits, self._models, streaming, bool(group_by), seed)
+        self._members = _member_names(others, bool(group_by)) if emits else ()
+        self._params = _params(step, limits, others, streaming, bool(group_by), seed)
         self._min_samples = limits.min_samples
         self._bins = memories.memories_for_step(step).profile_bins
         self._prior = siblings.prior_for_step(step, streaming=streaming)
@@ -140,7 +147,7 @@ class QueryScorer:
         self._per_step = budget.per_step(step, series=1)
         self._size = 0
         self._state = self._fresh(0)
-        self._sample = arrays.empty_sample(arrays.SAMPLE_ROWS if models else 0)
+        self._sample = arrays.empty_sample(arrays.SAMPLE_ROWS if self._models else 0)
         self._fitted: dict[str, fitted.FittedModel] = {}
         self._evidence = explaining.Evidence()
         self._decisions = decisions.Decisions()
@@ -445,7 +452,11 @@ class QueryScorer:
 
     def _empty_trace(self, rows: int, steps: int) -> layout.Trace:
         return arrays.empty_trace(
-            rows, steps, len(self._params.weights), features=bool(self._models)
+            rows,
+            steps,
+            len(self._params.weights),
+            forecasts=len(self._params.smoothers),
+            features=bool(self._models),
         )
 
     def _empty_out(self, shape: tuple[int, int]) -> layout.Out:
@@ -465,7 +476,9 @@ class QueryScorer:
 
     def _fresh(self, rows: int) -> layout.State:
         """So many rows without a past."""
-        state = arrays.empty_state(rows, self._bins, len(self._params.weights))
+        state = arrays.empty_state(
+            rows, self._bins, len(self._params.weights), self._params.smoothers
+        )
         siblings.reset_priors(state, self._prior, self._per_step)
         return state
 
@@ -497,7 +510,7 @@ class QueryScorer:
         self._last_ms = int(times_ms[-1])
 
 
-def _member_names(models: Sequence[fitted.Model], grouped: bool) -> tuple[str, ...]:
+def _member_names(models: Sequence[Model], grouped: bool) -> tuple[str, ...]:
     names = (*layout.STREAMING_NAMES, *(model.name for model in models))
     return (*names, groups.NAME) if grouped else names
 
@@ -505,7 +518,7 @@ def _member_names(models: Sequence[fitted.Model], grouped: bool) -> tuple[str, .
 def _params(
     step: timedelta,
     limits: gates.Gates,
-    models: Sequence[fitted.Model],
+    models: Sequence[Model],
     streaming: bool,
     grouped: bool,
     seed: int,
@@ -535,4 +548,7 @@ def _params(
         drift_block_points=drift_points,
         drift_ms=step_ms * memories.steps_between_drifts(step),
         group=len(weights) - 1 if grouped else -1,
+        smoothers=smoothing.settings_of(
+            [each for each in models if isinstance(each, smoothing.Smoother)], step
+        ),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detector import checks, config, ensembles, errors
-from detector.models import catalogue
+from detector.models import catalogue, fitted, smoothing
 
 
 def settings(query: Mapping[str, object], *, ml: bool = True) -> config.Settings:
@@ -42,7 +42,7 @@ def test_with_ml_off_the_streaming_members_score_alone_whatever_is_asked() -> No
     assert ensemble({"models": [{"name": "knn"}]}, ml=False).models == ()
     (_, note, *_) = checks.offline(settings({"model": "knn"}, ml=False))
     assert note.verdict is checks.Verdict.NOTE
-    assert str(note) == "query q: its models are not used: ML_DETECTION_ENABLED is false"
+    assert str(note) == "query q: its fitted models are not used: ML_DETECTION_ENABLED is false"
 
 
 def test_a_single_model_speaks_alone_with_what_models_says_of_it() -> None:
@@ -60,17 +60,50 @@ def test_models_are_taken_by_name_or_class_with_parameters_and_weight() -> None:
     ]
     chosen = ensemble({"models": given})
     assert chosen.streaming
-    assert [(m.name, m.path, m.weight) for m in chosen.models] == [
+    fits = [each for each in chosen.models if isinstance(each, fitted.Model)]
+    assert [(m.name, m.path, m.weight) for m in fits] == [
         ("hbos", "pyod.models.hbos.HBOS", 2.0),
         ("kde", "pyod.models.kde.KDE", catalogue.WEIGHT),
         ("mine", "tests.detector.models.test_catalogue:Mine", catalogue.WEIGHT),
     ]
-    assert chosen.models[1].parameters == {"bandwidth": 0.5}
+    assert fits[1].parameters == {"bandwidth": 0.5}
+
+
+def test_seasonal_forecasts_need_no_ml_detection() -> None:
+    naive = smoothing.smoother_of("seasonal_naive", parameters={})
+    alone = {"model": "seasonal_naive", "models": [{"name": "knn"}]}
+    assert ensemble(alone, ml=False) == ensembles.Ensemble((naive,), streaming=False)
+    both = {"models": [{"name": "knn"}, {"name": "seasonal_naive"}]}
+    assert ensemble(both, ml=False) == ensembles.Ensemble((naive,), streaming=True)
+    assert [each.name for each in ensemble(both).models] == ["knn", "seasonal_naive"]
+    winters = {"name": "holt_winters", "parameters": {"level": 0.5}, "weight": 1}
+    (told,) = ensemble({"models": [winters]}, ml=False).models
+    assert told == smoothing.Smoother("holt_winters", 1.0, {**smoothing.RATES, "level": 0.5})
+    notes = [str(each) for each in checks.offline(settings(both, ml=False))]
+    assert "query q: its fitted models are not used: ML_DETECTION_ENABLED is false" in notes
+    assert not [
+        note for note in checks.offline(settings(alone, ml=False)) if "not used" in str(note)
+    ]
 
 
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
+        (
+            {"models": [{"name": "holt_winters", "parameters": {"beta": 1}}]},
+            "models.0: holt_winters: parameters: 'beta': known are: level, trend, season, damping",
+        ),
+        (
+            {"models": [{"name": "holt_winters", "parameters": {"level": 2}}]},
+            "query q: models.0: holt_winters: parameters: level: 2: above 0 to 1 is allowed",
+        ),
+        (
+            {
+                "model": "seasonal_naive",
+                "models": [{"name": "seasonal_naive", "parameters": {"a": 1}}],
+            },
+            "query q: model: seasonal_naive: seasonal_naive: parameters: 'a': known are: none",
+        ),
         ({"model": "nonsense"}, "query q: model: nonsense: PyOD has no detector of this name"),
         (
             {"models": [{"name": "knn"}, {"class": "os.path"}]},

@@ -28,7 +28,8 @@ with the extremes of the past."""
 def reach(weights, units, level, size, threshold, start):  # type: ignore[no-untyped-def]
     """Log of the deviation, in units of size, at which the combined rise is the threshold.
 
-    level  of the residual member, floored; size of its smallest residual; units of the others
+    level  of the residual member, floored; size of its smallest residual; units of the others. Of
+           a smoother where that speaks alone
     start  the last reach, 0 for none
     """
     log_reach, turns = start, TURNS
@@ -45,9 +46,8 @@ def reach(weights, units, level, size, threshold, start):  # type: ignore[no-unt
 
 
 @compiled.part
-def band(centre, size, best, below, above):  # type: ignore[no-untyped-def]
-    """Expected value, and the interval that reaches so many sizes of the smallest residual."""
-    expected, unit = centre[best], residuals.smallest(size)
+def band(expected, unit, below, above):  # type: ignore[no-untyped-def]
+    """Expected value, and the interval that reaches so many units to each side."""
     return expected, expected - below * unit, expected + above * unit
 
 

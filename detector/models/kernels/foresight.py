@@ -32,7 +32,7 @@ def errors_at(values, settings, leads, first, found, season, made):  # type: ign
             found[s, c] = 0.0
             made[:] = math.nan
             counts = 0
-            state = _start(season)
+            state = start(season)
             for t in range(steps):
                 if t >= first and not math.isnan(values[s, t]) and not math.isnan(made[t].sum()):
                     for i in range(leads.size):
@@ -41,7 +41,7 @@ def errors_at(values, settings, leads, first, found, season, made):  # type: ign
                             wrong = min(wrong, CLIP * found[s, c, i] / counts)
                         found[s, c, i] += wrong
                     counts += 1
-                state = _step(values[s, t], t, settings[c], season, state)
+                state = step(values[s, t], t, settings[c], season, state)
                 if state[2] > 0:
                     for i in range(leads.size):
                         if t + leads[i] < steps:
@@ -58,9 +58,9 @@ def paths(values, settings, chosen, season, path):  # type: ignore[no-untyped-de
     """
     for s in range(values.shape[0]):
         setting = settings[chosen[s]]
-        state = _start(season)
+        state = start(season)
         for t in range(values.shape[1]):
-            state = _step(values[s, t], t, setting, season, state)
+            state = step(values[s, t], t, setting, season, state)
         for h in range(path.shape[1]):
             path[s, h] = math.nan
             if state[2] > 0:
@@ -68,14 +68,14 @@ def paths(values, settings, chosen, season, path):  # type: ignore[no-untyped-de
 
 
 @compiled.part
-def _start(season):  # type: ignore[no-untyped-def]
+def start(season):  # type: ignore[no-untyped-def]
     """Level, trend, samples seen, mean |error|; no season: its offsets and visits are 0."""
     season[:] = 0.0
     return 0.0, 0.0, 0, 0.0
 
 
 @compiled.part
-def _step(x, t, setting, season, state):  # type: ignore[no-untyped-def]
+def step(x, t, setting, season, state):  # type: ignore[no-untyped-def]
     """Take in a sample, or let the trend go on where there is none."""
     level, trend, seen, usual = state
     trend *= setting[DAMPING]

@@ -44,6 +44,9 @@ def copy_row(to, place, of):  # type: ignore[no-untyped-def]
     _copy(to.gauss[place], of.gauss)
     _copy(to.drift[place], of.drift)
     _copy(to.kinds[place], of.kinds)
+    for m in range(of.smoothed.shape[0]):
+        _copy(to.smoothed[place, m], of.smoothed[m])
+        _copy_all(to.seasons[place, m], of.seasons[m])
 
 
 @compiled.part

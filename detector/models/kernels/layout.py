@@ -105,6 +105,8 @@ class Params(NamedTuple):
                  length of a block of the drift's window
     drift_ms     grid of the steps at which the drift is told
     group        place of the member that says what the others of a group show, -1 for none
+    smoothers    float64[M, smoothers.SETTINGS], forecasts of their own, members behind the
+                 streaming ones
     """
 
     step_ms: int
@@ -125,6 +127,7 @@ class Params(NamedTuple):
     drift_block_points: int
     drift_ms: int
     group: int
+    smoothers: frames.Floats
 
 
 class State(NamedTuple):
@@ -141,6 +144,8 @@ class State(NamedTuple):
     gauss      float64[S, GAUSS], mean, covariance and its factor of the last eight points
     drift      float64[S, drift.SIZE], window and reference
     kinds      float64[S, lost.SIZE], runs, sums since an anomaly opened, and the season's
+    smoothed   float64[S, M, smoothers.SIZE], of forecasts of their own
+    seasons    float32[S, M, bins of a day, 2], likewise
     """
 
     numbers: frames.Floats
@@ -156,6 +161,8 @@ class State(NamedTuple):
     gauss: frames.Floats
     drift: frames.Floats
     kinds: frames.Floats
+    smoothed: frames.Floats
+    seasons: Singles
 
 
 class Scratch(NamedTuple):
@@ -189,9 +196,9 @@ class Trace(NamedTuple):
     points        int64, samples of the series before this one; -1 where there is no sample
     absent        bool, the series has been away for long
     planned       bool, the sample lies in planned time: it neither alarms nor teaches
-    centre, size  float64[.., RESIDUALS]: a residual is a multiple of size from centre
-    best          int64, the reference that foresees best
-    level         float64, of the residual member
+    centre, size  float64[.., RESIDUALS + M]: a residual is a multiple of size from centre
+    best          int64, the reference that foresees best; the smoother's if it speaks alone
+    level         float64, of the member that the reference belongs to
     units         float64[.., STREAMING], deviation of one value that doubles the square of a
                   member's usual score, NaN where it is not ready and for the residual member
     rise          float64[.., K], how far each member stands above its level, NaN where not ready

@@ -25,6 +25,7 @@ from detector.models.kernels import (
     numbers,
     past,
     residuals,
+    smoothers,
     tail,
     trees,
     verdict,
@@ -65,6 +66,8 @@ def _row(st, s):  # type: ignore[no-untyped-def]
         st.gauss[s],
         st.drift[s],
         st.kinds[s],
+        st.smoothed[s],
+        st.seasons[s],
     )
 
 
@@ -104,8 +107,8 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
     largest = residuals.look(
         p, n, c, st.profile, of_week, x, points, least, has_profile, r, z, centre, size
     )
-    trace.best[i, k] = residuals.best_reference(n, has_profile)
-    trace.level[i, k] = st.levels[0, layout.RESIDUAL]
+    smoothers.look(p, st, x, here, least, centre, size)
+    _choose_reference(p, st, has_profile, trace, i, k)
     if has_profile:
         usual = n[layout.S + layout.PROFILE]
         drift.take(p, base, st.drift, t_ms, r[layout.PROFILE], usual, least)
@@ -136,6 +139,7 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
                 level = gaussian.unit(st.gauss, level)
             if member != layout.RESIDUAL and level > 0.0:
                 trace.units[i, k, member] = level
+    _rise_of_smoothers(p, st, x, trace, i, k)
     if points < SAMPLES_NEEDED:
         rise[layout.RESIDUAL] = 0.0
     else:
@@ -152,6 +156,7 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
         if points > SAMPLES_NEEDED - levels.LEVEL_POINTS:
             for member in range(layout.STREAMING):
                 levels.learn(st.levels, st.levelled, member, scores[member])
+    _teach_smoothers(p, st, x, here, trace, i, k)
     residuals.learn_references(p, n, c, st.profile, st.weekly, x, points, has_profile, r)
     if was_away and c[layout.AWAY] > 0:
         excursions.follow_return(p, n, c, st.past, x, size)
@@ -170,8 +175,50 @@ def _foresee(p, st, x, t_ms, here, w, trace, i, k):  # type: ignore[no-untyped-d
     centre, size = trace.centre[i, k], trace.size[i, k]
     r, z = w.residuals, w.z
     residuals.look(p, n, c, st.profile, of_week, x, points, least, has_profile, r, z, centre, size)
-    trace.best[i, k] = residuals.best_reference(n, has_profile)
+    smoothers.look(p, st, x, here, least, centre, size)
+    _choose_reference(p, st, has_profile, trace, i, k)
+
+
+@compiled.part
+def _choose_reference(p, st, has_profile, trace, i, k):  # type: ignore[no-untyped-def]
+    """Which forecast is the expected value, and the level of the member it belongs to."""
+    trace.best[i, k] = residuals.best_reference(st.numbers, has_profile)
     trace.level[i, k] = st.levels[0, layout.RESIDUAL]
+    own = layout.RESIDUALS
+    if (
+        p.smoothers.shape[0] == 1
+        and p.weights[0] <= 0.0
+        and not math.isnan(trace.centre[i, k, own])
+    ):
+        trace.best[i, k] = own
+        trace.level[i, k] = st.levels[0, layout.STREAMING]
+
+
+@compiled.part
+def _rise_of_smoothers(p, st, x, trace, i, k):  # type: ignore[no-untyped-def]
+    """How far each stands above its level, into trace[i, k]."""
+    for m in range(p.smoothers.shape[0]):
+        member, at = layout.STREAMING + m, layout.RESIDUALS + m
+        error = x - trace.centre[i, k, at]
+        trace.rise[i, k, member] = math.nan
+        if not math.isnan(error) and st.levelled[member] >= levels.LEVEL_POINTS:
+            found = smoothers.score(error, trace.size[i, k, at])
+            level = max(st.levels[0, member], LEVEL_FLOOR)
+            trace.rise[i, k, member] = levels.rise(found, level)
+
+
+@compiled.part
+def _teach_smoothers(p, st, x, here, trace, i, k):  # type: ignore[no-untyped-def]
+    """Let a sample into them; a frozen one teaches no usual error and no level."""
+    for m in range(p.smoothers.shape[0]):
+        member, at = layout.STREAMING + m, layout.RESIDUALS + m
+        error = x - trace.centre[i, k, at]
+        if not math.isnan(error) and not trace.frozen[i, k]:
+            if st.smoothed[m, smoothers.ERRORS] > 0.0:
+                found = smoothers.score(error, trace.size[i, k, at])
+                levels.learn(st.levels, st.levelled, member, found)
+            smoothers.learn_size(p, st.smoothed[m], error, trace.least[i, k])
+        smoothers.learn(p.smoothers[m], st.smoothed[m], st.seasons[m], here, x)
 
 
 @compiled.part
@@ -228,13 +275,14 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     threshold = tail.threshold(n, c, begins, excess, allowed, base)
     centre, size = trace.centre[i, k], trace.size[i, k]
     usual, units = max(trace.level[i, k], LEVEL_FLOOR), trace.units[i, k]
-    least = residuals.smallest(size)
+    best = trace.best[i, k]
+    least = residuals.smallest(size) if best < layout.RESIDUALS else size[best]
     own = verdict.own_threshold(p, trace.rise[i, k], threshold)
     log_reach = bands.reach(p.weights, units, usual, least, own, n[layout.REACH])
     n[layout.REACH] = log_reach
     reach = math.exp(log_reach)
     below, above = reach * p.gates.scale_below, reach * p.gates.scale_above
-    expected, lower, upper = bands.band(centre, size, trace.best[i, k], below, above)
+    expected, lower, upper = bands.band(centre[best], least, below, above)
     if points == 0:
         expected, lower, upper = x - n[layout.X0], x - n[layout.X0], x - n[layout.X0]
     expected = min(max(expected + n[layout.X0], p.gates.low), p.gates.high)
@@ -347,10 +395,10 @@ def judge_steps(p, base, st, sample, row0, values, times, first, first_step, tra
 
 @compiled.part
 def _join(p, st, trace, i, k, surprises):  # type: ignore[no-untyped-def]
-    """Put the fitted models beside the streaming members, and let their levels learn."""
+    """Put the fitted models beside the other members, and let their levels learn."""
     points = trace.points[i, k]
     for model in range(surprises.shape[0]):
-        member = layout.STREAMING + model
+        member = layout.STREAMING + p.smoothers.shape[0] + model
         score = surprises[model, i, k]
         trace.rise[i, k, member] = math.nan
         if points < 0 or trace.planned[i, k] or math.isnan(score):

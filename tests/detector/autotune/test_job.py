@@ -10,7 +10,7 @@ import yaml
 
 from detector import config, errors, frames
 from detector.autotune import job, text
-from detector.models import checks
+from detector.models import checks, smoothing
 from detector.services import backtesting, tuning
 
 STEP_MS = 300_000
@@ -72,7 +72,7 @@ def test_gates_that_let_trouble_pass_are_seen_in_what_is_found() -> None:
 
 def test_a_band_is_widened_until_the_budget_is_kept() -> None:
     found = tune(restless(6), budget="1 per week per series")
-    of_now, streaming = found.candidates
+    of_now, streaming, *_ = found.candidates
     assert not of_now.keeps_to_budget
     assert streaming.changes["model"] == "streaming"
     assert float(str(streaming.changes["band_scale"])) > 1
@@ -85,7 +85,7 @@ def test_a_band_is_widened_until_the_budget_is_kept() -> None:
 
 def test_a_candidate_has_a_width_of_its_own_whatever_the_settings_say() -> None:
     found = tune(50 + checks.noise(STEPS, 6), band_scale=3)
-    of_now, streaming = found.candidates
+    of_now, streaming, *_ = found.candidates
     assert of_now.changes == {}
     assert streaming.changes == {"model": "streaming", "band_scale": 1.0}
     assert found.chosen is streaming
@@ -101,7 +101,7 @@ def test_a_past_without_a_whole_series_is_refused() -> None:
 
 def test_progress_is_told_by_candidates(capsys: pytest.CaptureFixture[str]) -> None:
     tune(50 + checks.noise(STEPS, 1))
-    assert capsys.readouterr().err.endswith("tried 3 of 3 ways\n")
+    assert capsys.readouterr().err.endswith("tried 5 of 5 ways\n")
 
 
 def test_where_nothing_keeps_to_the_budget_nothing_is_changed() -> None:
@@ -120,11 +120,13 @@ def test_where_nothing_keeps_to_the_budget_nothing_is_changed() -> None:
     assert "In the configuration" not in said
 
 
-def test_with_ml_the_fitted_models_are_tried_one_at_a_time() -> None:
-    found = tune(50 + checks.noise(STEPS, 4), ml=True)
+@pytest.mark.parametrize("ml", [False, True])
+def test_models_are_tried_one_at_a_time(*, ml: bool) -> None:
+    found = tune(50 + checks.noise(STEPS, 4), ml=ml)
+    fits: list[object] = [[], *([{"name": name}] for name in job.BESIDE)]
     assert [each.changes.get("models") for each in found.candidates[2:]] == [
-        [],
-        *([{"name": name}] for name in job.BESIDE),
+        *(fits if ml else ()),
+        *([{"name": name}] for name in smoothing.NAMES),
     ]
     assert all(0 < _share(each) <= 1 for each in found.candidates)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector import frames
-from detector.models import autoencoder, budget, catalogue, checks, fitted, scoring
+from detector.models import autoencoder, budget, catalogue, checks, fitted, scoring, smoothing
 from detector.models.kernels import layout
 
 SKIPS: dict[str, Callable[[], str]] = {"autoencoder": autoencoder.missing}
@@ -56,6 +56,30 @@ def test_streaming_members_with_fitted_models_pass(
     check: Callable[[checks.MakeStream], None], fits: dict[str, fitted.FittedModel]
 ) -> None:
     check(lambda: with_models(fits))
+
+
+# Alone they speak from the second day on, so test_smoothing.py looks whether they see a spike.
+@pytest.mark.parametrize(
+    ("check", "streams"),
+    [
+        pytest.param(check, streams, id=f"{'beside' if streams else 'alone'}-{name}")
+        for name, check in checks.STREAM_CHECKS.items()
+        for streams in (True, False)
+        if streams or check is not checks.spike_outranks_noise
+    ],
+)
+@pytest.mark.parametrize("name", smoothing.NAMES)
+def test_smoothers_pass(
+    name: str, check: Callable[[checks.MakeStream], None], *, streams: bool
+) -> None:
+    step = timedelta(milliseconds=checks.STEP_MS)
+    weekly = budget.parse_budget("1 per week per series")
+    forecast = smoothing.smoother_of(name, parameters={})
+    check(
+        lambda: scoring.QueryScorer(
+            step=step, budget=weekly, models=[forecast], streaming=streams, seed=5
+        )
+    )
 
 
 # Features that do not vary make some classes warn of what the check wants to see them survive.
