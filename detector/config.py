@@ -194,6 +194,14 @@ class Direction(StrEnum):
     BELOW = "below"
 
 
+class Per(StrEnum):
+    """What a model has a fit for."""
+
+    QUERY = "query"
+    SERIES = "series"
+    GROUP = "group"
+
+
 class Model(_Section):
     """A fitted model that scores a query beside the streaming members."""
 
@@ -203,6 +211,7 @@ class Model(_Section):
     class_path: str = Field("", alias="class", pattern=r"^$|^[A-Za-z_][\w.]*[.:][A-Za-z_]\w*$")
     parameters: dict[str, pydantic.JsonValue] = {}
     weight: Annotated[float, Field(gt=0, le=100)] | None = None
+    per: Per = Per.QUERY
 
     @pydantic.model_validator(mode="after")
     def _is_named(self) -> Self:

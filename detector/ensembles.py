@@ -78,6 +78,10 @@ def _name(given: config.Model) -> str:
 
 
 def _model(query: config.Query, key: str, given: config.Model) -> scoring.Model:
+    if given.per is config.Per.GROUP and not query.group_by:
+        raise errors.ConfigError(
+            f"query {query.name}: {key}: per: group: group_by is needed, which says what a group is"
+        )
     try:
         if not _is_fitted(given):
             return smoothing.smoother_of(
@@ -88,6 +92,7 @@ def _model(query: config.Query, key: str, given: config.Model) -> scoring.Model:
             path=given.class_path or None,
             parameters=given.parameters,
             weight=given.weight,
+            per=fitted.Per(given.per.value),
         )
     except ValueError as error:
         known = ", ".join((*catalogue.CATALOGUE, *smoothing.NAMES))

@@ -52,10 +52,12 @@ def model_of(
     path: str | None = None,
     parameters: fitted.Parameters | None = None,
     weight: float | None = None,
+    per: fitted.Per = fitted.Per.QUERY,
 ) -> fitted.Model:
     """The model of this name: the table's, else that of the class at `path`, else PyOD's.
 
     parameters  put over the table's own
+    per         what it has a fit for
     Raises ValueError where there is none.
     """
     entry = CATALOGUE.get(name) if path is None else Entry(path, {}, WEIGHT)
@@ -69,6 +71,7 @@ def model_of(
         parameters={**entry.parameters, **(parameters or {})},
         weight=entry.weight if weight is None else weight,
         learn=entry.learn,
+        per=per,
     )
 
 

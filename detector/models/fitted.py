@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -24,8 +25,19 @@ Score: TypeAlias = Callable[[Rows], frames.Floats]
 Learn: TypeAlias = Callable[[str, Rows, Parameters, int], Score]
 """Fits the class of this path, with these parameters and this seed, on rows."""
 
+Unit: TypeAlias = tuple[frames.Labels, ...]
+"""The series that a fit is for, none for all of a query."""
+
 LEAST_ROWS = 500
 QUANTILES = (0.5, 0.9, 0.95, 0.98, 0.99)
+
+
+class Per(StrEnum):
+    """What a model has a fit for."""
+
+    QUERY = "query"
+    SERIES = "series"
+    GROUP = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class FittedModel:
     quantiles        scores of the fitted rows at QUANTILES
     window_start_ms, window_end_ms
                      first and last instant of which rows may stem
+    unit             the series it is for, empty for all of the query
     """
 
     name: str
@@ -48,6 +61,7 @@ class FittedModel:
     quantiles: tuple[float, ...]
     window_start_ms: int
     window_end_ms: int
+    unit: Unit = ()
 
     def surprises(self, rows: Rows) -> frames.Floats:
         """float64[N] >= 0: -log of the share of fitted rows that score higher; 0 where the model
@@ -63,6 +77,8 @@ class Model:
     name    of its scores, unique in the query
     path    module and class, as in pyod.models.knn.KNN
     weight  beside the streaming members, which have 1, 1, 2 and 1
+    per     what it has a fit for: all series of the query pooled, each series, or each group of
+            series at once
     """
 
     name: str
@@ -70,6 +86,7 @@ class Model:
     parameters: Parameters
     weight: float
     learn: Learn
+    per: Per = Per.QUERY
 
     def fit(
         self, rows: Rows, *, seed: int, window_start_ms: int = 0, window_end_ms: int = 0

@@ -17,10 +17,12 @@ from detector.models import (
     arrays,
     decisions,
     explaining,
+    fits,
     fitted,
     gates,
     groups,
     memories,
+    own_fits,
     parallel,
     siblings,
     smoothing,
@@ -30,10 +32,6 @@ from detector.models.kernels import drift, layout, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
-REFIT_AFTER = timedelta(days=7)
-REFIT_GROWTH = 1.25
-"""A fit is renewed after REFIT_AFTER where a fifth of all rows are newer than it: fewer would
-change a uniform sample of all rows too little to matter."""
 WEIGHTS = (1.0, 1.0, 2.0, 1.0)
 """Of the streaming members in the combined rise: residual, near, wide, Gaussian."""
 BACK_POINTS, FINE_BACK_POINTS = 6, 2
@@ -75,27 +73,6 @@ class _Block:
     first_row: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefitJob:
-    """A fit to be done: owns a copy of its rows, so run() needs no lock and any thread may call."""
-
-    model: fitted.Model
-    rows: fitted.Rows
-    seed: int
-    window_start_ms: int
-    window_end_ms: int
-
-    def run(self) -> fitted.FittedModel:
-        """The fitted model; some 0.2 s of a forest. Raises NotEnoughData, and what its class
-        raises."""
-        return self.model.fit(
-            self.rows,
-            seed=self.seed,
-            window_start_ms=self.window_start_ms,
-            window_end_ms=self.window_end_ms,
-        )
-
-
 class QueryScorer:
     """The detector of one query: streaming members, and fitted models pooled over its series.
 
@@ -132,10 +109,21 @@ class QueryScorer:
             raise ValueError(f"step: {step}: a duration above 0 is allowed")
         if not streaming and not models:
             raise ValueError("streaming: False: a model is needed that speaks instead")
-        self._step, self._budget, self._seed, self._threads = step, budget, seed, threads
-        self._models = tuple(each for each in models if isinstance(each, fitted.Model))
+        self._step, self._budget, self._threads = step, budget, threads
+        fit = [each for each in models if isinstance(each, fitted.Model)]
+        per = {scope: [each for each in fit if each.per is scope] for scope in fitted.Per}
+        self._pooled = fits.PooledFits(per[fitted.Per.QUERY], seed=seed)
+        self._own = tuple(
+            own_fits.OwnFits(
+                per[scope], seed=seed, group_by=group_by if scope is fitted.Per.GROUP else None
+            )
+            for scope in (fitted.Per.SERIES, fitted.Per.GROUP)
+            if per[scope]
+        )
+        fit = [*self._pooled.models, *(model for each in self._own for model in each.models)]
         forecasts = tuple(each for each in models if isinstance(each, smoothing.Smoother))
-        others: tuple[Model, ...] = (*forecasts, *self._models)
+        others: tuple[Model, ...] = (*forecasts, *fit)
+        self._fits = bool(fit)
         self._group_by = tuple(group_by)
         self._groups: frames.Ints | None = None
         self._members = _member_names(others, bool(group_by)) if emits else ()
@@ -147,12 +135,9 @@ class QueryScorer:
         self._per_step = budget.per_step(step, series=1)
         self._size = 0
         self._state = self._fresh(0)
-        self._sample = arrays.empty_sample(arrays.SAMPLE_ROWS if self._models else 0)
-        self._fitted: dict[str, fitted.FittedModel] = {}
         self._evidence = explaining.Evidence()
         self._decisions = decisions.Decisions()
-        self._first_ms = self._last_ms = self._fitted_ms = 0
-        self._fitted_offers = 0
+        self._first_ms = self._last_ms = 0
 
     @property
     def samples_needed(self) -> int:
@@ -247,7 +232,10 @@ class QueryScorer:
         return self._scores(times, out)
 
     def follow_labels(self, labels: Sequence[frames.Labels | None]) -> None:
-        """From now on the rows are these series; without group_by that makes no difference."""
+        """From now on the rows are these series; without group_by and models of
+        their own fits that makes no difference."""
+        for each in self._own:
+            each.follow(labels)
         if self._group_by:
             self._groups = groups.groups_of(labels, self._group_by)
 
@@ -284,36 +272,24 @@ class QueryScorer:
         self._evidence.clear()
         self._decisions.clear()
 
-    def refit_jobs(self) -> tuple[RefitJob, ...]:
-        """The fits that are due, one a model: at the first LEAST_ROWS rows of features, at each
-        doubling of the rows offered since, and REFIT_AFTER the last if they grew by REFIT_GROWTH.
-
-        So their number goes with the log of the rows, whatever time these span.
-        """
-        held, offered = (int(size) for size in self._sample.sizes)
-        if held < fitted.LEAST_ROWS or not self._is_refit_due(offered):
-            return ()
-        self._fitted_offers, self._fitted_ms = offered, self._last_ms
-        rows = self._sample.rows[np.argsort(self._sample.keys[:held])]
-        return tuple(
-            RefitJob(model, rows, self._seed, self._first_ms, self._last_ms)
-            for model in self._models
-        )
-
-    def _is_refit_due(self, offered: int) -> bool:
-        if offered >= 2 * self._fitted_offers:
-            return True
-        is_aged = self._last_ms - self._fitted_ms >= REFIT_AFTER / timedelta(milliseconds=1)
-        return is_aged and offered >= REFIT_GROWTH * self._fitted_offers
+    def refit_jobs(self) -> tuple[fits.RefitJob, ...]:
+        """The fits that are due (fits.Schedule says when)."""
+        span = (self._first_ms, self._last_ms)
+        own = (job for each in self._own for job in each.jobs(*span))
+        return (*self._pooled.jobs(*span), *own)
 
     @property
     def adopted(self) -> tuple[fitted.FittedModel, ...]:
-        """The fits that are scored with now."""
-        return tuple(self._fitted.values())
+        """The fits of all series together that are scored with now."""
+        return self._pooled.adopted
 
     def adopt(self, model: fitted.FittedModel) -> None:
         """Score with this fit of one of the models from the next frame on."""
-        self._fitted[model.name] = model
+        if not model.unit:
+            self._pooled.adopt(model)
+        for each in self._own:
+            if any(model.name == known.name for known in each.models):
+                each.adopt(model)
 
     def _score(
         self,
@@ -346,16 +322,16 @@ class QueryScorer:
                 self._judge(block, row, first, trace, part, out)
             return part
 
-        if self._groups is None:
+        if self._groups is None and not self._own:
             found = parallel.over(score_part, ranges)
         else:
-            found = self._score_groups(block, first, last, ranges, room, out)
+            found = self._score_together(block, first, last, ranges, room, out)
         for part in found:
             self._evidence.take(part.evidence)
             self._decisions.take(part.decisions)
-            arrays.add_sample(self._sample, part.sample)
+            self._pooled.add(part.sample)
 
-    def _score_groups(
+    def _score_together(
         self,
         block: _Block,
         first: int,
@@ -364,8 +340,8 @@ class QueryScorer:
         room: int,
         out: layout.Out,
     ) -> list[_Part]:
-        """The same where series hear of each other: all of them look at a step before any is
-        judged, so fewer steps at a time."""
+        """The same where series hear of each other or models have own fits: all of them look at a
+        step before any is judged, so fewer steps at a time."""
         found = {begin: self._empty_part(room) for begin, _ in ranges}
         series = len(block.values)
         group = np.full(series, groups.ALONE, np.int64)
@@ -381,15 +357,27 @@ class QueryScorer:
                 part = arrays.some_rows(trace, begin, end)
                 self._look(block, begin, step, part, found[begin])
 
-            def judge(begin: int, end: int, step: int = step, trace: layout.Trace = trace) -> None:
+            parallel.over(look, ranges)
+            if self._groups is not None:
+                place, weights = self._params.group, self._params.weights
+                groups.corroborate(trace, group, place=place, weights=weights)
+            own = self._own_surprises(trace, block.first_row)
+
+            def judge(
+                begin: int,
+                end: int,
+                step: int = step,
+                trace: layout.Trace = trace,
+                own: frames.Floats = own,
+            ) -> None:
                 rows = max(1, arrays.BLOCK_SAMPLES // trace.points.shape[1])
                 for row in range(begin, end, rows):
-                    part = arrays.some_rows(trace, row, min(row + rows, end))
-                    self._judge(block, row, step, part, found[begin], out)
+                    to = min(row + rows, end)
+                    part = arrays.some_rows(trace, row, to)
+                    self._judge(block, row, step, part, found[begin], out, own[:, row:to])
 
-            parallel.over(look, ranges)
-            groups.corroborate(trace, group, place=self._params.group, weights=self._params.weights)
             parallel.over(judge, ranges)
+            self._offer(block, step, trace, out)
         return list(found.values())
 
     def _look(self, block: _Block, row: int, step: int, trace: layout.Trace, part: _Part) -> None:
@@ -407,9 +395,15 @@ class QueryScorer:
         trace: layout.Trace,
         part: _Part,
         out: layout.Out,
+        own: frames.Floats | None = None,
     ) -> None:
-        """The verdict on them, into out; what it leaves behind into the part."""
-        surprises = self._surprises(trace)
+        """The verdict on them, into out; what it leaves behind into the part.
+
+        own  float64[models with own fits, rows, steps]: what these say
+        """
+        surprises = self._pooled.surprises(trace)
+        if own is not None and len(own):
+            surprises = np.concatenate([surprises, own])
         steps.judge_steps(
             self._params, self._per_step, self._state, part.sample, block.first_row, block.values,
             block.times_ms, row, step, trace, surprises, out,
@@ -425,6 +419,20 @@ class QueryScorer:
         )  # fmt: skip
         arrays.cut_back(part.sample)
 
+    def _own_surprises(self, trace: layout.Trace, first_row: int) -> frames.Floats:
+        """float64[models with own fits, rows, steps]: what these say of a whole frame's rows."""
+        nothing = np.empty((0, *trace.points.shape))
+        return np.concatenate([nothing, *(e.surprises(trace, first_row) for e in self._own)])
+
+    def _offer(self, block: _Block, step: int, trace: layout.Trace, out: layout.Out) -> None:
+        """Offer what was calm to the samples of the own fits."""
+        length = trace.points.shape[1]
+        scores = out.score[: len(block.values), step : step + length]
+        calm = (trace.points >= steps.SAMPLES_NEEDED) & ~trace.planned & (scores <= 1.0)
+        calm &= trace.rise[:, :, layout.RESIDUAL] <= steps.FLAG
+        for each in self._own:
+            each.offer(trace, block.first_row, block.times_ms[step : step + length], calm)
+
     def _others(self, trace: layout.Trace) -> frames.Floats:
         """float64[rows]: what the others of its group showed each series at the first step."""
         if self._params.group < 0:
@@ -433,22 +441,13 @@ class QueryScorer:
         return found
 
     def _empty_part(self, room: int) -> _Part:
-        sample = arrays.empty_sample(arrays.SAMPLE_ROWS if self._models else 0)
-        sample.limit[:] = self._sample.limit
-        kept = arrays.empty_kept(room, self._state)
-        return _Part(arrays.scratch(), sample, kept, explaining.Evidence(), decisions.Decisions())
-
-    def _surprises(self, trace: layout.Trace) -> frames.Floats:
-        """float64[models, rows, steps]: what the models say of a block, NaN until fitted."""
-        if not self._fitted:
-            return np.empty((0, *trace.points.shape))
-        surprises = np.full((len(self._models), *trace.points.shape), np.nan)
-        features = trace.z.reshape(-1, layout.RESIDUALS)
-        for place, model in enumerate(self._models):
-            if model.name in self._fitted:
-                found = self._fitted[model.name].surprises(features)
-                surprises[place] = found.reshape(trace.points.shape)
-        return surprises
+        return _Part(
+            arrays.scratch(),
+            self._pooled.empty_part(),
+            arrays.empty_kept(room, self._state),
+            explaining.Evidence(),
+            decisions.Decisions(),
+        )
 
     def _empty_trace(self, rows: int, steps: int) -> layout.Trace:
         return arrays.empty_trace(
@@ -456,7 +455,7 @@ class QueryScorer:
             steps,
             len(self._params.weights),
             forecasts=len(self._params.smoothers),
-            features=bool(self._models),
+            features=self._fits,
         )
 
     def _empty_out(self, shape: tuple[int, int]) -> layout.Out:
@@ -484,6 +483,8 @@ class QueryScorer:
 
     def _grow(self, rows: int) -> None:
         """Make room for this many rows, the new ones cold."""
+        for each in self._own:
+            each.follow_rows(rows)
         held = len(self._state.counts)
         if rows > held:
             grown = self._fresh(max(rows, held + held // 2))

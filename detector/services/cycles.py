@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from detector import errors, loops, ports, telemetry
+from detector.models import fits as models_fits
 from detector.models import scoring as models_scoring
 from detector.services import roster, scoring
 
@@ -202,7 +203,7 @@ class Refits:
         self,
         runner: scoring.QueryRunner,
         scorer: models_scoring.QueryScorer,
-        job: models_scoring.RefitJob,
+        job: models_fits.RefitJob,
     ) -> ports.Fit:
         """Fit one of a query's models, and let its scorer use it."""
         began = self._clock()

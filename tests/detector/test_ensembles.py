@@ -69,6 +69,12 @@ def test_models_are_taken_by_name_or_class_with_parameters_and_weight() -> None:
     assert fits[1].parameters == {"bandwidth": 0.5}
 
 
+def test_a_model_says_what_it_has_a_fit_for() -> None:
+    given = {"models": [{"name": "pca", "per": "group"}, {"name": "knn"}], "group_by": ["instance"]}
+    fits = [each for each in ensemble(given).models if isinstance(each, fitted.Model)]
+    assert [each.per for each in fits] == [fitted.Per.GROUP, fitted.Per.QUERY]
+
+
 def test_seasonal_forecasts_need_no_ml_detection() -> None:
     naive = smoothing.smoother_of("seasonal_naive", parameters={})
     alone = {"model": "seasonal_naive", "models": [{"name": "knn"}]}
@@ -103,6 +109,10 @@ def test_seasonal_forecasts_need_no_ml_detection() -> None:
                 "models": [{"name": "seasonal_naive", "parameters": {"a": 1}}],
             },
             "query q: model: seasonal_naive: seasonal_naive: parameters: 'a': known are: none",
+        ),
+        (
+            {"models": [{"name": "pca", "per": "group"}]},
+            "query q: models.0: per: group: group_by is needed, which says what a group is",
         ),
         ({"model": "nonsense"}, "query q: model: nonsense: PyOD has no detector of this name"),
         (

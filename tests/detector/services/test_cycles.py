@@ -298,7 +298,7 @@ def test_a_refit_is_adopted_and_leaves_a_row() -> None:
     turn = refits.turn()
 
     assert turn == loops.Turn(2, 2)
-    assert list(runner.scorer._fitted) == ["iforest", "hbos"]
+    assert [each.name for each in runner.scorer.adopted] == ["iforest", "hbos"]
     assert [each.model for each in log.fits] == [model.path for model in PAIR]
     assert [each.parameters for each in log.fits] == [model.parameters for model in PAIR]
     fit = log.fits[0]
@@ -320,7 +320,7 @@ def test_a_refit_that_cannot_be_recorded_is_in_use_all_the_same() -> None:
             queries.roster_of(runner), log=log, meters=telemetry.Telemetry(), clock=clock
         ).turn()
 
-    assert list(runner.scorer._fitted) == ["iforest", "hbos"]
+    assert [each.name for each in runner.scorer.adopted] == ["iforest", "hbos"]
 
 
 def test_a_row_that_could_not_be_written_is_written_by_a_later_turn() -> None:
@@ -342,7 +342,7 @@ def test_a_row_that_could_not_be_written_is_written_by_a_later_turn() -> None:
 def test_a_fit_that_fails_does_not_sink_the_next_query() -> None:
     clock, log, meters = Clock(), FitLog(), telemetry.Telemetry()
     broken, good = _learned_runner(clock, "broken"), _learned_runner(clock, "good")
-    broken.scorer._sample.rows[:] = np.nan
+    broken.scorer._pooled._sample.rows[:] = np.nan
     refits = cycles.Refits(queries.roster_of(broken, good), log=log, meters=meters, clock=clock)
 
     turn = refits.turn()
@@ -350,4 +350,4 @@ def test_a_fit_that_fails_does_not_sink_the_next_query() -> None:
     assert turn == loops.Turn(2, 2)
     dropped = {"loop": "refits", "reason": "failed"}
     assert meters.registry.get_sample_value("detector_loop_dropped_total", dropped) == 2
-    assert list(broken.scorer._fitted) == []
+    assert broken.scorer.adopted == ()
