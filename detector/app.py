@@ -347,6 +347,7 @@ def scorer_factory(
         streaming=chosen.streaming,
         emits=query.emit_models,
         group_by=query.group_by,
+        zone=query.timezone,
         seed=settings.detection.seed,
     )
 

@@ -240,6 +240,7 @@ class Query(_Section):
     forecast: tuple[Horizon, ...] = Field((), max_length=4)
     exhaustion: Horizon | None = None
     group_by: tuple[LabelName, ...] = Field((), max_length=10)
+    timezone: Zone = zoneinfo.ZoneInfo("UTC")
     calendar: tuple[Name, ...] = ()
 
     @pydantic.field_validator("valid_range")

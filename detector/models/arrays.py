@@ -54,6 +54,7 @@ def empty_state(rows: int, bins: int, members: int, forecasts: frames.Floats) ->
         counts=np.zeros((rows, layout.COUNTS), dtype=np.int64),
         profile=np.full((rows, bins), np.nan, dtype=single),
         weekly=np.full((rows, layout.HOURS), np.nan, dtype=single),
+        monthly=np.full((rows, layout.EDGES), np.nan, dtype=single),
         histogram=np.zeros((rows, layout.BINS), dtype=np.uint32),
         levels=np.zeros((rows, 2, members)),
         levelled=np.zeros((rows, members), dtype=np.int64),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from detector import frames
-from detector.models import arrays, memories
+from detector.models import arrays
 from detector.models.kernels import compiled, layout, smoothers, steps
 
 FORMAT = 1
@@ -31,6 +31,7 @@ ENGINE = compiled.STAMP.hex()[:12]
 class Decision:
     """What a score was made from.
 
+    wall_ms     what the clocks of the query's zone showed
     per_step    alarms that the budget allows a step, siblings counted in
     state       of the series, one row, as it was before the sample
     surprises   float64[models], what the fitted models said, NaN of those not fitted yet
@@ -39,6 +40,7 @@ class Decision:
 
     engine: str
     time_ms: int
+    wall_ms: int
     value: float
     per_step: float
     params: layout.Params
@@ -64,7 +66,7 @@ def replay(decision: Decision) -> Outcome:
     state = layout.State(*(part.copy() for part in _parts(decision.state)))
     params, times_ms = decision.params, np.array([decision.time_ms], np.int64)
     values = np.array([[decision.value]])
-    bins = memories.bins_of(times_ms, state.profile.shape[1])
+    walls = np.array([decision.wall_ms], np.int64)
     trace = arrays.empty_trace(
         1,
         1,
@@ -74,7 +76,7 @@ def replay(decision: Decision) -> Outcome:
     )
     out = arrays.empty_out((1, 1), 0)
     steps.look_steps(
-        params, decision.per_step, state, 0, values, times_ms, bins, np.zeros(1, np.bool_), 0, 0,
+        params, decision.per_step, state, 0, values, times_ms, walls, np.zeros(1, np.bool_), 0, 0,
         trace, arrays.scratch(), arrays.empty_kept(0, state),
     )  # fmt: skip
     if params.group >= 0:
@@ -101,6 +103,7 @@ def bytes_of(decision: Decision) -> bytes:
         "format": FORMAT,
         "engine": decision.engine,
         "time_ms": decision.time_ms,
+        "wall_ms": decision.wall_ms,
         "value": decision.value,
         "per_step": decision.per_step,
         "others": decision.others,
@@ -158,6 +161,7 @@ def _decision(header: dict[str, Any], body: bytes) -> Decision:
     return Decision(
         engine=header["engine"],
         time_ms=header["time_ms"],
+        wall_ms=header["wall_ms"],
         value=header["value"],
         per_step=header["per_step"],
         params=layout.Params(**params, gates=layout.Gates(**header["gates"])),
@@ -193,6 +197,7 @@ class Decisions:
         rows: tuple[int, int],
         step: int,
         time_ms: int,
+        wall_ms: int,
         per_step: float,
         params: layout.Params,
     ) -> None:
@@ -210,6 +215,7 @@ class Decisions:
                 self._found[row, step] = Decision(
                     engine=ENGINE,
                     time_ms=time_ms,
+                    wall_ms=wall_ms,
                     value=float(values[row]),
                     per_step=per_step,
                     params=params,

@@ -125,8 +125,8 @@ def _references(params: layout.Params, points: int) -> list[str]:
     ]
     return [
         *averages,
-        "daily profile at this time of day",
-        "daily profile, moved by its drift",
+        "usual value at this time",
+        "usual value at this time, moved by its drift",
         *pairs,
         *(smoothing.REFERENCES[name] for name in smoothing.names_of(params.smoothers)),
     ]

@@ -20,6 +20,7 @@ from datetime import timedelta
 import numpy as np
 
 from detector import frames
+from detector.models.kernels import layout
 
 TUNED_STEP = timedelta(minutes=1)
 """Shortest step for which the rates below hold in points."""
@@ -28,7 +29,7 @@ SLOW_RATE = 0.0005
 SCALE_RATE = 0.0007
 DRIFT_RATE = 0.1
 PROFILE_RATE = 0.3
-"""Of one visit of a bin of the daily profile, and of an hour of the week."""
+"""Of one visit of a bin of the daily profile, an hour of the week, a part of a month's edge."""
 MAX_PROFILE_BINS = 288
 """Five minutes each: finer than people's days, coarse enough for the state of many series."""
 LEAST_BLOCK_POINTS, MOST_BLOCK_POINTS = 6, 48
@@ -46,9 +47,11 @@ class Memories:
     slow, scale   of the slow mean and of the running |residual|
     drift         of the drift of the daily profile
     profile       of one visit of a bin of the daily profile, after its first day
-    weekly        of one visit of an hour of the week, after its first
+    weekly, monthly
+                  of one visit of an hour of the week, or a part of a month's edge, after its first
     profile_bins  bins of a day
-    week_points   steps of a week
+    week_points, month_points
+                  steps of a week, and of the edges of a month
     """
 
     ewma: frames.Floats
@@ -57,8 +60,10 @@ class Memories:
     drift: float
     profile: float
     weekly: float
+    monthly: float
     profile_bins: int
     week_points: int
+    month_points: int
 
 
 def memories_for_step(step: timedelta) -> Memories:
@@ -74,15 +79,11 @@ def memories_for_step(step: timedelta) -> Memories:
         drift=shortened(DRIFT_RATE, share),
         profile=shortened(PROFILE_RATE, 1 / visits_a_day),
         weekly=shortened(PROFILE_RATE, min(1.0, step / _HOUR)),
+        monthly=shortened(PROFILE_RATE, min(1.0, step / (_DAY / layout.EDGE_PARTS))),
         profile_bins=bins,
         week_points=max(1, round(_WEEK / step)),
+        month_points=max(1, round(_DAY * (layout.EDGES // layout.EDGE_PARTS) / step)),
     )
-
-
-def bins_of(times_ms: frames.Ints, bins: int) -> frames.Ints:
-    """int64[T]: which of so many bins of the day each time falls into."""
-    found: frames.Ints = times_ms % DAY_MS * bins // DAY_MS
-    return found
 
 
 def drift_block_points(step: timedelta) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
 from typing import TypeAlias
 
 import numpy as np
@@ -26,9 +26,10 @@ from detector.models import (
     parallel,
     siblings,
     smoothing,
+    wall_clock,
 )
 from detector.models import budget as budgets
-from detector.models.kernels import drift, layout, steps
+from detector.models.kernels import drift, layout, offsets, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
@@ -64,11 +65,12 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """What is scored: values [S, T] of the state's rows from first_row on."""
+    """What is scored: values [S, T] of the state's rows from first_row on; walls_ms: what clocks
+    show."""
 
     values: frames.Floats
     times_ms: frames.Ints
-    bins: frames.Ints
+    walls_ms: frames.Ints
     planned: frames.Bools
     first_row: int
 
@@ -87,6 +89,7 @@ class QueryScorer:
             `streaming` False they speak alone, and scores are 0 before the first fit
     group_by
             labels; series that have the same values of them hear of each other (follow_labels)
+    zone    by whose clocks days, weeks and months are told
     emits   whether scores hold those of each member
     threads that share the rows of a frame, at most; the scores are the same for any number
     Raises ValueError for a step not above 0, or streaming False without models.
@@ -102,6 +105,7 @@ class QueryScorer:
         streaming: bool = True,
         emits: bool = False,
         group_by: Sequence[str] = (),
+        zone: tzinfo = UTC,
         seed: int = 0,
         threads: int = parallel.THREADS,
     ) -> None:
@@ -110,6 +114,7 @@ class QueryScorer:
         if not streaming and not models:
             raise ValueError("streaming: False: a model is needed that speaks instead")
         self._step, self._budget, self._threads = step, budget, threads
+        self._zone = zone
         fit = [each for each in models if isinstance(each, fitted.Model)]
         per = {scope: [each for each in fit if each.per is scope] for scope in fitted.Per}
         self._pooled = fits.PooledFits(per[fitted.Per.QUERY], seed=seed)
@@ -169,11 +174,12 @@ class QueryScorer:
         return smallest
 
     @property
-    def seasons(self) -> tuple[int, int]:
-        """How many rows have a profile of the day, and how many use that of the week."""
+    def seasons(self) -> tuple[int, int, int]:
+        """How many rows have a profile of the day, and how many use what week and month add."""
         counts = self._state.counts[: self._size]
         has_profile = (counts[:, layout.POINTS] > 0) & (counts[:, layout.BIN_NEW] == 0)
-        return int(has_profile.sum()), int(counts[:, layout.WEEKLY].sum())
+        used = counts[:, [layout.WEEK + offsets.USED, layout.MONTH + offsets.USED]].sum(axis=0)
+        return int(has_profile.sum()), int(used[0]), int(used[1])
 
     @property
     def drift_kinds(self) -> frames.Bytes:
@@ -307,7 +313,8 @@ class QueryScorer:
         with records it is one step."""
         if first == last or not len(values):
             return
-        block = _Block(values, times_ms, memories.bins_of(times_ms, self._bins), planned, first_row)
+        walls_ms = wall_clock.readings_ms(times_ms, self._zone)
+        block = _Block(values, times_ms, walls_ms, planned, first_row)
         room = RECORDS_MOST if records else 0
         length = last - first
         ranges = parallel.parts(len(values), len(values) * length, threads=self._threads)
@@ -384,7 +391,8 @@ class QueryScorer:
         """What members say of the samples of a trace that begins at this row and step."""
         steps.look_steps(
             self._params, self._per_step, self._state, block.first_row, block.values,
-            block.times_ms, block.bins, block.planned, row, step, trace, part.scratch, part.kept,
+            block.times_ms, block.walls_ms, block.planned, row, step, trace, part.scratch,
+            part.kept,
         )  # fmt: skip
 
     def _judge(
@@ -414,8 +422,8 @@ class QueryScorer:
         part.decisions.keep(
             part.kept, scores=out.score[:, step], values=block.values[:, step],
             surprises=surprises[:, :, 0], others=self._others(trace), rows=(row, row + rows),
-            step=step, time_ms=int(block.times_ms[step]), per_step=self._per_step,
-            params=self._params,
+            step=step, time_ms=int(block.times_ms[step]), wall_ms=int(block.walls_ms[step]),
+            per_step=self._per_step, params=self._params,
         )  # fmt: skip
         arrays.cut_back(part.sample)
 
@@ -538,6 +546,8 @@ def _params(
         drift=past.drift,
         profile=past.profile,
         weekly=past.weekly,
+        monthly=past.monthly,
+        month_points=past.month_points,
         week_points=past.week_points,
         warm_points=np.array([round(age / step) for age, _ in budgets.WARM_UP]),
         warm_rates=np.array([step / period for _, period in budgets.WARM_UP]),

@@ -12,14 +12,41 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TypeAlias
 
+import numpy as np
+
+from detector import frames
+
 Span: TypeAlias = tuple[datetime, datetime]
 """[start, end) as instants in UTC."""
 
 FIRST = datetime(1971, 1, 1, tzinfo=UTC)
 LAST = datetime(2200, 1, 1, tzinfo=UTC)
 """Nothing is planned outside of these: zones and libraries of holidays know little beyond."""
+_QUARTER_MS = 900_000
 _NEXT = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
+
+
+def readings_ms(times_ms: frames.Ints, zone: tzinfo) -> frames.Ints:
+    """int64[T]: what the zone's clocks show at these instants, in ms as if they showed UTC.
+
+    Clocks are turned at full quarters of an hour (UTC). Where a time is beyond what a date can be,
+    it is taken as it is.
+    """
+    if zone is UTC or str(zone) == "UTC":
+        return times_ms
+    quarters, back = np.unique(times_ms // _QUARTER_MS, return_inverse=True)
+    offsets = [_offset_ms(quarter * _QUARTER_MS, zone) for quarter in quarters.tolist()]
+    shown: frames.Ints = times_ms + np.array(offsets, np.int64)[back]
+    return shown
+
+
+def _offset_ms(time_ms: int, zone: tzinfo) -> int:
+    try:
+        offset = datetime.fromtimestamp(time_ms / 1000, zone).utcoffset()
+    except (ValueError, OverflowError, OSError):
+        return 0
+    return 0 if offset is None else offset // timedelta(milliseconds=1)
 
 
 def span_from_wall(start: datetime, end: datetime, zone: tzinfo) -> Span:

@@ -104,7 +104,7 @@ class Overview:
 
 def _query(runner: scoring.QueryRunner, running: cycles.Cycles) -> statuses.QueryStatus:
     standing, needed = runner.standing, runner.scorer.samples_needed
-    daily, weekly = runner.scorer.seasons
+    daily, weekly, monthly = runner.scorer.seasons
     seen = 0 if standing is None or not len(standing.labels) else standing.samples_seen.max()
     return statuses.QueryStatus(
         name=runner.spec.name,
@@ -119,6 +119,7 @@ def _query(runner: scoring.QueryRunner, running: cycles.Cycles) -> statuses.Quer
         top=() if standing is None else _top(standing),
         daily=daily,
         weekly=weekly,
+        monthly=monthly,
     )
 
 

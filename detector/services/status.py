@@ -24,7 +24,9 @@ class QueryStatus:
     samples_seen   of its best known series, at most samples_needed
     state          a bounded word: waiting, warming_up, scoring, failing
     last_success   when it was last read and scored, None before the first time
-    daily, weekly  series that are judged by a profile of the day, and of the week beside it
+    daily, weekly, monthly
+                   series that are judged by a profile of the day, and by what the hour of the week
+                   and the edge of the month add to it
     top            highest scores first
     """
 
@@ -38,6 +40,7 @@ class QueryStatus:
     top: tuple[TopScore, ...] = ()
     daily: int = 0
     weekly: int = 0
+    monthly: int = 0
 
 
 @dataclass(frozen=True, slots=True)

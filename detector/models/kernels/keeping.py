@@ -35,6 +35,7 @@ def copy_row(to, place, of):  # type: ignore[no-untyped-def]
     _copy(to.counts[place], of.counts)
     _copy(to.profile[place], of.profile)
     _copy(to.weekly[place], of.weekly)
+    _copy(to.monthly[place], of.monthly)
     _copy(to.histogram[place], of.histogram)
     _copy_all(to.levels[place], of.levels)
     _copy(to.levelled[place], of.levelled)

@@ -35,9 +35,10 @@ DISTANCE = 35  # running mean distance: near, wide
 RECENT = 37
 SUMS, LATE_SUMS = 38, 46
 LIMIT = 54  # of an excursion, as the last look at the siblings left it
-DAY_ERROR, WEEK_ERROR = 55, 56
+WEEK_ERRORS = 55  # two, as offsets has them
 REACH = 57  # log of the band's last reach, 0 before the first
-NUMBERS = 58
+MONTH_ERRORS = 58
+NUMBERS = 60
 
 # Columns of State.counts.
 POINTS, LAST_MS, FROZEN = 0, 1, 2
@@ -48,9 +49,8 @@ HELD, OFFERED, DISTANCES, FLAGGED_RUN, FLAGS = 14, 16, 18, 20, 22  # near and wi
 ROWS = 24  # rows the Gaussian has learnt
 SINCE_FACTORED = 25
 AWAY, AWAY_CALM, AWAY_BACK = 26, 27, 28  # points of the excursion under way, and of its end
-HOUR, HOUR_VISITS, HOUR_NEW, COMPARED = 29, 30, 31, 32
-WEEKLY = 33  # whether the hour of the week is added to the daily profile
-COUNTS = 34
+WEEK, MONTH = 29, 34  # five each, as offsets has them
+COUNTS = 39
 
 RESERVOIR_ROWS = 64
 """Rows of each reservoir: twice or four times as many win .003 of rank quality, less than noise."""
@@ -72,7 +72,10 @@ GAUSS_NEWEST = GAUSS_SCORES + GAUSS_POINTS  # inverse variance of the newest val
 GAUSS = GAUSS_NEWEST + 1
 
 HOURS = 168
-"""Of a week, in UTC."""
+"""Of a week."""
+EDGE_PARTS = 8
+EDGES = 6 * EDGE_PARTS
+"""Parts of the first and last three days of a month."""
 
 BINS = 160
 """Of the histogram of combined scores; the last one takes all beyond."""
@@ -97,8 +100,10 @@ class Gates(NamedTuple):
 class Params(NamedTuple):
     """What does not change while a scorer lives.
 
-    weekly       rate at which an hour of the week learns
-    week_points  steps in a week
+    weekly, monthly
+                 rates at which an hour of the week and a part of a month's edge learn
+    week_points, month_points
+                 steps in a week, and in the edges of a month
     weights      float64[K] of the members in the combined score, 0 for one that is left out
     back_points  points in a row back at what was usual, after which an excursion is undone
     drift_block_ms, drift_block_points
@@ -117,6 +122,8 @@ class Params(NamedTuple):
     profile: float
     weekly: float
     week_points: int
+    monthly: float
+    month_points: int
     warm_points: frames.Ints
     warm_rates: frames.Floats
     gates: Gates
@@ -136,6 +143,7 @@ class State(NamedTuple):
     numbers    float64[S, NUMBERS], counts int64[S, COUNTS]
     profile    float32[S, bins of a day]
     weekly     float32[S, HOURS], what an hour of the week adds to the profile
+    monthly    float32[S, EDGES], what a part of a month's edge adds
     histogram  uint32[S, BINS] of combined scores
     levels     float64[S, 2, K], running mean and spread of each member's score
     levelled   int64[S, K], scores in them
@@ -152,6 +160,7 @@ class State(NamedTuple):
     counts: frames.Ints
     profile: Singles
     weekly: Singles
+    monthly: Singles
     histogram: npt.NDArray[np.uint32]
     levels: frames.Floats
     levelled: frames.Ints

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from detector.models.kernels import compiled, layout, numbers, weekly
+from detector.models.kernels import compiled, layout, numbers, offsets
 
 UNCLIPPED_POINTS = 10
 """Residuals that enter a young scale whole."""
@@ -36,17 +36,17 @@ def floor(n, points, x):  # type: ignore[no-untyped-def]
 
 
 @compiled.part
-def look(p, n, c, profile, of_week, x, points, least, has_profile, r, z, centre, size):  # type: ignore[no-untyped-def]
+def look(p, n, c, profile, added, x, points, least, has_profile, r, z, centre, size):  # type: ignore[no-untyped-def]
     """Residuals of x, and the same in units of their running size; gives the largest |z|.
 
     A residual is (x - centre) / size of its own units; the last two look at pairs of averages.
-    of_week is what this hour of the week adds to the profile.
+    added is what this time of week and month adds to the profile.
     """
     for i in range(layout.EWMAS):
         centre[i] = n[layout.E + i]
     centre[layout.SLOW] = n[layout.G]
     if has_profile:
-        centre[layout.PROFILE] = profile[c[layout.BIN]] + of_week
+        centre[layout.PROFILE] = profile[c[layout.BIN]] + added
         centre[layout.DRIFTED] = centre[layout.PROFILE] + n[layout.D]
     else:
         centre[layout.PROFILE] = n[layout.E + 4]
@@ -101,8 +101,8 @@ def learn_scales(p, n, r, points, least):  # type: ignore[no-untyped-def]
 
 
 @compiled.part
-def learn_references(p, n, c, profile, hours, x, points, has_profile, r):  # type: ignore[no-untyped-def]
-    """Let this value into the averages and the profile of day and week."""
+def learn_references(p, n, c, profile, weekly, monthly, x, points, has_profile, r):  # type: ignore[no-untyped-def]
+    """Let this value into the averages and the profile of the day, with what is added to it."""
     for i in range(layout.EWMAS):
         n[layout.E + i] += numbers.rate(p.ewma[i], points + 2) * (x - n[layout.E + i])
     slow_size = n[layout.S + layout.SLOW]
@@ -112,7 +112,8 @@ def learn_references(p, n, c, profile, hours, x, points, has_profile, r):  # typ
     c[layout.BIN_VISITS] += 1
     if has_profile:
         limit = CLIP_SCALES * n[layout.S + layout.PROFILE]
-        weekly.learn(p, n, c, hours, x - profile[here], limit)
+        spread = max(n[layout.S + layout.PROFILE], slow_size)
+        offsets.learn(p, n, c, weekly, monthly, x - profile[here], CLIP_SCALES * spread)
         off = numbers.clip(r[layout.PROFILE], limit)
         n[layout.D] += p.drift * (off - n[layout.D])
         profile[here] += p.profile * off

@@ -23,13 +23,13 @@ from detector.models.kernels import (
     lost,
     neighbours,
     numbers,
+    offsets,
     past,
     residuals,
     smoothers,
     tail,
     trees,
     verdict,
-    weekly,
 )
 
 VALUE_LIMIT = 1e37
@@ -57,6 +57,7 @@ def _row(st, s):  # type: ignore[no-untyped-def]
         st.counts[s],
         st.profile[s],
         st.weekly[s],
+        st.monthly[s],
         st.histogram[s],
         st.levels[s],
         st.levelled[s],
@@ -72,9 +73,10 @@ def _row(st, s):  # type: ignore[no-untyped-def]
 
 
 @compiled.part
-def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignore[no-untyped-def]
+def _look(p, base, st, raw, t_ms, wall_ms, planned, w, trace, i, k):  # type: ignore[no-untyped-def]
     """What each member says of this sample, into trace[i, k]; then let it teach them."""
     n, c = st.numbers, st.counts
+    here = wall_ms % DAY_MS * st.profile.size // DAY_MS
     points = c[layout.POINTS]
     trace.absent[i, k] = points > 0 and t_ms - c[layout.LAST_MS] > GAP_STEPS * p.step_ms
     trace.planned[i, k] = planned
@@ -86,12 +88,12 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
     x = numbers.clip(raw, VALUE_LIMIT)
     if points == 0:
         n[layout.X0] = x
-        c[layout.BIN] = c[layout.HOUR] = -1
+        c[layout.BIN] = c[layout.WEEK] = c[layout.MONTH] = -1
         c[layout.SINCE] = tail.CLUSTER_GAP + 1
         _set_limit(p, base, st)
     x -= n[layout.X0]
     if planned:
-        _foresee(p, st, x, t_ms, here, w, trace, i, k)
+        _foresee(p, st, x, here, wall_ms, w, trace, i, k)
         return
     if trace.absent[i, k]:
         residuals.restart_short_memories(n, x)
@@ -99,13 +101,13 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
     if not was_away:
         excursions.remember_before(n)
     has_profile = residuals.enter_bin(c, st.profile, here)
-    of_week = weekly.enter(p, n, c, st.weekly, t_ms)
+    added = offsets.enter(p, n, c, st.weekly, st.monthly, wall_ms)
     least = residuals.floor(n, points, x)
     trace.profiled[i, k], trace.least[i, k] = has_profile, least
     r, z, scores = w.residuals, w.z, w.scores
     centre, size = trace.centre[i, k], trace.size[i, k]
     largest = residuals.look(
-        p, n, c, st.profile, of_week, x, points, least, has_profile, r, z, centre, size
+        p, n, c, st.profile, added, x, points, least, has_profile, r, z, centre, size
     )
     smoothers.look(p, st, x, here, least, centre, size)
     _choose_reference(p, st, has_profile, trace, i, k)
@@ -157,7 +159,9 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
             for member in range(layout.STREAMING):
                 levels.learn(st.levels, st.levelled, member, scores[member])
     _teach_smoothers(p, st, x, here, trace, i, k)
-    residuals.learn_references(p, n, c, st.profile, st.weekly, x, points, has_profile, r)
+    residuals.learn_references(
+        p, n, c, st.profile, st.weekly, st.monthly, x, points, has_profile, r
+    )
     if was_away and c[layout.AWAY] > 0:
         excursions.follow_return(p, n, c, st.past, x, size)
     c[layout.POINTS] = points + 1
@@ -165,16 +169,16 @@ def _look(p, base, st, raw, t_ms, here, planned, w, trace, i, k):  # type: ignor
 
 
 @compiled.part
-def _foresee(p, st, x, t_ms, here, w, trace, i, k):  # type: ignore[no-untyped-def]
+def _foresee(p, st, x, here, wall_ms, w, trace, i, k):  # type: ignore[no-untyped-def]
     """Only what would have been expected; nothing is learnt, but which bin of the day it is."""
     n, c = st.numbers, st.counts
     points = c[layout.POINTS]
     has_profile = residuals.enter_bin(c, st.profile, here)
-    of_week = weekly.enter(p, n, c, st.weekly, t_ms)
+    added = offsets.enter(p, n, c, st.weekly, st.monthly, wall_ms)
     least = residuals.floor(n, points, x)
     centre, size = trace.centre[i, k], trace.size[i, k]
     r, z = w.residuals, w.z
-    residuals.look(p, n, c, st.profile, of_week, x, points, least, has_profile, r, z, centre, size)
+    residuals.look(p, n, c, st.profile, added, x, points, least, has_profile, r, z, centre, size)
     smoothers.look(p, st, x, here, least, centre, size)
     _choose_reference(p, st, has_profile, trace, i, k)
 
@@ -351,11 +355,12 @@ def set_limits(p, base, st):  # type: ignore[no-untyped-def]
 
 
 @compiled.kernel
-def look_steps(p, base, st, row0, values, times, bins, planned, first, first_step, trace, w, kept):  # type: ignore[no-untyped-def]
+def look_steps(p, base, st, row0, values, times, walls, planned, first, first_step, trace, w, kept):  # type: ignore[no-untyped-def]
     """What members say of a block, as large as the trace, the state moving with it.
 
     base    alarms a point that the budget allows
-    values  float64[S, T], of the rows of the state from row0 on; times, bins int64[T]
+    values  float64[S, T], of the rows of the state from row0 on; times, walls int64[T]: instants,
+            and what the clocks show then
     first, first_step
             row of values and step at which the block begins
     planned bool[T], the steps that lie in planned time
@@ -370,7 +375,7 @@ def look_steps(p, base, st, row0, values, times, bins, planned, first, first_ste
             has_room = kept.size[0] < kept.rows.size and not planned[t]
             if has_room:
                 keeping.copy_row(kept.before, 0, row)
-            _look(p, base, row, raw, times[t], bins[t], planned[t], w, trace, i, k)
+            _look(p, base, row, raw, times[t], walls[t], planned[t], w, trace, i, k)
             if has_room and keeping.may_be_anomalous(
                 p, row.numbers[layout.LIMIT], raw, trace.points[i, k], trace.rise[i, k],
                 SAMPLES_NEEDED,

@@ -148,7 +148,7 @@ def documented(served: Served) -> Served:
     explanation = anomalies.Explanation(
         (
             anomalies.Residual("average of the last 20 points", 38.2, 21.5),
-            anomalies.Residual("daily profile at this time of day", 17.9, 24.0),
+            anomalies.Residual("usual value at this time", 17.9, 24.0),
         ),
         {"residual": 1.6, "near": 2.1, "wide": 1.4, "gaussian": 1.9},
     )

@@ -169,6 +169,7 @@ def test_status_is_told_and_what_is_not_finite_is_null(served: Served) -> None:
             ],
             "daily": 0,
             "weekly": 0,
+            "monthly": 0,
         }
     ]
     assert body["loops"] == [{"name": "score", "interval_s": 5.0, "is_stalled": False}]

@@ -103,7 +103,7 @@ def test_step_by_step_and_by_threads_the_scores_are_the_same(
 def test_rows_that_come_later_are_alone_until_their_labels_are_told() -> None:
     values, scorer = noise_with(), scorer_of(labels=LABELS[:2])
     scorer.score(checks.frame_of(values[:700]))
-    assert scorer.seasons == (0, 0)
+    assert scorer.seasons == (0, 0, 0)
     scorer.follow_labels(LABELS)
     scores = scorer.score(checks.frame_of(values[700:], first=700))
     assert np.isfinite(scores.score).all()

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from datetime import timedelta
+import zoneinfo
+from datetime import UTC, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from detector import frames, models
 from detector.models import arrays, budget, catalogue, checks, gates, memories, scoring, siblings
-from detector.models.kernels import layout, steps, verdict
+from detector.models.kernels import layout, offsets, steps, verdict
 
 WEEKLY = budget.parse_budget("1 per week per series")
 MINUTE = timedelta(minutes=1)
@@ -334,8 +336,8 @@ def test_the_week_is_used_where_it_foresees_better_and_only_there(of_weekend: fl
         scores = hourly.score(frames.Frame(times_ms, np.asfortranarray(week), 3_600_000))
         seasons.append(hourly.seasons)
         errors.append(float(np.abs(week - scores.expected)[24:].mean()))
-    assert seasons[0] == (4, 0)  # a week of comparison comes first
-    assert seasons[-1] == (4, 4 if of_weekend < 1 else 0)
+    assert seasons[0] == (4, 0, 0)  # a week of comparison comes first
+    assert seasons[-1] == (4, 4 if of_weekend < 1 else 0, 0)
     if of_weekend < 1:
         assert errors[-1] < 0.35 * errors[1]
 
@@ -537,3 +539,69 @@ def test_at_fine_steps_a_burst_leaves_no_image_of_itself_once_it_is_over() -> No
     assert (scores.score[60:72, 0] > 1).all()
     assert (scores.score[75:100, 0] < 1).all()
     assert scores.kind[90, 0] == frames.Kind.NONE
+
+
+def month_edges(months: int, *, of_edge: float, series: int = 3) -> frames.Frame:
+    """A value an hour from 2026-01-01 on: so much of other days' on a month's last and first."""
+    end = pd.Timestamp("2026-01-01") + pd.DateOffset(months=months)
+    hours = pd.date_range("2026-01-01", end, inclusive="left", freq="h", tz="UTC")
+    is_edge = (hours.day == 1) | hours.is_month_end
+    of_day = 2.0 + np.sin((hours.hour - 6) / 24 * 2 * np.pi)
+    values = (100 * of_day * np.where(is_edge, of_edge, 1.0)).to_numpy()[:, np.newaxis]
+    values = values + checks.noise(len(hours), series)
+    times_ms = hours.as_unit("ms").asi8
+    return frames.Frame(times_ms, np.asfortranarray(values), 3_600_000)
+
+
+@pytest.mark.parametrize("of_edge", [1.6, 1.0])
+def test_the_edge_of_a_month_is_used_from_the_third_on_and_only_where_it_helps(
+    of_edge: float,
+) -> None:
+    frame = month_edges(6, of_edge=of_edge)
+    hourly = scoring.QueryScorer(step=timedelta(hours=1), budget=WEEKLY)
+    used, expected = [], []
+    days = pd.to_datetime(frame.times_ms, unit="ms", utc=True)
+    for month in range(1, 7):
+        part = days.month == month
+        piece = np.asfortranarray(frame.values[part])
+        scores = hourly.score(frames.Frame(frame.times_ms[part], piece, frame.step_ms))
+        expected.append(scores.expected)
+        used.append(hourly.seasons[2])
+    assert used == [0, 0, *[3 if of_edge > 1 else 0] * 4]
+    last_edge = np.flatnonzero((days.month == 6) & (days.day == 1))
+    first_edge = np.flatnonzero((days.month == 2) & (days.day == 1))
+    wrong = np.abs(np.concatenate(expected) - frame.values)
+    if of_edge > 1:
+        assert wrong[last_edge].mean() < 0.5 * wrong[first_edge].mean()
+
+
+@pytest.mark.parametrize(
+    ("date", "edge"),
+    [
+        ("2026-03-01", 0), ("2026-03-03", 2), ("2026-03-04", None), ("2026-03-28", None),
+        ("2026-03-29", 3), ("2026-03-31", 5), ("2024-02-26", None), ("2024-02-27", 3),
+        ("2024-02-29", 5), ("2023-02-28", 5), ("2000-02-29", 5), ("2100-02-28", 5),
+        ("1969-12-31", 5), ("1970-01-01", 0),
+    ],
+)  # fmt: skip
+def test_edges_of_months_are_told_by_the_calendar(date: str, edge: int | None) -> None:
+    midnight_ms = int(pd.Timestamp(date, tz="UTC").timestamp() * 1000)
+    for hour in (0, 4, 23):
+        found = offsets.edge_of(midnight_ms + hour * 3_600_000)
+        assert found == (-1 if edge is None else edge * layout.EDGE_PARTS + hour // 3)
+
+
+def test_a_season_stays_where_it_is_for_people_when_clocks_are_turned() -> None:
+    zone = zoneinfo.ZoneInfo("Europe/Berlin")
+    start = int(pd.Timestamp("2026-03-15", tz=zone).timestamp() * 1000)
+    times_ms = start + 3_600_000 * np.arange(24 * 21, dtype=np.int64)
+    walls = pd.to_datetime(times_ms, unit="ms", utc=True).tz_convert(zone)
+    is_open = (walls.hour >= 8) & (walls.hour < 18)
+    values = (100.0 + 50.0 * is_open)[:, np.newaxis] + checks.noise(len(walls), 3)
+    turned = (walls >= pd.Timestamp("2026-03-30", tz=zone)) & (walls.hour == 8)
+    wrong = {}
+    for each in (zone, UTC):
+        hourly = scoring.QueryScorer(step=timedelta(hours=1), budget=WEEKLY, zone=each)
+        scores = hourly.score(frames.Frame(times_ms, np.asfortranarray(values), 3_600_000))
+        wrong[each] = float(np.abs(scores.expected - values)[turned][0].mean())
+    assert wrong[zone] < 5 < 20 < wrong[UTC]
