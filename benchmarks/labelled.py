@@ -30,6 +30,7 @@ from benchmarks import quality, report
 from detector import models
 from detector.files import metas, tables
 from detector.models import budget as budgets
+from detector.models import scoring
 from detector.score import job
 from detector.services import file_scoring
 
@@ -83,7 +84,7 @@ def detector_scores(series: Sequence[file_scoring.Series]) -> list[quality.Float
     allowed = budgets.parse_budget(BUDGET)
     found = file_scoring.score_series(
         series,
-        make_scorer=job.scorer_factory(allowed, models=(), seed=SEED),
+        make_scorer=lambda step: scoring.QueryScorer(step=step, budget=allowed, seed=SEED),
         advance=lambda _: None,
     )
     return [np.nan_to_num(each.score[:, 0]) for each in found]

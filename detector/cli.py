@@ -123,6 +123,11 @@ def _add_score(score: argparse.ArgumentParser) -> None:
     )
     score.add_argument("--value-column", metavar="NAME", default="value", help="default: value")
     score.add_argument(
+        "--query",
+        metavar="NAME",
+        help="a configured query: its models, gates and budget",
+    )
+    score.add_argument(
         "--budget", metavar="TEXT", help="alarms on nothing (default: 1 per week per series)"
     )
     score.add_argument(
@@ -236,10 +241,12 @@ def _score(settings: config.Settings, arguments: argparse.Namespace) -> int:
             out=arguments.out,
             meta=arguments.meta,
             value_column=arguments.value_column,
+            query=arguments.query,
             budget=arguments.budget,
             step=arguments.step,
             ml=arguments.ml,
         ),
+        config_file=arguments.config,
     )
     print(json.dumps(dataclasses.asdict(summary)) if arguments.json else summary)
     return OK

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detector import app, config, errors, frames, planning
+from detector import app, config, errors, frames, planning, variants
 from detector.backtest import job as backtest_job
-from detector.backtest import results, variants
+from detector.backtest import results
 from detector.models import budget as budgets
 from detector.models import smoothing
 from detector.score import job as score_job

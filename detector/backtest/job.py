@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detector import app, checks, config, errors, frames
-from detector.backtest import results, variants
+from detector import app, checks, config, errors, frames, variants
+from detector.backtest import results
 from detector.files import labels as label_files
 from detector.files import metas, tables
 from detector.prometheus import selectors

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
-from detector import config, errors, frames
+from detector import app, config, errors, frames, variants
 from detector.files import metas, outputs, tables
-from detector.models import budget as budgets
-from detector.models import catalogue, fitted, scoring
 from detector.score import progress
 from detector.services import file_scoring
 
@@ -25,6 +23,7 @@ class Options:
     out: Path
     meta: Path | None = None
     value_column: str = "value"
+    query: str | None = None
     budget: str | None = None
     step: str | None = None
     ml: bool | None = None
@@ -51,11 +50,16 @@ class Summary:
         )
 
 
-def run(settings: config.Settings, options: Options) -> Summary:
+def run(settings: config.Settings, options: Options, *, config_file: Path | None = None) -> Summary:
     """Score the file and write the scores. Raises ConfigError."""
-    allowed, step = _budget(options.budget), parse_step(options.step)
-    ml = settings.ml_detection_enabled if options.ml is None else options.ml
-    models = catalogue.defaults() if ml else ()
+    (variant,) = variants.variants_of(
+        settings,
+        file=config_file,
+        query=options.query,
+        budget_texts=() if options.budget is None else (options.budget,),
+        ml=options.ml,
+    )
+    step = parse_step(options.step)
     with outputs.open_output(options.out) as write:
         table = tables.read_table(options.file, value_column=options.value_column)
         series = series_of(
@@ -67,7 +71,7 @@ def run(settings: config.Settings, options: Options) -> Summary:
         with progress.shown(len(table.values)) as advance:
             parts = file_scoring.score_series(
                 series,
-                make_scorer=scorer_factory(allowed, models=models, seed=settings.detection.seed),
+                make_scorer=lambda step: app.scorer_factory(variant.settings, variant.at(step))(),
                 advance=advance,
             )
         write(table, in_file_order(table, parts))
@@ -102,13 +106,6 @@ def series_of(
     return series
 
 
-def scorer_factory(
-    allowed: budgets.Budget, *, models: Sequence[fitted.Model], seed: int
-) -> Callable[[timedelta], scoring.QueryScorer]:
-    """Makes a fresh scorer for a step."""
-    return lambda step: scoring.QueryScorer(step=step, budget=allowed, models=models, seed=seed)
-
-
 def in_file_order(table: tables.Table, parts: Sequence[frames.Scores]) -> frames.Scores:
     """The scores of the series as [R, 1] columns, in the order of the table's rows."""
     order = np.concatenate(table.rows_of_series())
@@ -123,14 +120,6 @@ def in_file_order(table: tables.Table, parts: Sequence[frames.Scores]) -> frames
         drift=np.concatenate([part.drift for part in parts])[back],
         kind=np.concatenate([part.kind for part in parts])[back],
     )
-
-
-def _budget(text: str | None) -> budgets.Budget:
-    default: str = config.Query.model_fields["budget"].default
-    try:
-        return budgets.parse_budget(default if text is None else text)
-    except ValueError as error:
-        raise errors.ConfigError(f"--budget: {error}") from None
 
 
 def parse_step(text: str | None) -> timedelta | None:

@@ -38,11 +38,12 @@ def folder(tmp_path: Path) -> Path:
     both = pd.concat([series, series.assign(id="b")], ignore_index=True)
     both.to_parquet(tmp_path / "series.parquet")
     (tmp_path / "meta.csv").write_text("id,dataset,step_s,train_n\na,web,300,100\nb,web,300,100\n")
+    (tmp_path / "mda.yml").write_text("queries: [{name: requests, expr: x, direction: above}]\n")
     return tmp_path
 
 
 def test_the_page_shows_commands_and_an_error() -> None:
-    assert (len(COMMANDS), len(WRONG)) == (3, 1)
+    assert (len(COMMANDS), len(WRONG)) == (4, 1)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

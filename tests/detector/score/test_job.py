@@ -109,6 +109,32 @@ def test_ml_comes_from_the_settings_unless_it_is_said(tmp_path: Path) -> None:
     assert pd.read_parquet(tmp_path / "out.parquet")["score"].equals(on)
 
 
+def test_a_query_says_what_scores_the_file(tmp_path: Path) -> None:
+    query = {
+        "name": "web",
+        "expr": "up",
+        "budget": "1 per day per series",
+        "model": "seasonal_naive",
+        "direction": "above",
+    }
+    asking = config.Settings.model_validate({"presets": (), "queries": (query,)})
+    given = rows(steps=800)
+    given.loc[(given.index % 800 == 700), "value"] -= 50.0
+    given.loc[(given.index % 800 == 600), "value"] += 50.0
+    job.run(asking, options(tmp_path, given, query="web"))
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    steps = np.arange(len(found)) % 800
+    assert (found["score"][steps < 288] == 0).all()
+    assert (found["score"][steps == 600] > 1).all()
+    assert (found["score"][steps == 700] <= 1).all()
+    assert found["expected"][steps == 500].to_numpy() == pytest.approx(
+        given["value"][steps == 500 - 288].to_numpy(), rel=1e-6
+    )
+    narrow = options(tmp_path, given, query="web", budget="1 per week per series")
+    job.run(asking, narrow)
+    assert (pd.read_parquet(narrow.out)["score"][steps == 600] < found["score"][steps == 600]).all()
+
+
 def table() -> tables.Table:
     times_ms = np.array([0, 7_000, 14_000, 0], np.int64)
     return tables.Table(("a", "b"), np.array([0, 0, 0, 1]), times_ms, np.zeros(4))
@@ -131,6 +157,7 @@ def test_step_is_asked_for_or_said_or_seen_or_the_interval(
     ("given", "expected"),
     [
         ({"budget": "some"}, "--budget: 'some': a budget is <number> per hour|day|week"),
+        ({"query": "web"}, "--query: 'web': no such query in settings: "),
         ({"step": "often"}, "--step: 'often': a number of seconds or a duration"),
         ({"step": "0s"}, "--step: '0s': 1 ms to 366 days is allowed"),
         ({"step": "nan"}, "--step: 'nan': "),

@@ -1,4 +1,4 @@
-"""The configurations that a backtest compares."""
+"""The configurations that a history or a file is scored with."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def variants_of(
     settings: config.Settings,
     *,
     file: Path | None,
-    others: Sequence[Path],
-    query: str | None,
-    expr: str | None,
-    budget_texts: Sequence[str],
-    ml: bool | None,
+    others: Sequence[Path] = (),
+    query: str | None = None,
+    expr: str | None = None,
+    budget_texts: Sequence[str] = (),
+    ml: bool | None = None,
 ) -> tuple[Variant, ...]:
     """Each configuration with each budget; the first of them is the one that is reported on.
 
