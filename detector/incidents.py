@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -77,26 +78,51 @@ class Grouping:
     """Puts anomalies, as they are told of, into incidents; holds only what may still grow.
 
     An anomaly joins the incident that opened first of those that it overlaps (with SLACK) and
-    shares a link with; else it begins one. It stays there. One owner thread.
+    shares a link with; else it begins one. The others of them have then turned out to be the same
+    incident, and are merged into it, up to MEMBERS_MAX. One owner thread.
     """
 
     def __init__(self) -> None:
         self._groups: dict[anomalies.IncidentId, _Group] = {}
         self._incident_of: dict[anomalies.Key, anomalies.IncidentId] = {}
+        self._merged: dict[anomalies.IncidentId, anomalies.IncidentId] = {}
 
     def __len__(self) -> int:
         """Incidents that are held."""
         return len(self._groups)
 
     def place(self, anomaly: anomalies.Anomaly) -> anomalies.IncidentId:
-        """The incident of this anomaly, the same one each time it is told of."""
+        """The incident of this anomaly, the same one each time it is told of unless `merged`."""
         known = self._incident_of.get(anomaly.key)
         if known is None:
             fits = [group for group in self._groups.values() if group.takes(anomaly)]
-            first = min(fits, key=lambda group: (group.opened_at, group.id), default=None)
-            known = anomalies.incident_id(anomaly.key) if first is None else first.id
+            fits.sort(key=lambda group: (group.opened_at, group.id))
+            known = fits[0].id if fits else anomalies.incident_id(anomaly.key)
+            for other in fits[1:]:
+                self._merge(other, fits[0])
         self.restore(anomaly, known)
         return known
+
+    def _merge(self, other: _Group, into: _Group) -> None:
+        if len(other.members) + len(into.members) >= MEMBERS_MAX:
+            return
+        for anomaly in other.members.values():
+            into.put(anomaly)
+            self._incident_of[anomaly.key] = into.id
+        del self._groups[other.id]
+        self._merged = {
+            old: into.id if new == other.id else new for old, new in self._merged.items()
+        }
+        self._merged[other.id] = into.id
+
+    @property
+    def merged(self) -> Mapping[anomalies.IncidentId, anomalies.IncidentId]:
+        """Incidents that were merged since forget_merged, and what into: none of the latter."""
+        return dict(self._merged)
+
+    def forget_merged(self) -> None:
+        """They are known where they have to be."""
+        self._merged = {}
 
     def restore(self, anomaly: anomalies.Anomaly, incident: anomalies.IncidentId) -> None:
         """Take in an anomaly whose incident is known."""

@@ -140,6 +140,14 @@ class AnomalyStore(Protocol):
         """
         ...
 
+    def merge(self, merged: Mapping[anomalies.IncidentId, anomalies.IncidentId]) -> None:
+        """Give the members of each incident to another one; from now on its id means that. None of
+        the others is itself merged. Any number of times.
+
+        Raises StoreError; then none of them is merged.
+        """
+        ...
+
     def list_anomalies(self, wanted: anomalies.Filter) -> anomalies.Page:
         """The anomalies that match, newest opening first, one page.
 
@@ -158,6 +166,7 @@ class AnomalyStore(Protocol):
         self, incident: anomalies.IncidentId
     ) -> tuple[anomalies.Incident, tuple[anomalies.Remembered, ...]] | None:
         """The incident of this id with its members, oldest opening first; None if there is none.
+        Of an id that was merged it is the other one.
 
         Raises StoreError.
         """

@@ -99,8 +99,14 @@ class Recorder:
             del (self._left or {})[key]
 
     def _record(self, told: list[anomalies.Anomaly]) -> int:
-        placed = [(self._grouping.place(each), each) for each in told]
+        first = [self._grouping.place(each) for each in told]
+        merged = self._grouping.merged
+        placed = [
+            (merged.get(incident, incident), each)
+            for incident, each in zip(first, told, strict=True)
+        ]
         try:
+            self._merge(merged)
             self._store.record(placed, self._causes({incident for incident, _ in placed}))
         except errors.StoreError as error:
             if error.retryable:
@@ -112,6 +118,16 @@ class Recorder:
             self._drop(1)
             return 0
         return len(told)
+
+    def _merge(self, merged: Mapping[anomalies.IncidentId, anomalies.IncidentId]) -> None:
+        """Raises StoreError where it may work later; what is refused for good stays apart."""
+        try:
+            self._store.merge(merged)
+        except errors.StoreError as error:
+            if error.retryable:
+                raise
+            logger.warning("incidents not merged", extra={"reason": str(error)})
+        self._grouping.forget_merged()
 
     def _causes(
         self, changed: Collection[anomalies.IncidentId]

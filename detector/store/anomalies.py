@@ -20,6 +20,7 @@ MEMBERS_MAX = 1_000
 _ANOMALIES = tables.anomalies
 _INCIDENTS = tables.incidents
 _DECISIONS = tables.decisions
+_MERGED = tables.merged_incidents
 _KEY = ("query", "series", "opened_at")
 _TOLD_LATER = (
     "ended_at",
@@ -67,6 +68,14 @@ class PostgresAnomalyStore:
                     .values(causes=documents.from_causes(ranking))
                 )
 
+    def merge(self, merged: Mapping[anomalies.IncidentId, anomalies.IncidentId]) -> None:
+        """One transaction; where neither is here there is nothing to be done."""
+        if not merged:
+            return
+        with self._database.begin() as connection:
+            for old, into in sorted(merged.items()):
+                _merge(connection, old, into)
+
     def list_anomalies(self, wanted: anomalies.Filter) -> anomalies.Page:
         """One page; an unknown before_id gives an empty one."""
         query = _page(_ANOMALIES, wanted).where(*_conditions(wanted))
@@ -91,13 +100,15 @@ class PostgresAnomalyStore:
         self, incident: anomalies.IncidentId
     ) -> tuple[anomalies.Incident, tuple[anomalies.Remembered, ...]] | None:
         """The incident and its first MEMBERS_MAX members."""
+        into = sa.select(_MERGED.c.into_id).where(_MERGED.c.id == incident).scalar_subquery()
+        now = sa.func.coalesce(into, incident)
         with self._database.begin() as connection:
             row = connection.execute(
-                sa.select(_INCIDENTS).where(_INCIDENTS.c.id == incident)
+                sa.select(_INCIDENTS).where(_INCIDENTS.c.id == now)
             ).one_or_none()
             members = connection.execute(
                 sa.select(_ANOMALIES)
-                .where(_ANOMALIES.c.incident_id == incident)
+                .where(_ANOMALIES.c.incident_id == now)
                 .order_by(_ANOMALIES.c.opened_at, _ANOMALIES.c.id)
                 .limit(MEMBERS_MAX)
             ).all()
@@ -230,6 +241,22 @@ def _refresh(touched: Sequence[anomalies.IncidentId]) -> sa.Executable:
         index_elements=[_INCIDENTS.c.id],
         set_={name: insert.excluded[name] for name in names[1:]},
     )
+
+
+def _merge(
+    connection: sa.Connection, old: anomalies.IncidentId, into: anomalies.IncidentId
+) -> None:
+    """Give the members of one to the other, and let its id, and those it had, mean the other."""
+    members, ids = _ANOMALIES, _MERGED
+    connection.execute(
+        members.update().where(members.c.incident_id == old).values(incident_id=into)
+    )
+    connection.execute(_refresh([into]))
+    connection.execute(ids.update().where(ids.c.into_id == old).values(into_id=into))
+    connection.execute(_INCIDENTS.delete().where(_INCIDENTS.c.id == old))
+    here = sa.select(sa.literal(old), _INCIDENTS.c.id).where(_INCIDENTS.c.id == into)
+    known = postgresql.insert(ids).from_select(("id", "into_id"), here)
+    connection.execute(known.on_conflict_do_nothing())
 
 
 def _row(placed: tuple[anomalies.IncidentId, anomalies.Anomaly]) -> dict[str, Any]:

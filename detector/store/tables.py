@@ -7,6 +7,8 @@ fits           one row for each fit of a model
 anomalies      one row for each (query, series, opening)
 decisions      what the score of an anomaly's peak was made from
 incidents      one row for each group of anomalies that belong together
+merged_incidents
+               what became of those that turned out to be part of another one
 """
 
 from __future__ import annotations
@@ -143,6 +145,18 @@ anomalies = sa.Table(
 """series  digest of the labels: what is unique must fit an index
 value, expected, lower, upper, explanation  at peak_at
 """
+
+merged_incidents = sa.Table(
+    "merged_incidents",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column(
+        "into_id",
+        sa.ForeignKey("incidents.id", name="merged_incidents_into_fkey", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    sa.Index("merged_incidents_into", "into_id"),
+)
 
 decisions = sa.Table(
     "decisions",

@@ -117,6 +117,45 @@ def test_incident_ends_with_its_last_member(store: ports.AnomalyStore) -> None:
     assert incident.ended_at == at(120)
 
 
+def test_a_merged_incident_is_the_other_one_under_both_ids(store: ports.AnomalyStore) -> None:
+    store.record([(7, anomaly("cpu", opens=9, peak_score=9.0)), (8, anomaly("disk", ends=5))], {})
+    store.record([(9, anomaly("mem", opens=2))], {})
+    for _ in range(2):
+        store.merge({7: 8})
+    found = store.incident(7)
+    assert found is not None
+    incident, members = found
+    assert store.incident(8) == found
+    assert (incident.id, incident.members, incident.peak_score) == (8, 2, 9.0)
+    assert (incident.opened_at, incident.first_query, incident.ended_at) == (at(0), "disk", None)
+    assert [(each.anomaly.query, each.incident) for each in members] == [("disk", 8), ("cpu", 8)]
+    assert [each.id for each in store.list_incidents(anomalies.Filter()).incidents] == [9, 8]
+
+    store.record([(8, anomaly("cpu", opens=9, ends=20, peak_score=9.0))], {})
+    store.merge({8: 9})
+    for id_ in (7, 8, 9):
+        found = store.incident(id_)
+        assert found is not None
+        assert (found[0].id, found[0].members) == (9, 3)
+
+
+def test_incidents_that_are_not_here_are_merged_without_harm(store: ports.AnomalyStore) -> None:
+    store.merge({})
+    store.merge({7: 8})
+    assert store.incident(7) is None
+    store.record([(8, anomaly("cpu"))], {})
+    store.merge({7: 8, 5: 6})
+    assert [each.id for each in store.list_incidents(anomalies.Filter()).incidents] == [8]
+
+
+def test_what_was_merged_is_forgotten_with_it(three: ports.AnomalyStore) -> None:
+    three.record([(40, anomaly("mem", opens=1, ends=5)), (41, anomaly("x", opens=1, ends=6))], {})
+    three.merge({40: 41})
+    assert three.forget(at(10), limit=10) >= 1
+    assert three.incident(40) is None
+    assert three.incident(41) is None
+
+
 def test_later_causes_replace_those_before(store: ports.AnomalyStore) -> None:
     other = dataclasses.replace(CAUSE, score=2.0, same=())
     store.record([(7, anomaly())], {7: (CAUSE,)})

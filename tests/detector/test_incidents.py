@@ -63,6 +63,50 @@ def test_anomalies_become_incidents(told: list[anomalies.Anomaly], expected: lis
     assert _placed(*told) == expected
 
 
+BRIDGE = anomaly("c", (("job", "x"), ("region", "y")), opens=9)
+ENDS = (anomaly("a", (("job", "x"),), opens=5), anomaly("b", (("region", "y"),), opens=0))
+
+
+def test_incidents_that_turn_out_to_be_one_are_merged_into_the_first() -> None:
+    grouping = incidents.Grouping()
+    later, first = (grouping.place(each) for each in ENDS)
+    assert grouping.place(BRIDGE) == first
+    assert grouping.merged == {later: first}
+    assert {each.query for each in grouping.members(first)} == {"a", "b", "c"}
+    assert (len(grouping), grouping.members(later)) == (1, ())
+    assert grouping.place(ENDS[0]) == first
+    grouping.forget_merged()
+    assert grouping.merged == {}
+
+
+def test_of_a_chain_all_mean_the_last() -> None:
+    grouping = incidents.Grouping()
+    ids = [
+        grouping.place(each)
+        for each in (
+            anomaly("a", (("job", "1"),), opens=2),
+            anomaly("b", (("job", "2"),), opens=1),
+            anomaly("c", (("job", "3"),), opens=0),
+        )
+    ]
+    grouping.place(anomaly("d", (("job", "1"), ("service", "s")), opens=3))
+    grouping.place(anomaly("e", (("job", "2"), ("service", "s")), opens=4))
+    assert grouping.merged == {ids[0]: ids[1]}
+    grouping.place(anomaly("f", (("job", "2"), ("host", "h")), opens=5))
+    grouping.place(anomaly("g", (("job", "3"), ("host", "h")), opens=6))
+    assert grouping.merged == {ids[0]: ids[2], ids[1]: ids[2]}
+    assert len(grouping.members(ids[2])) == 7
+
+
+def test_two_that_are_too_large_together_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incidents, "MEMBERS_MAX", 2)
+    grouping = incidents.Grouping()
+    later, first = (grouping.place(each) for each in ENDS)
+    assert grouping.place(BRIDGE) == first
+    assert grouping.merged == {}
+    assert len(grouping.members(later)) == 1
+
+
 def test_id_is_the_same_in_another_process_and_exact_in_json() -> None:
     (one, other) = (incidents.Grouping().place(CPU) for _ in range(2))
 

@@ -21,6 +21,7 @@ class FakeAnomalyStore:
         """Queries whose anomalies are refused for good."""
         self._rows: dict[anomalies.Key, anomalies.Remembered] = {}
         self._records: dict[anomalies.Key, tuple[datetime, bytes]] = {}
+        self._merged: dict[anomalies.IncidentId, anomalies.IncidentId] = {}
         self._causes: dict[anomalies.IncidentId, tuple[anomalies.Cause, ...]] = {}
 
     def record(
@@ -44,6 +45,16 @@ class FakeAnomalyStore:
             bare = anomalies.without_record(row.anomaly)
             self._rows[key] = dataclasses.replace(row, anomaly=bare)
         self._causes |= causes
+
+    def merge(self, merged: Mapping[anomalies.IncidentId, anomalies.IncidentId]) -> None:
+        self._fail()
+        for old, into in merged.items():
+            for key, row in self._rows.items():
+                if row.incident == old:
+                    self._rows[key] = dataclasses.replace(row, incident=into)
+            self._merged = {id_: into if to == old else to for id_, to in self._merged.items()}
+            if self._members(into):
+                self._merged.setdefault(old, into)
 
     def list_anomalies(self, wanted: anomalies.Filter) -> anomalies.Page:
         self._fail()
@@ -70,6 +81,7 @@ class FakeAnomalyStore:
         self, incident: anomalies.IncidentId
     ) -> tuple[anomalies.Incident, tuple[anomalies.Remembered, ...]] | None:
         self._fail()
+        incident = self._merged.get(incident, incident)
         members = self._members(incident)
         return (self._incident(incident), members) if members else None
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
@@ -60,6 +61,54 @@ def test_news_are_stored_in_their_incident() -> None:
     first, second = given.stored()
     assert first.incident == second.incident
     assert len(given.news) == 0
+
+
+A_JOB, A_REGION = (("job", "x"),), (("region", "y"),)
+TOLD = (
+    anomaly("a", A_JOB, opens=5),
+    anomaly("b", A_REGION, opens=0),
+    anomaly("c", (*A_JOB, *A_REGION), opens=9),
+)
+
+
+@pytest.mark.parametrize("batches", [(TOLD,), (TOLD[:2], TOLD[2:])], ids=["at once", "later"])
+def test_incidents_that_turn_out_to_be_one_are_one(
+    batches: Sequence[Sequence[anomalies.Anomaly]],
+) -> None:
+    given = Recording()
+    for told in batches:
+        given.tell(*told)
+    assert {each.incident for each in given.stored()} == {anomalies.incident_id(TOLD[1].key)}
+    given.tell(dataclasses.replace(TOLD[0], last_at=at(20), ended_at=at(20)))
+    (incident,) = given.store.list_incidents(anomalies.Filter()).incidents
+    assert incident.members == 3
+
+
+def test_a_store_that_is_away_does_not_lose_that_incidents_are_one() -> None:
+    given = Recording()
+    given.tell(*TOLD[:2])
+    given.store.failure = errors.StoreError("away", retryable=True)
+    with pytest.raises(errors.StoreError):
+        given.tell(TOLD[2])
+    given.store.failure = None
+    given.tell()
+    assert len({each.incident for each in given.stored()}) == 1
+
+
+def test_a_merge_that_is_refused_for_good_leaves_them_apart_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = Recording()
+    given.tell(*TOLD[:2])
+
+    def refuse(_: object) -> None:
+        raise errors.StoreError("no", retryable=False)
+
+    monkeypatch.setattr(given.store, "merge", refuse)
+    given.tell(TOLD[2])
+    assert len(given.stored()) == 3
+    assert given.dropped == 0
+    assert len({each.incident for each in given.stored()}) == 2
 
 
 def test_cause_is_ranked_among_all_series_of_the_query() -> None:
