@@ -1,8 +1,9 @@
-"""Quality on labelled series, beside PyOD's Isolation Forest on raw values and its TimeSeriesOD.
+"""Quality on labelled series, beside PyOD's Isolation Forest and TimeSeriesOD, and Grafana's rules.
 
-`LABELLED=FOLDER python -m benchmarks.labelled`; the folder holds series.parquet (id, ts, value),
+`LABELLED=FOLDER python -m benchmarks.labelled`; `MODELS="knn holt_winters"` adds the detector with
+each of these models beside the streaming members. The folder holds series.parquet (id, ts, value),
 labels.parquet (label, 1 = anomalous, row by row), meta.csv (id, dataset, step_s, train_n) and
-nab_windows.json (id -> [[first row, last row], ...]). Both are fitted on, or learn from, the first
+nab_windows.json (id -> [[first row, last row], ...]). All are fitted on, or learn from, the first
 train_n rows of each series, see nothing after the row they score, and are measured after train_n,
 at an alarm budget of a quarter a day and series: the detector's threshold comes from that budget,
 a peer's is the quantile of its training scores that the budget leaves. TimeSeriesOD as it is gives
@@ -11,6 +12,7 @@ a row the score of windows that end after it; here it gets that of the window th
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -26,13 +28,14 @@ import pandas as pd
 from pyod.models.iforest import IForest
 from pyod.models.ts_od import TimeSeriesOD
 
-from benchmarks import quality, report
-from detector import models
+from benchmarks import grafana_rules, quality, report
+from detector import errors, models
 from detector.files import metas, tables
 from detector.models import budget as budgets
-from detector.models import scoring
+from detector.models import catalogue, scoring, smoothing
 from detector.score import job
 from detector.services import file_scoring
+from detector.stack import debian
 
 BUDGET = "0.25 per day per series"
 ALARMS_A_DAY = 0.25
@@ -79,12 +82,16 @@ def read_folder(folder: Path) -> Labelled:
     )
 
 
-def detector_scores(series: Sequence[file_scoring.Series]) -> list[quality.Floats]:
-    """Scores of the detector with ML off, as `mda score --no-ml` gives them."""
+def detector_scores(
+    series: Sequence[file_scoring.Series], models: Sequence[scoring.Model] = ()
+) -> list[quality.Floats]:
+    """Scores of the detector, without models as `mda score --no-ml` gives them."""
     allowed = budgets.parse_budget(BUDGET)
     found = file_scoring.score_series(
         series,
-        make_scorer=lambda step: scoring.QueryScorer(step=step, budget=allowed, seed=SEED),
+        make_scorer=lambda step: scoring.QueryScorer(
+            step=step, budget=allowed, models=models, seed=SEED
+        ),
         advance=lambda _: None,
     )
     return [np.nan_to_num(each.score[:, 0]) for each in found]
@@ -116,6 +123,19 @@ def _windowed_scores(series: file_scoring.Series) -> quality.Floats:
     raw = np.full(len(series.values), np.nan)
     raw[width - 1 :] = fitted.detector_.decision_function(windows)
     return _at_budget(series, raw)
+
+
+def rules_scores(series: Sequence[file_scoring.Series]) -> list[quality.Floats]:
+    """Scores of Grafana's rules, likewise. Raises StackError without a Prometheus to be had."""
+    source = debian.Source(Path(".cache/debian"), debian.Suite.HOST, print)
+    return list(map(_at_budget, series, grafana_rules.scores(series, source)))
+
+
+def model_of(name: str) -> scoring.Model:
+    """The model of this name of the tables. Raises ValueError if there is none."""
+    if name in smoothing.NAMES:
+        return smoothing.smoother_of(name, parameters={})
+    return catalogue.model_of(name)
 
 
 def _at_budget(series: file_scoring.Series, raw: quality.Floats) -> quality.Floats:
@@ -184,11 +204,19 @@ def main() -> list[str]:
         "detector, ML off": detector_scores,
         "PyOD IForest on raw values": forest_scores,
         "PyOD TimeSeriesOD": windowed_scores,
+        "Grafana's rules": rules_scores,
     }
+    for name in os.environ.get("MODELS", "").split():
+        beside = functools.partial(detector_scores, models=(model_of(name),))
+        peers[f"detector with {name}"] = beside
     print(f"{len(held.series)} series, {sum(len(each.values) for each in held.series):,} rows")
     for name, score in peers.items():
         began_s = time.perf_counter()
-        scores = score(held.series)
+        try:
+            scores = score(held.series)
+        except errors.StackError as error:
+            print(f"\n{name}: not measured: {error}")
+            continue
         _print(name, held, scores, time.perf_counter() - began_s)
     return table.missed
 

@@ -5,12 +5,14 @@ CPU seconds of one thread unless said; the least of several turns, since other w
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import numpy as np
+from pyod.models.iforest import IForest
 
 from benchmarks import report
 from detector import frames, models
@@ -21,6 +23,8 @@ STEP_MS = 60_000
 WEEKLY = budget.parse_budget("1 per week per series")
 TURNS = 7
 LEARNED_SERIES, LEARNED_LIMIT_S = 10_000, 10.0
+FITTED, FITTED_LIMIT_S = (1_000, 2_000), 10.0
+PEER_SERIES = 20
 FOREST = catalogue.model_of("iforest")
 
 
@@ -70,6 +74,30 @@ def learning_seconds(series: int, steps: int) -> float:
     return took
 
 
+def fitted_seconds(series: int, steps: int) -> float:
+    """Wall seconds to learn a history with a forest that is fitted whenever that is due."""
+    values = np.random.default_rng(6).normal(size=(steps, series))
+    scorer = new_scorer([FOREST], threads=parallel.THREADS)
+    history = frame(values, 0)
+    edges = [0, *(np.flatnonzero(np.diff(scorer.epochs(history.times_ms))) + 1).tolist(), steps]
+    began = time.perf_counter()
+    for first, last in itertools.pairwise(edges):
+        scorer.score(frame(values[first:last], first))
+        for job in scorer.refit_jobs():
+            scorer.adopt(job.run())
+    return time.perf_counter() - began
+
+
+def peer_seconds(series: int, steps: int) -> float:
+    """Wall seconds of PyOD's IForest, one a series, fitted on it and scoring it; from PEER_SERIES
+    of them."""
+    values = np.random.default_rng(6).normal(size=(PEER_SERIES, steps, 1))
+    began = time.perf_counter()
+    for each in values:
+        IForest(random_state=1).fit(each).decision_function(each)
+    return (time.perf_counter() - began) * series / PEER_SERIES
+
+
 def forecast_seconds(series: int) -> float:
     """Wall seconds to foresee so many series a day ahead, from four weeks of hours."""
     values = np.random.default_rng(5).normal(size=(forecasting.HISTORY_STEPS, series))
@@ -93,6 +121,13 @@ def main() -> list[str]:
     table.add(report.Figure("back-fill, one core", rate, "M/s"))
     learned = f"{LEARNED_SERIES:,} series x 1 day learned, wall on {parallel.THREADS} threads"
     table.add(report.Figure(learned, learning_seconds(LEARNED_SERIES, 1440), "s", LEARNED_LIMIT_S))
+    fitting = fitted_seconds(*FITTED)
+    of = f"{FITTED[0]:,} series x {FITTED[1]:,} points"
+    table.add(
+        report.Figure(f"{of} fitted and scored, forest and all", fitting, "s", FITTED_LIMIT_S)
+    )
+    peer = f"the same by a PyOD IForest each, from {PEER_SERIES} series"
+    table.add(report.Figure(peer, peer_seconds(*FITTED) / fitting, "x"))
     table.add(
         report.Figure("1,000 series foreseen a day ahead, wall", forecast_seconds(1_000), "s")
     )
