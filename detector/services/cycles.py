@@ -187,13 +187,15 @@ class Refits:
                 jobs = scorer.refit_jobs()
             for job in jobs:
                 try:
-                    self._unrecorded.append(self._fit(runner, scorer, job))
+                    fit = self._fit(runner, scorer, job)
                 except Exception:  # a query in a cycle must not sink the rest
                     extra = {"query": runner.spec.name, "model": job.model.name}
                     logger.exception("fit failed", extra=extra)
                     self._failed.inc()
                     continue
                 fits += 1
+                if not job.unit:  # those of each series are too many to be kept for ever
+                    self._unrecorded.append(fit)
         while self._unrecorded:
             self._log.record_fit(self._unrecorded[0])
             del self._unrecorded[0]

@@ -310,6 +310,18 @@ def test_a_refit_is_adopted_and_leaves_a_row() -> None:
     assert refits.turn() == loops.Turn(0, 0)
 
 
+def test_fits_of_each_series_are_adopted_and_leave_no_row() -> None:
+    clock, log = Clock(), FitLog()
+    own = catalogue.model_of("pca", per=fitted.Per.SERIES)
+    runner = _learned_runner(clock, models=[own])
+    refits = cycles.Refits(
+        queries.roster_of(runner), log=log, meters=telemetry.Telemetry(), clock=clock
+    )
+    assert refits.turn() == loops.Turn(1, 1)
+    assert log.fits == []
+    assert runner.scorer._own[0]._parts[A,].fits["pca"].rows > fitted.LEAST_ROWS
+
+
 def test_a_refit_that_cannot_be_recorded_is_in_use_all_the_same() -> None:
     clock = Clock()
     runner = _learned_runner(clock)
