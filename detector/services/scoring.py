@@ -25,6 +25,9 @@ BLOCK_SAMPLES = 2_000_000
 BLOCK_STEPS = 10_000
 """at most, since a block may hold more series than are live now."""
 
+CLOCK_BACK = timedelta(minutes=1)
+"""How far, or a step, a clock may go back before that is taken for more than a correction."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -179,6 +182,7 @@ class QueryRunner:
     def _run(self) -> loops.Turn:
         now_ms = int(self._clock() * 1000)
         newest_ms = (now_ms - self._delay_ms) // self._step_ms * self._step_ms
+        self._heed_clock(newest_ms)
         if self._done_ms is None:
             self._done_ms = self._learn_history(newest_ms)
         if self._before is not None:
@@ -187,6 +191,15 @@ class QueryRunner:
         self._forget_ended(newest_ms)
         self._report(newest_ms)
         return turn
+
+    def _heed_clock(self, newest_ms: int) -> None:
+        """Begin with history again if the clock has gone back: what is done was never now. A little
+        is waited for."""
+        ahead_ms = 0 if self._done_ms is None else self._done_ms - newest_ms
+        if ahead_ms > max(self._step_ms, _ms(CLOCK_BACK)):
+            extra = {"query": self.spec.name, "seconds": ahead_ms / 1000}
+            logger.warning("the clock has gone back, history is learned again", extra=extra)
+            self._done_ms = None
 
     def _learn_history(self, newest_ms: int) -> int:
         """Learn up to the last score written before; the time of the last step learned."""

@@ -177,6 +177,7 @@ SHAPES: dict[str, frames.Floats] = {
     "minus infinite": np.full(400, -np.inf),
     "1e308": np.where(ramp(400) % 50 == 3, 1e308, ramp(400) % 5),
     "all 1e308": np.where(ramp(400) % 2 == 0, 1e308, -1e308),
+    "counter resets": np.cumsum(1 + ramp(400) % 3) % 97,
     "step change": np.where(ramp(400) < 200, 1.0, 1e6) + ramp(400) % 3,
 }
 
@@ -199,6 +200,14 @@ def test_bad_input_scores_finite_where_there_is_a_sample(
         assert (scores.score == 0).all()
     if shape == "step change":
         assert scores.score[200, 0] > 1
+
+
+def test_a_change_of_the_scrape_interval_alarms_for_little() -> None:
+    times_ms = 1000 * np.cumsum(np.repeat([15, 60, 300, 15], 300))
+    series = recorded(50 + checks.noise(1200, 1, seed=2)[:, 0], step=timedelta(seconds=15))
+    (scores,) = scored([replace(series, times_ms=times_ms)])
+    assert np.isfinite(scores.score).all()
+    assert (scores.score > 1).sum() <= 6
 
 
 def test_gaps_of_hours_are_stepped_over() -> None:

@@ -149,6 +149,48 @@ class Heeding(models_scoring.QueryScorer):
         return super().score(frame, planned=planned, records=records)
 
 
+def test_a_clock_that_goes_back_for_long_begins_with_history_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reader, writer, clock = (
+        prometheus.FakeReader({A: _wave}),
+        prometheus.RecordingWriter(),
+        Clock(),
+    )
+    runner = _runner(reader, writer, clock, history=timedelta(minutes=10))
+    runner.run()
+    clock.ms += 3_600_000
+    runner.run()
+    written = len(writer.times_of(A))
+    clock.ms -= 1_800_000
+    for _ in range(3):
+        runner.run()
+        clock.ms += STEP_MS
+    assert [record.message for record in caplog.records].count(
+        "the clock has gone back, history is learned again"
+    ) == 1
+    newest = NOW_MS + 1_800_000
+    assert writer.times_of(A)[written:] == [newest + STEP_MS * step for step in range(3)]
+    assert runner.scorer.samples_seen.tolist() == [121 + 3]  # both ends of ten minutes
+
+
+def test_a_clock_that_goes_back_a_little_is_waited_for() -> None:
+    reader, writer, clock = (
+        prometheus.FakeReader({A: _wave}),
+        prometheus.RecordingWriter(),
+        Clock(),
+    )
+    runner = _runner(reader, writer, clock, history=timedelta(minutes=10))
+    runner.run()
+    seen = runner.scorer.samples_seen.tolist()
+    clock.ms -= 30_000
+    runner.run()
+    assert runner.scorer.samples_seen.tolist() == seen
+    clock.ms += 30_000 + STEP_MS
+    runner.run()
+    assert writer.times_of(A) == [NOW_MS, NOW_MS + STEP_MS]
+
+
 def test_the_scorer_is_told_of_planned_time_in_history_and_live() -> None:
     planned_ms = [NOW_MS + step * STEP_MS for step in (-7, -6, 2)]
     spans = [
