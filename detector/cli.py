@@ -303,9 +303,15 @@ def _autotune(settings: config.Settings, arguments: argparse.Namespace) -> int:
 
 
 def _replay(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import pydantic
+
     from detector import app, checks
     from detector.services import replaying
+    from detector.stack import postgres
 
+    if settings.database_url is None:
+        url = postgres.url_of(settings.home)
+        settings = settings.model_copy(update={"database_url": url and pydantic.SecretStr(url)})
     checks.raise_first_wrong([checks.database_url(settings)])
     found = app.replay(settings, arguments.anomaly)
     print(replaying.text_of(found))

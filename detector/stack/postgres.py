@@ -74,6 +74,15 @@ def prepare(home: pathlib.Path, say: Callable[[str], None]) -> Place:
     return place
 
 
+def url_of(home: pathlib.Path) -> str | None:
+    """The URL of the PostgreSQL that `mda up` has made for home, running or not; None for none.
+
+    Raises StackError if it was made for another user.
+    """
+    place = _recorded(home)
+    return None if place is None else place.url()
+
+
 def program(place: Place, log_path: pathlib.Path) -> children.Program:
     """The server in the foreground, stopped fast (its clients are cut off, nothing is lost)."""
     return children.Program(

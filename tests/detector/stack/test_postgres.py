@@ -71,6 +71,11 @@ def test_a_second_start_finds_the_same_place_and_makes_nothing_new(
     first = postgres.prepare(open_folder, said.append)
     assert postgres.prepare(open_folder, said.append) == first
     assert said == ["creating the database (PostgreSQL, once)"]
+    assert postgres.url_of(open_folder) == first.url()
+
+
+def test_a_home_without_a_database_has_no_url(tmp_path: pathlib.Path) -> None:
+    assert postgres.url_of(tmp_path) is None
 
 
 def test_a_half_made_data_folder_is_made_again(open_folder: pathlib.Path) -> None:
