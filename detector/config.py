@@ -203,7 +203,7 @@ class Per(StrEnum):
 
 
 class Model(_Section):
-    """A fitted model that scores a query beside the streaming members."""
+    """A model that scores a query beside the streaming members."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from detector import config, errors
-from detector.models import catalogue, checks, fitted, scoring, smoothing
+from detector.models import catalogue, checks, fitted, groups, scoring, smoothing
 from detector.models.kernels import layout
 
 ENSEMBLE, STREAMING = "ensemble", "streaming"
@@ -82,6 +82,11 @@ def _model(query: config.Query, key: str, given: config.Model) -> scoring.Model:
         raise errors.ConfigError(
             f"query {query.name}: {key}: per: group: group_by is needed, which says what a group is"
         )
+    if given.per is not config.Per.QUERY and not _is_fitted(given):
+        raise errors.ConfigError(
+            f"query {query.name}: {key}: per: {given.per}: {_name(given)} is not fitted, it "
+            "follows each series by itself"
+        )
     try:
         if not _is_fitted(given):
             return smoothing.smoother_of(
@@ -104,12 +109,13 @@ def _model(query: config.Query, key: str, given: config.Model) -> scoring.Model:
 def _without_twins(
     query: config.Query, models: tuple[scoring.Model, ...]
 ) -> tuple[scoring.Model, ...]:
-    taken = set(layout.STREAMING_NAMES)
+    own = (*layout.STREAMING_NAMES, groups.NAME)
+    taken = set(own)
     for model in models:
         if model.name in taken:
             raise errors.ConfigError(
                 f"query {query.name}: models: {model.name!r}: a name may be used once, and not "
-                f"{', '.join(layout.STREAMING_NAMES)}: give another name beside class"
+                f"{', '.join(own)}: give another name beside class"
             )
         taken.add(model.name)
     return models

@@ -111,6 +111,14 @@ def test_seasonal_forecasts_need_no_ml_detection() -> None:
             "query q: model: seasonal_naive: seasonal_naive: parameters: 'a': known are: none",
         ),
         (
+            {"models": [{"name": "holt_winters", "per": "series"}]},
+            "query q: models.0: per: series: holt_winters is not fitted, it follows each series",
+        ),
+        (
+            {"models": [{"name": "group", "class": "pyod.models.kde.KDE"}]},
+            "'group': a name may be used once, and not residual, near, wide, gaussian, group",
+        ),
+        (
             {"models": [{"name": "pca", "per": "group"}]},
             "query q: models.0: per: group: group_by is needed, which says what a group is",
         ),
