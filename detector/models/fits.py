@@ -59,8 +59,8 @@ class Schedule:
     def __init__(self) -> None:
         self._offered = self._at_ms = 0
 
-    def is_due(self, *, held: int, offered: int, now_ms: int) -> bool:
-        """Whether a fit is due, of so many rows held and offered; if so it counts as done."""
+    def take_due(self, *, held: int, offered: int, now_ms: int) -> bool:
+        """Whether a fit is due, of so many rows held and offered; if so it then counts as done."""
         if held < fitted.LEAST_ROWS or not self._has_grown(offered, now_ms):
             return False
         self._offered, self._at_ms = offered, now_ms
@@ -102,7 +102,7 @@ class PooledFits:
     def jobs(self, first_ms: int, now_ms: int) -> Sequence[RefitJob]:
         """The fits that are due by now, one a model; first_ms: of the rows' time."""
         held, offered = (int(size) for size in self._sample.sizes)
-        if not self._schedule.is_due(held=held, offered=offered, now_ms=now_ms):
+        if not self._schedule.take_due(held=held, offered=offered, now_ms=now_ms):
             return ()
         rows = self._sample.rows[np.argsort(self._sample.keys[:held])]
         return [RefitJob(model, rows, self._seed, first_ms, now_ms) for model in self.models]

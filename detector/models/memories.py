@@ -36,7 +36,6 @@ LEAST_BLOCK_POINTS, MOST_BLOCK_POINTS = 6, 48
 MOST_DRIFT_STEPS = 12
 DRIFT_AT_LEAST = timedelta(minutes=4)
 _DAY, _HOUR, _WEEK = timedelta(days=1), timedelta(hours=1), timedelta(weeks=1)
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from detector.models import fits, fitted, groups
 from detector.models.kernels import layout, numbers
 
 UNIT_ROWS = 1_000
-"""Rows kept for a fit of one series or group: 40 kB each time its series."""
+"""Rows kept for a fit of one series or group. There is room for as many again between two cuts: in
+all 96 kB a series, or 16 kB and 32 kB for each series of a group."""
 JOBS_AT_ONCE = 64
 """Fits that are asked for at a time; what else is due comes later."""
 GROUP_COLUMNS = (2, layout.DRIFTED, layout.FAST_PAIR, layout.WIDE_PAIR)
@@ -140,7 +141,7 @@ class OwnFits:
         for part in self._parts.values():
             if len(found) >= JOBS_AT_ONCE:
                 break
-            if part.schedule.is_due(held=part.held, offered=part.offered, now_ms=now_ms):
+            if part.schedule.take_due(held=part.held, offered=part.offered, now_ms=now_ms):
                 rows = part.rows_held()
                 found += [
                     fits.RefitJob(model, rows, self._seed, first_ms, now_ms, part.unit)

@@ -32,7 +32,7 @@ def errors_at(values, settings, leads, first, found, season, made):  # type: ign
             found[s, c] = 0.0
             made[:] = math.nan
             counts = 0
-            state = start(season)
+            state = _start(season)
             for t in range(steps):
                 if t >= first and not math.isnan(values[s, t]) and not math.isnan(made[t].sum()):
                     for i in range(leads.size):
@@ -58,7 +58,7 @@ def paths(values, settings, chosen, season, path):  # type: ignore[no-untyped-de
     """
     for s in range(values.shape[0]):
         setting = settings[chosen[s]]
-        state = start(season)
+        state = _start(season)
         for t in range(values.shape[1]):
             state = step(values[s, t], t, setting, season, state)
         for h in range(path.shape[1]):
@@ -68,7 +68,7 @@ def paths(values, settings, chosen, season, path):  # type: ignore[no-untyped-de
 
 
 @compiled.part
-def start(season):  # type: ignore[no-untyped-def]
+def _start(season):  # type: ignore[no-untyped-def]
     """Level, trend, samples seen, mean |error|; no season: its offsets and visits are 0."""
     season[:] = 0.0
     return 0.0, 0.0, 0, 0.0

@@ -15,7 +15,6 @@ import math
 from detector.models.kernels import compiled, layout
 
 SPIKE, DIP, LEVEL_SHIFT, TREND, VARIANCE, FLAT, ZERO, MISSING, LOST_SEASON = range(1, 10)
-DAY_MS = 86_400_000
 LEVEL_RATE, UNIT_RATE = 0.1, 1 / 200
 UNIT_CLIP = 6.0
 AWAY_UNITS = 4.0
@@ -64,7 +63,7 @@ def _news(run, limit, accepted):  # type: ignore[no-untyped-def]
 @compiled.part
 def missing(p, allowed, k, t_ms):  # type: ignore[no-untyped-def]
     """Whether that no sample is here at this time is news."""
-    if k[SEEN] < min(LEAST_SEEN, DAY_MS // p.step_ms):
+    if k[SEEN] < min(LEAST_SEEN, layout.DAY_MS // p.step_ms):
         return False
     gap = (t_ms - k[SEEN_MS]) / p.step_ms
     limit = _limit(LEAST_MISSING, k[GAP_LONGEST], k[MISSED], k[SEEN] + k[MISSED], allowed)

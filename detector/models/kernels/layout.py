@@ -71,6 +71,7 @@ GAUSS_SCORES = GAUSS_POINTS + 2 * TRIANGLE
 GAUSS_NEWEST = GAUSS_SCORES + GAUSS_POINTS  # inverse variance of the newest value, given the rest
 GAUSS = GAUSS_NEWEST + 1
 
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 HOURS = 168
 """Of a week."""
 EDGE_PARTS = 8

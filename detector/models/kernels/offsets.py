@@ -17,7 +17,6 @@ import math
 
 from detector.models.kernels import compiled, layout, numbers
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 BETTER = 0.8
 """Part of the mean error without, that remains at most, where it is used."""
 EDGE_DAYS = layout.EDGES // (2 * layout.EDGE_PARTS)
@@ -42,7 +41,8 @@ def day_of_month(days):  # type: ignore[no-untyped-def]
 @compiled.part
 def edge_of(wall_ms):  # type: ignore[no-untyped-def]
     """Which part of which edge of the month this is, -1 for none."""
-    days, part = wall_ms // DAY_MS, wall_ms % DAY_MS // (DAY_MS // layout.EDGE_PARTS)
+    days, of_day = wall_ms // layout.DAY_MS, wall_ms % layout.DAY_MS
+    part = of_day * layout.EDGE_PARTS // layout.DAY_MS
     day = day_of_month(days)
     if day <= EDGE_DAYS:
         return (day - 1) * layout.EDGE_PARTS + part
@@ -55,7 +55,7 @@ def edge_of(wall_ms):  # type: ignore[no-untyped-def]
 @compiled.part
 def enter(p, n, c, weekly, monthly, wall_ms):  # type: ignore[no-untyped-def]
     """Move to the hour and edge of this time; gives what they add to the daily profile."""
-    hour = (wall_ms // HOUR_MS) % layout.HOURS
+    hour = (wall_ms // layout.HOUR_MS) % layout.HOURS
     if hour != c[layout.WEEK + AT]:
         _move(n, c, weekly, hour, layout.WEEK, layout.WEEK_ERRORS, p.week_points)
         edge = edge_of(wall_ms)

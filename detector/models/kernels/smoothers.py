@@ -1,8 +1,8 @@
 """Forecasts with a memory of their own that a query may ask for: each is one more member.
 
-As the residual member's, their score is the log of 1 + |error| in usual errors; what is usual is
-a running mean of it, which neither an open anomaly nor a wild error teaches. They speak from the
-second day on: on the first there is no season.
+As the residual member's, their score is the log of 1 + |error| in usual errors. What is usual is a
+running mean, which flagged samples do not teach and wild errors little. They speak from the second
+day on: on the first there is no season.
 """
 
 from __future__ import annotations

@@ -46,7 +46,6 @@ FLAG = 0.6
 """Rise of the residual member above which a sample is left out of what is learnt of the normal."""
 FROZEN_POINTS = 36
 """Flagged samples in a row after which the new normal is learnt: three minutes at 5 s."""
-DAY_MS = 86_400_000
 
 
 @compiled.part
@@ -76,7 +75,7 @@ def _row(st, s):  # type: ignore[no-untyped-def]
 def _look(p, base, st, raw, t_ms, wall_ms, planned, w, trace, i, k):  # type: ignore[no-untyped-def]
     """What each member says of this sample, into trace[i, k]; then let it teach them."""
     n, c = st.numbers, st.counts
-    here = wall_ms % DAY_MS * st.profile.size // DAY_MS
+    here = wall_ms % layout.DAY_MS * st.profile.size // layout.DAY_MS
     points = c[layout.POINTS]
     trace.absent[i, k] = points > 0 and t_ms - c[layout.LAST_MS] > GAP_STEPS * p.step_ms
     trace.planned[i, k] = planned

@@ -204,7 +204,7 @@ def test_the_sample_is_bounded_uniform_and_asked_for_a_part_at_a_time(
     first, rest = scorer.refit_jobs(), scorer.refit_jobs()
     assert [len(first), len(rest), scorer.refit_jobs()] == [4, 2, ()]
     assert {len(job.rows) for job in (*first, *rest)} == {600}
-    assert fits.Schedule().is_due(held=499, offered=10_000, now_ms=0) is False
+    assert fits.Schedule().take_due(held=499, offered=10_000, now_ms=0) is False
 
 
 def test_pooled_and_own_fits_stand_side_by_side() -> None:

@@ -68,6 +68,16 @@ def _runner(
     )
 
 
+def _learned(
+    history: timedelta,
+) -> tuple[scoring.QueryRunner, prometheus.RecordingWriter, Clock]:
+    """A runner of one series that has done its first step."""
+    writer, clock = prometheus.RecordingWriter(), Clock()
+    runner = _runner(prometheus.FakeReader({A: _wave}), writer, clock, history=history)
+    runner.run()
+    return runner, writer, clock
+
+
 def test_the_newest_step_is_written_first_and_then_each_new_one_once() -> None:
     reader, writer, clock = (
         prometheus.FakeReader({A: _wave}),
@@ -152,13 +162,7 @@ class Heeding(models_scoring.QueryScorer):
 def test_a_clock_that_goes_back_for_long_begins_with_history_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    reader, writer, clock = (
-        prometheus.FakeReader({A: _wave}),
-        prometheus.RecordingWriter(),
-        Clock(),
-    )
-    runner = _runner(reader, writer, clock, history=timedelta(minutes=10))
-    runner.run()
+    runner, writer, clock = _learned(timedelta(minutes=10))
     clock.ms += 3_600_000
     runner.run()
     written = len(writer.times_of(A))
@@ -175,13 +179,7 @@ def test_a_clock_that_goes_back_for_long_begins_with_history_again(
 
 
 def test_a_clock_that_goes_back_a_little_is_waited_for() -> None:
-    reader, writer, clock = (
-        prometheus.FakeReader({A: _wave}),
-        prometheus.RecordingWriter(),
-        Clock(),
-    )
-    runner = _runner(reader, writer, clock, history=timedelta(minutes=10))
-    runner.run()
+    runner, writer, clock = _learned(timedelta(minutes=10))
     seen = runner.scorer.samples_seen.tolist()
     clock.ms -= 30_000
     runner.run()
