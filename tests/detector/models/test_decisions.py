@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from detector import frames
-from detector.models import budget, catalogue, checks, decisions, fitted, gates, scoring
+from detector.models import (
+    arrays,
+    budget,
+    catalogue,
+    checks,
+    decisions,
+    fitted,
+    gates,
+    scoring,
+    smoothing,
+)
+from detector.models.kernels import keeping, layout
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
@@ -135,3 +146,17 @@ def test_a_record_takes_less_than_the_state_it_holds() -> None:
     scorer.score(checks.frame_of(values), records=True)
     record = scorer.explain(1, SPIKE, values[SPIKE, 1]).record
     assert 1_000 < len(record) < scorer.state_bytes
+
+
+def test_every_part_of_a_state_is_copied() -> None:
+    forecasts = smoothing.settings_of(
+        [smoothing.smoother_of(name, parameters={}) for name in smoothing.NAMES],
+        timedelta(minutes=5),
+    )
+    of, to = (arrays.empty_state(2, 288, 6, forecasts) for _ in range(2))
+    rng = np.random.default_rng(0)
+    for part in of:
+        part[:] = rng.integers(1, 100, part.shape)
+    keeping.copy_row(to, 1, layout.State(*(part[0] for part in of)))
+    for name, part in to._asdict().items():
+        assert np.array_equal(part[1], getattr(of, name)[0]), name

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from detector import frames
-from detector.models import budget, checks, decisions, scoring, smoothing
+from detector.models import budget, catalogue, checks, decisions, scoring, smoothing
+from detector.models.kernels import layout
 
 STEP = timedelta(minutes=5)
 A_DAY = 288
@@ -136,3 +137,23 @@ def test_below_a_minute_rates_keep_their_length_in_time() -> None:
     assert 1 - (1 - fine[0]) ** 12 == pytest.approx(minute[0])
     assert fine[3] ** 12 == pytest.approx(minute[3])
     assert 1 - (1 - fine[2]) ** 12 == pytest.approx(minute[2])
+
+
+def test_forecasts_and_fitted_models_speak_under_their_own_names() -> None:
+    hbos = catalogue.model_of("hbos")
+    rows = np.random.default_rng(1).normal(size=(600, layout.RESIDUALS)).astype(np.float32)
+    fit = hbos.fit(rows, seed=0)
+    values = days(3)
+    values[-1, 0] += 40.0
+
+    def rises(*models: scoring.Model) -> Mapping[str, float]:
+        scorer = scorer_of(models, streaming=True)
+        if hbos in models:
+            scorer.adopt(fit)
+        scorer.score(frame_of(values))
+        return scorer.explain(0, len(values) - 1, values[-1, 0]).rises
+
+    naive, fitted_one, both = rises(NAIVE), rises(hbos), rises(NAIVE, hbos)
+    assert both["seasonal_naive"] == naive["seasonal_naive"] > 0
+    assert both["fitted 1"] == fitted_one["fitted 1"] > 0
+    assert both["seasonal_naive"] != both["fitted 1"]
