@@ -96,6 +96,34 @@ def test_what_a_group_says_it_says_of_each_of_its_series() -> None:
     assert said[1] > 1
 
 
+def test_flagged_rows_teach_no_group_and_an_absent_series_stands_as_foreseen() -> None:
+    values = alike()
+    values[100:FIT_AT:50, 0] += 60
+    values[300:400, 3] = np.nan
+    scorer = scorer_of(model_of(fitted.Per.GROUP))
+    scorer.score(checks.frame_of(values[:FIT_AT]))
+    rows = {job.unit: job.rows for job in scorer.refit_jobs()}
+    columns = len(own_fits.GROUP_COLUMNS)
+    flagged, gapped = rows[LABELS[:2]], rows[LABELS[2:4]]
+    assert np.abs(flagged[:, 0]).max() < np.log(30)
+    absent = (gapped[:, columns:] == 0).all(axis=1)
+    assert 95 <= absent.sum() <= 100  # noise flags one or two
+    assert (gapped[absent, :columns] != 0).any(axis=1).all()
+
+
+def test_the_columns_of_a_group_follow_its_labels_wherever_its_rows_are() -> None:
+    values = alike()
+    values[AT + 5, 0] += 8
+    there, moved = (scorer_of(model_of(fitted.Per.GROUP)) for _ in range(2))
+    other = np.asfortranarray(values[:, ::-1])
+    moved.follow_labels(LABELS[::-1])
+    one, same = learned(there, values), learned(moved, other)
+    by_unit = {each.unit: each.quantiles for each in same}
+    assert {each.unit: each.quantiles for each in one} == by_unit
+    said = tail_of(there, values).members["pca"]
+    assert np.array_equal(said[:, ::-1], tail_of(moved, other).members["pca"])
+
+
 def test_each_series_has_a_fit_of_its_own_rows() -> None:
     values = alike()
     scorer = scorer_of(model_of(fitted.Per.SERIES))

@@ -135,6 +135,19 @@ def test_a_query_says_what_scores_the_file(tmp_path: Path) -> None:
     assert (pd.read_parquet(narrow.out)["score"][steps == 600] < found["score"][steps == 600]).all()
 
 
+def test_the_time_zone_of_a_query_says_what_a_day_before_was(tmp_path: Path) -> None:
+    query = {"name": "q", "expr": "up", "model": "seasonal_naive", "timezone": "Europe/Berlin"}
+    asking = config.Settings.model_validate({"presets": (), "queries": (query,)})
+    start = pd.Timestamp("2026-03-27", tz="UTC").timestamp()
+    hours = np.arange(96)
+    given = pd.DataFrame({"id": "a", "ts": start + 3600 * hours, "value": hours * 1.0})
+    job.run(asking, options(tmp_path, given, query="q", step="1h"))
+    expected = pd.read_parquet(tmp_path / "out.parquet")["expected"].to_numpy()
+    turned = 48 + 1  # 01:00 UTC of the 29th: 03:00 on the clocks, which was 26 h ago less one
+    assert expected[turned - 3] == hours[turned - 3 - 24]
+    assert expected[turned + 5] == hours[turned + 5 - 23]
+
+
 def table() -> tables.Table:
     times_ms = np.array([0, 7_000, 14_000, 0], np.int64)
     return tables.Table(("a", "b"), np.array([0, 0, 0, 1]), times_ms, np.zeros(4))

@@ -79,6 +79,7 @@ def test_incidents_that_turn_out_to_be_one_are_one(
     for told in batches:
         given.tell(*told)
     assert {each.incident for each in given.stored()} == {anomalies.incident_id(TOLD[1].key)}
+    assert given.recorder._grouping.merged == {}
     given.tell(dataclasses.replace(TOLD[0], last_at=at(20), ended_at=at(20)))
     (incident,) = given.store.list_incidents(anomalies.Filter()).incidents
     assert incident.members == 3
