@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("startup", "exporter", "first_read", "models", "labelled", "cycle")
+NAMES = ("startup", "exporter", "first_read", "models", "server", "labelled", "cycle")
 
 
 def main(names: list[str]) -> int:

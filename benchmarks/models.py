@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -14,7 +15,7 @@ from datetime import timedelta
 import numpy as np
 from pyod.models.iforest import IForest
 
-from benchmarks import report
+from benchmarks import features, report
 from detector import frames, models
 from detector.models import arrays, budget, catalogue, fitted, forecasting, parallel, scoring
 from detector.services import scoring as services_scoring
@@ -24,6 +25,8 @@ WEEKLY = budget.parse_budget("1 per week per series")
 TURNS = 7
 LEARNED_SERIES, LEARNED_LIMIT_S = 10_000, 10.0
 FITTED, FITTED_LIMIT_S = (1_000, 2_000), 10.0
+FEATURES_LEAST = 5.0
+REFIT_STEPS, REFIT_LIMIT = 200, 2.0
 PEER_SERIES = 20
 FOREST = catalogue.model_of("iforest")
 
@@ -107,6 +110,35 @@ def forecast_seconds(series: int) -> float:
     return time.perf_counter() - began
 
 
+def cycles_s(series: int, steps: int, *, refits: bool) -> frames.Floats:
+    """Wall seconds of each step of a scorer with a forest; with refits, one is fitted behind it
+    again and again, as a detector does now and then."""
+    rng, scorer = np.random.default_rng(7), new_scorer([FOREST], threads=parallel.THREADS)
+    scorer.score(frame(rng.normal(size=(60, series)), 0))
+    (job,) = scorer.refit_jobs()
+    scorer.adopt(job.run())
+    done, took = threading.Event(), []
+
+    def fit() -> None:
+        while not done.is_set():
+            scorer.adopt(job.run())
+
+    behind = threading.Thread(target=fit)
+    if refits:
+        behind.start()
+    try:
+        for step in range(steps):
+            part = frame(rng.normal(size=(1, series)), 60 + step)
+            began = time.perf_counter()
+            scorer.score(part)
+            took.append(time.perf_counter() - began)
+    finally:
+        done.set()
+        if refits:
+            behind.join()
+    return np.array(took)
+
+
 def main() -> list[str]:
     """The names of the figures that missed their limit."""
     table = report.Report("Models")
@@ -117,6 +149,9 @@ def main() -> list[str]:
     fit = FOREST.fit(rows, seed=1)
     table.add(report.Figure(f"fit of {len(rows)} rows", time.perf_counter() - start, "s"))
     table.add(report.Figure("state a series", _state_bytes(), "bytes"))
+    rate = features.points_per_second(500, 1440) / 1e6
+    figure = report.Figure("features, one core", rate, "M/s", at_least=FEATURES_LEAST)
+    table.add(figure)
     rate = backfill_points_per_second(500, 1440) / 1e6
     table.add(report.Figure("back-fill, one core", rate, "M/s"))
     learned = f"{LEARNED_SERIES:,} series x 1 day learned, wall on {parallel.THREADS} threads"
@@ -136,6 +171,12 @@ def main() -> list[str]:
     for series in (1_000, 10_000):
         name = f"one step of {series:,} series, with the forest"
         table.add(report.Figure(name, live_ms(series, fit), "ms"))
+    quiet, busy = (
+        np.quantile(cycles_s(10_000, REFIT_STEPS, refits=refits), 0.99) for refits in (False, True)
+    )
+    table.add(report.Figure("p99 of a step of 10,000 series", 1e3 * float(quiet), "ms"))
+    slower = float(busy / quiet)
+    table.add(report.Figure("p99 while a forest is fitted, always", slower, "x", REFIT_LIMIT))
     return table.missed
 
 

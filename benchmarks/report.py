@@ -9,17 +9,25 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure; `at_most` is its limit, None where none is set."""
+    """One measured figure; `at_most` or `at_least` is its limit, None where none is set."""
 
     name: str
     value: float
     unit: str
     at_most: float | None = None
+    at_least: float | None = None
 
     @property
     def is_met(self) -> bool:
         """Whether it keeps its limit."""
-        return self.at_most is None or self.value <= self.at_most
+        is_low_enough = self.at_most is None or self.value <= self.at_most
+        return is_low_enough and (self.at_least is None or self.value >= self.at_least)
+
+    @property
+    def limit(self) -> str:
+        """The limit in words, empty where none is set."""
+        words = {"at most": self.at_most, "at least": self.at_least}
+        return ", ".join(f"{word} {limit:g}" for word, limit in words.items() if limit is not None)
 
 
 @dataclass(slots=True)
@@ -34,11 +42,10 @@ class Report:
 
     def add(self, figure: Figure) -> None:
         """Print the figure."""
-        limit = "" if figure.at_most is None else f"   at most {figure.at_most:g}"
-        verdict = "" if figure.at_most is None else ("   ok" if figure.is_met else "   MISSED")
-        print(
-            f"{figure.name:<64}{figure.value:>10.3f} {figure.unit:<5}{limit}{verdict}", flush=True
-        )
+        line = f"{figure.name:<64}{figure.value:>10.3f} {figure.unit:<5}"
+        if figure.limit:
+            line += f"   {figure.limit}   {'ok' if figure.is_met else 'MISSED'}"
+        print(line, flush=True)
         if not figure.is_met:
             self.missed.append(figure.name)
 

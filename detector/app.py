@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import math
 import os
@@ -65,6 +66,10 @@ def clock() -> float:
     return time.time()  # noqa: TID251 - the edge where the clock comes in
 
 
+MMAP_THRESHOLD_BYTES = 1 << 20
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """What scores: absent when detection is turned off."""
@@ -94,6 +99,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
         signal.signal(number, stop)
     if hasattr(signal, "SIGHUP"):  # there is none on Windows
         signal.signal(signal.SIGHUP, lambda *_: reloads.set())
+    return_freed_memory()
     url = _database_url(settings)
     checks.require(settings, patience=settings.detection.startup_timeout, say=_say_waiting)
     migrate.migrate(url)
@@ -139,6 +145,17 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
             logging.shutdown()
             os._exit(0 if stopping.is_set() else 1)
         store.close()
+
+
+def return_freed_memory() -> None:
+    """Let arrays of MMAP_THRESHOLD_BYTES and more go back to the system as soon as they are freed.
+
+    Where glibc allocates, it raises that limit up to 32 MiB by itself when such arrays come and go,
+    and each thread then keeps what it freed: of 10,000 series, a third of the process. Elsewhere,
+    nothing.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # no such library or function
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
 def _reload(reload: Callable[[], reloading.Changes] | None) -> None:
