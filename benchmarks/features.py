@@ -16,16 +16,15 @@ TURNS = 5
 
 @compiled.kernel
 def follow(p, st, values, r, z, centre, size):  # type: ignore[no-untyped-def]
-    """Let values [S, T] through the residuals of each row; profiles are left out of it, as they
-    are in a series' first day."""
+    """Let values [S, T] through the residuals of each row, as on a series' first day: its profile
+    learns, in one bin, and is not asked."""
     for s in range(values.shape[0]):
-        n, c, profile = st.numbers[s], st.counts[s], st.profile[s]
+        n, c, profile = st.numbers[s], st.counts[s], st.profile[s]  # a count of 0 is the first bin
         for t in range(values.shape[1]):
             x = values[s, t]
             least = residuals.floor(n, t, x)
             residuals.look(p, n, c, profile, 0.0, x, t, least, False, r, z, centre, size)
             residuals.learn_scales(p, n, r, t, least)
-            c[layout.BIN] = 0
             residuals.learn_references(
                 p, n, c, profile, st.weekly[s], st.monthly[s], x, t, False, r
             )

@@ -8,7 +8,6 @@ as they are after `mda warm-up` or a first start.
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -17,11 +16,10 @@ import time
 from collections.abc import Sequence
 
 import psutil
-import requests
 
 from benchmarks import load, report
 from detector import app
-from detector.stack import children, debian
+from detector.stack import debian
 from tests import stack
 
 STEP_S = 60
@@ -36,35 +34,21 @@ each half minute."""
 TIMEOUT_S = 300
 
 
-class Detector(stack.Server):
+class Detector(stack.Detector):
     """`mda serve` with one query."""
 
     def __init__(
-        self, folder: pathlib.Path, prometheus_url: str, database_url: str, hours: int, *, ml: bool
+        self, prometheus: stack.Prometheus, database_url: str, hours: int, *, ml: bool
     ) -> None:
-        port = stack.free_port()
-        url = f"http://127.0.0.1:{port}"
         self.query = "with_ml" if ml else "without_ml"
         query = {"name": self.query, "expr": load.METRIC, "history": f"{hours}h"}
-        program = children.Program(
-            name="detector",
-            argv=[sys.executable, "-m", "detector", "serve"],
-            log_path=folder / f"{self.query}.log",
-            cwd=folder,
-            env={
-                "PATH": os.defpath,
-                "HOME": os.environ.get("HOME", ""),  # where compiled kernels are kept
-                "MDA_HOME": str(folder / self.query),
-                "MDA_LISTEN_ADDRESS": f"127.0.0.1:{port}",
-                "MDA_PROMETHEUS__URL": prometheus_url,
-                "MDA_PRESETS": "[]",
-                "MDA_QUERIES": json.dumps([query]),
-                "DATABASE_URL": database_url,
-                "METRIC_COLLECTION_INTERVAL": str(STEP_S),
-                "ML_DETECTION_ENABLED": str(ml).lower(),
-            },
+        super().__init__(
+            prometheus,
+            database_url,
+            MDA_QUERIES=json.dumps([query]),
+            METRIC_COLLECTION_INTERVAL=str(STEP_S),
+            ML_DETECTION_ENABLED=str(ml).lower(),
         )
-        super().__init__(program, url, stack.http_ready(f"{url}/-/healthy"), folder)
 
     def memory_mib(self) -> tuple[float, float]:
         """What it holds now, and the most that it has held."""
@@ -81,8 +65,8 @@ class Detector(stack.Server):
     def fits(self) -> float:
         """How many fits it has made."""
         name = 'detector_loop_out_total{loop="refits"}'
-        text = requests.get(f"{self.url}/metrics", timeout=20).text
-        return float(next(line for line in text.splitlines() if line.startswith(name)).split()[-1])
+        lines = self.metrics().splitlines()
+        return float(next(line for line in lines if line.startswith(name)).split()[-1])
 
 
 def measure(
@@ -93,9 +77,7 @@ def measure(
     written_s = time.time() // STEP_S * STEP_S - HOURS[count] * 3600 - STEP_S
     for ml in (False, True):
         written_s = append(inputs, written_s)
-        detector = Detector(
-            prometheus.folder, prometheus.url, postgres.database(), HOURS[count], ml=ml
-        )
+        detector = Detector(prometheus, postgres.database(), HOURS[count], ml=ml)
         began = time.monotonic()
         detector.start()
         try:

@@ -56,6 +56,8 @@ SELF_TEST_EVERY = timedelta(minutes=1)
 """A turn tries one query that is due."""
 FORECAST_EVERY = timedelta(seconds=20)
 RECORD_EVERY = timedelta(seconds=2)
+MMAP_THRESHOLD_BYTES = 1 << 20
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 WATCH_EVERY_S = 1.0
 WATCH_EVERY = timedelta(seconds=2)
 """How often PostgreSQL is asked how it is; readiness tells what it said last."""
@@ -64,10 +66,6 @@ WATCH_EVERY = timedelta(seconds=2)
 def clock() -> float:
     """Epoch seconds: the one clock that all parts are given."""
     return time.time()  # noqa: TID251 - the edge where the clock comes in
-
-
-MMAP_THRESHOLD_BYTES = 1 << 20
-_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 import pathlib
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -253,3 +255,33 @@ def postgresql(home: pathlib.Path) -> Postgres:
     server.place = place
     server._numbers = itertools.count(1)
     return server
+
+
+class Detector(Server):
+    """`python -m detector serve`, not started yet, in an environment of its own; env adds to its
+    settings or replaces them."""
+
+    def __init__(self, server: Prometheus, database_url: str, **env: str) -> None:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        self.home = server.folder / f"home-{port}"
+        program = children.Program(
+            name="detector",
+            argv=[sys.executable, "-m", "detector", "serve"],
+            log_path=server.folder / f"detector-{port}.log",
+            cwd=server.folder,
+            env={
+                "PATH": os.defpath,
+                "MDA_HOME": str(self.home),
+                "MDA_LISTEN_ADDRESS": f"127.0.0.1:{port}",
+                "MDA_PROMETHEUS__URL": server.url,
+                "MDA_PRESETS": "[]",
+                "DATABASE_URL": database_url,
+                **env,
+            },
+        )
+        super().__init__(program, url, http_ready(f"{url}/-/healthy"), server.folder)
+
+    def metrics(self) -> str:
+        """What its /metrics says."""
+        return requests.get(f"{self.url}/metrics", timeout=20).text

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import stat
-import sys
 import time
 from collections.abc import Iterator
 
@@ -14,7 +13,6 @@ import psutil
 import pytest
 import requests
 
-from detector.stack import children
 from tests import conftest, stack
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")
@@ -29,37 +27,21 @@ STOPS_WITHIN_S = 5.0
 STALLS_WITHIN_S = 45.0
 
 
-class Detector(stack.Server):
+class Detector(stack.Detector):
     """A detector that scores two queries every second."""
 
     def __init__(self, prometheus: stack.Prometheus, postgres: stack.Postgres, **env: str) -> None:
-        folder = prometheus.folder
-        port = stack.free_port()
-        url = f"http://127.0.0.1:{port}"
-        self.home = folder / "home"
-        program = children.Program(
-            name="detector",
-            argv=[sys.executable, "-m", "detector", "serve"],
-            log_path=folder / "detector.log",
-            cwd=folder,
-            env={
-                "PATH": os.defpath,
-                "MDA_HOME": str(self.home),
-                "MDA_LISTEN_ADDRESS": f"127.0.0.1:{port}",
-                "MDA_PROMETHEUS__URL": prometheus.url,
-                "MDA_PRESETS": "[]",
-                "MDA_QUERIES": (
-                    '[{"name": "samples", "expr": '
-                    '"rate(prometheus_tsdb_head_samples_appended_total[10s])"},'
-                    ' {"name": "memory", "expr": "process_resident_memory_bytes"}]'
-                ),
-                "DATABASE_URL": postgres.url.replace("mda@", f"mda:{CANARY}@"),
-                "METRIC_COLLECTION_INTERVAL": "1",
-                "ML_DETECTION_ENABLED": "true",
-                **env,
-            },
-        )
-        super().__init__(program, url, stack.http_ready(f"{url}/-/healthy"), folder)
+        settings = {
+            "MDA_QUERIES": (
+                '[{"name": "samples", "expr": '
+                '"rate(prometheus_tsdb_head_samples_appended_total[10s])"},'
+                ' {"name": "memory", "expr": "process_resident_memory_bytes"}]'
+            ),
+            "METRIC_COLLECTION_INTERVAL": "1",
+            "ML_DETECTION_ENABLED": "true",
+        }
+        url = postgres.url.replace("mda@", f"mda:{CANARY}@")
+        super().__init__(prometheus, url, **(settings | env))
 
     @property
     def log(self) -> str:
@@ -92,9 +74,6 @@ class Detector(stack.Server):
     def post(self, path: str) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token()}"}
         return requests.post(f"{self.url}{path}", headers=headers, timeout=20)
-
-    def metrics(self) -> str:
-        return requests.get(f"{self.url}/metrics", timeout=20).text
 
     def terminate(self) -> tuple[int | None, float]:
         """Its exit status after SIGTERM, and how long it took."""
