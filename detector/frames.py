@@ -5,7 +5,7 @@ Axes have one letter everywhere: T steps, S series (rows of a table), F features
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
@@ -101,6 +101,12 @@ class Frame:
     times_ms: Ints
     values: Floats
     step_ms: int
+
+    def blocks(self, steps: int) -> Iterator[Frame]:
+        """Frames of so many steps each, in order, that share the memory of this one."""
+        for first in range(0, len(self.times_ms), steps):
+            at = slice(first, first + steps)
+            yield Frame(self.times_ms[at], self.values[at], self.step_ms)
 
 
 class Kind(IntEnum):

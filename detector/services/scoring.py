@@ -20,10 +20,13 @@ DELAY_RATIO = 0.2
 """A step is read this share of a step after its time, so that its scrapes are in, but at most"""
 DELAY_AT_MOST = timedelta(seconds=10)
 
+READ_SAMPLES = 6_000_000
+"""A long range is read so many samples at once, 48 MB: each read decodes the chunks at its edges
+in full, which the next decodes again. Of at most"""
+READ_STEPS = 10_000
+"""at once, since a read may bring more series than are live now."""
 BLOCK_SAMPLES = 2_000_000
-"""History is read and learned in blocks of so many samples: 16 MB, 64 MB with its scores, and of"""
-BLOCK_STEPS = 10_000
-"""at most, since a block may hold more series than are live now."""
+"""What was read is scored in blocks of so many samples, which have 48 MB of scores."""
 
 CLOCK_BACK = timedelta(minutes=1)
 """How far, or a step, a clock may go back before that is taken for more than a correction."""
@@ -295,15 +298,16 @@ class QueryRunner:
             yield frames.Frame(times_ms, values.reshape(1, -1), self._step_ms)
             return
         while first_ms <= last_ms:
-            steps = min(max(1, BLOCK_SAMPLES // max(1, len(self._table))), BLOCK_STEPS)
+            steps = min(max(1, READ_SAMPLES // max(1, len(self._table))), READ_STEPS)
             end_ms = min(first_ms + (steps - 1) * self._step_ms, last_ms)
-            yield self._reader.read_range(
+            frame = self._reader.read_range(
                 self.spec.expr,
                 start_ms=first_ms,
                 end_ms=end_ms,
                 step_ms=self._step_ms,
                 table=self._table,
             )
+            yield from frame.blocks(max(1, BLOCK_SAMPLES // max(1, frame.values.shape[1])))
             first_ms = end_ms + self._step_ms
 
     def _write(self, scores: frames.Scores) -> None:
