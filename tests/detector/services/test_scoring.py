@@ -368,7 +368,7 @@ def test_history_is_read_in_bounded_blocks_and_said_once_when_learned(
 
     steps = [(end - start) // STEP_MS + 1 for start, end in reader.ranges]
     assert sum(steps) == 86_400_000 // STEP_MS + 1
-    assert max(steps) == scoring.BLOCK_STEPS
+    assert max(steps) == scoring.READ_STEPS
     assert [record.message for record in caplog.records] == ["history learned"]
     assert runner.blocks_learned == len(steps)
 
