@@ -11,6 +11,7 @@ import numpy as np
 
 from detector import app, checks, config, errors, frames, planning
 from detector.backtest import results
+from detector.policy import promql
 from detector.prometheus import reader, selectors, shards
 from detector.services import backtesting, expectation
 
@@ -104,7 +105,7 @@ def _sample(expr: str, reads: reader.Reader, step: timedelta, end_ms: int) -> _S
     matchers = selectors.plain_matchers(expr)
     if matchers is not None:
         parts = -(-len(held) // max(int(room), 1))
-        part = selectors.selector(shards.split(matchers, held, parts)[0])
+        part = promql.matchers(shards.split(matchers, held, parts)[0])
         table = frames.SeriesTable()
         found = np.isfinite(reads.read_instant(part, at_ms=end_ms, table=table))
         series = max(int(found.sum()), 1)

@@ -14,7 +14,8 @@ import cramjam
 import numpy as np
 
 from detector import frames
-from detector.prometheus import chunk_kernels, connection, grid, selectors, wire
+from detector.policy import promql
+from detector.prometheus import chunk_kernels, connection, grid, wire
 
 PATH = "/api/v1/read"
 HEADERS = {
@@ -34,7 +35,7 @@ class Unsuitable(Exception):
     """The answer holds what only the server can evaluate, such as native histograms."""
 
 
-def request(matchers: Sequence[selectors.Matcher], start_ms: int, end_ms: int) -> bytes:
+def request(matchers: Sequence[promql.Matcher], start_ms: int, end_ms: int) -> bytes:
     """The body of a remote read, both ends included (prometheus.ReadRequest, snappy)."""
     query = b"\x08" + wire.int64(start_ms) + b"\x10" + wire.int64(end_ms)
     for matcher in matchers:

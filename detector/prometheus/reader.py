@@ -10,6 +10,7 @@ from datetime import timedelta
 import numpy as np
 
 from detector import errors, frames
+from detector.policy import promql
 from detector.prometheus import (
     chunks,
     connection,
@@ -122,7 +123,7 @@ class Reader:
 
         Raises UpstreamError.
         """
-        times = f"timestamp({selectors.selector(_score_of(query))})"
+        times = f"timestamp({promql.matchers(_score_of(query))})"
         earliest_ms = at_ms - within // timedelta(milliseconds=1)
         recent_ms = min(at_ms - earliest_ms, _RECENT_MS)
         newest_ms = self._newest_ms(times, at_ms, max(recent_ms, 1000), timedelta(seconds=1))
@@ -164,7 +165,7 @@ class Reader:
                 return  # newer syntax than our parser's, and the server knows it
         else:
             tree = selectors.parse(expr)
-        other = selectors.other_type(tree)
+        other = promql.other_type(tree)
         if other is not None:
             raise query.wrong_type(other)
 
@@ -264,7 +265,7 @@ class Reader:
         present = ~np.isnan(self.read_instant(expr, at_ms=at_ms, table=table))
         found = [table.labels[row] for row in np.flatnonzero(present).tolist()]
         labels = [each for each in found if each is not None]
-        return [selectors.selector(part) for part in shards.split(matchers, labels, count)]
+        return [promql.matchers(part) for part in shards.split(matchers, labels, count)]
 
     def _number(self, expr: str, *, at_ms: int) -> float | None:
         """The value of an expression that gives one series or none."""
@@ -283,10 +284,10 @@ class Reader:
         return self._client.call(method, target, body=body, headers=headers)
 
 
-def _score_of(query: str) -> tuple[selectors.Matcher, ...]:
+def _score_of(query: str) -> tuple[promql.Matcher, ...]:
     return (
-        selectors.Matcher("__name__", selectors.MatchType.EQUAL, outputs.METRICS[0]),
-        selectors.Matcher("query", selectors.MatchType.EQUAL, query),
+        promql.Matcher("__name__", promql.MatchType.EQUAL, outputs.METRICS[0]),
+        promql.Matcher("query", promql.MatchType.EQUAL, query),
     )
 
 

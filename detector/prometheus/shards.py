@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from detector import frames
-from detector.prometheus import selectors
+from detector.policy import promql
 
-Matchers = tuple[selectors.Matcher, ...]
+Matchers = tuple[promql.Matcher, ...]
 
 
 def split(matchers: Matchers, labels: Sequence[frames.Labels], parts: int) -> list[Matchers]:
@@ -22,9 +22,9 @@ def split(matchers: Matchers, labels: Sequence[frames.Labels], parts: int) -> li
     if len(groups) < 2:
         return [matchers]
     patterns = ["|".join(map(re.escape, group)) for group in groups[:-1]]
-    equal, unequal = selectors.MatchType.REGEX, selectors.MatchType.NOT_REGEX
-    split_off = [(*matchers, selectors.Matcher(name, equal, pattern)) for pattern in patterns]
-    return [*split_off, (*matchers, selectors.Matcher(name, unequal, "|".join(patterns)))]
+    equal, unequal = promql.MatchType.REGEX, promql.MatchType.NOT_REGEX
+    split_off = [(*matchers, promql.Matcher(name, equal, pattern)) for pattern in patterns]
+    return [*split_off, (*matchers, promql.Matcher(name, unequal, "|".join(patterns)))]
 
 
 def _best_label(labels: Sequence[frames.Labels], parts: int) -> tuple[str, Counter[str]]:

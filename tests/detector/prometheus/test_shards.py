@@ -8,9 +8,10 @@ import hypothesis
 from hypothesis import strategies as st
 
 from detector import frames
+from detector.policy import promql
 from detector.prometheus import selectors, shards
 
-ALL = (selectors.Matcher("__name__", selectors.MatchType.EQUAL, "m"),)
+ALL = (promql.Matcher("__name__", promql.MatchType.EQUAL, "m"),)
 TEXTS = st.text("ab.|*+\\\n (é", max_size=4)
 LABELS = st.dictionaries(st.sampled_from(["host", "dev"]), TEXTS, max_size=2).map(
     lambda pairs: frames.labels_from_pairs([*pairs.items(), ("__name__", "m")])
@@ -21,10 +22,10 @@ def selects(matchers: shards.Matchers, labels: frames.Labels) -> bool:
     """Prometheus' matching, for matchers of these kinds."""
     for matcher in matchers:
         found = dict(labels).get(matcher.name, "")
-        if matcher.type is selectors.MatchType.EQUAL:
+        if matcher.type is promql.MatchType.EQUAL:
             matches = found == matcher.value
         else:
-            is_regex = matcher.type is selectors.MatchType.REGEX
+            is_regex = matcher.type is promql.MatchType.REGEX
             matches = bool(re.fullmatch(matcher.value, found)) is is_regex
         if not matches:
             return False
@@ -56,6 +57,6 @@ def test_parts_are_of_about_the_same_size() -> None:
 
 
 def test_a_selector_says_the_same_after_it_is_parsed_again() -> None:
-    hostile = selectors.Matcher("host", selectors.MatchType.REGEX, 'a"b\\\\\n\x00é|\x7f')
-    expr = selectors.selector((*ALL, hostile))
+    hostile = promql.Matcher("host", promql.MatchType.REGEX, 'a"b\\\\\n\x00é|\x7f')
+    expr = promql.matchers((*ALL, hostile))
     assert selectors.plain_matchers(expr) == (*ALL, hostile)

@@ -1,0 +1,1 @@
+"""Policies: documents, and the Prometheus rules that they become. No I/O."""

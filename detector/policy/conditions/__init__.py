@@ -1,0 +1,1 @@
+"""The conditions of policies, one file each, and their table."""

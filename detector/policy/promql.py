@@ -1,0 +1,100 @@
+"""PromQL as text: matchers, strings, numbers and durations in which nothing can break out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+
+import promql_parser
+
+
+class MatchType(IntEnum):
+    """How a matcher compares, by the numbers of the remote read protocol."""
+
+    EQUAL = 0
+    NOT_EQUAL = 1
+    REGEX = 2
+    NOT_REGEX = 3
+
+
+_OPERATORS = {
+    MatchType.EQUAL: "=",
+    MatchType.NOT_EQUAL: "!=",
+    MatchType.REGEX: "=~",
+    MatchType.NOT_REGEX: "!~",
+}
+_OTHER_TYPES = (
+    (promql_parser.NumberLiteral, "scalar"),
+    (promql_parser.StringLiteral, "string"),
+    (promql_parser.MatrixSelector, "matrix"),
+    (promql_parser.SubqueryExpr, "matrix"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on a label."""
+
+    name: str
+    type: MatchType
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.name}{_OPERATORS[self.type]}{quoted(self.value)}"
+
+
+def matchers(each: Iterable[Matcher]) -> str:
+    """These in braces."""
+    return "{" + ",".join(map(str, each)) + "}"
+
+
+def other_type(tree: object) -> str | None:
+    """What an expression gives where it does not give series: scalar, string or matrix."""
+    if isinstance(tree, promql_parser.ParenExpr | promql_parser.UnaryExpr):
+        return other_type(tree.expr)
+    if isinstance(tree, promql_parser.BinaryExpr):
+        return other_type(tree.lhs) and other_type(tree.rhs)
+    if isinstance(tree, promql_parser.Call):
+        return "scalar" if str(tree.func.return_type) == "ValueType.Scalar" else None
+    return next((name for kind, name in _OTHER_TYPES if isinstance(tree, kind)), None)
+
+
+def quoted(text: str) -> str:
+    r"""The text as a PromQL string: nothing in it can end the string.
+
+    >>> print(quoted('a"b\\c'))
+    "a\"b\\c"
+    """
+    safe = "".join(_ESCAPES.get(char, char) for char in text)
+    return f'"{safe}"'
+
+
+_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    **{chr(code): f"\\x{code:02x}" for code in [*range(0x20), 0x7F]},
+}
+
+
+def number(value: float) -> str:
+    """A finite number, every digit of it.
+
+    >>> number(80.0), number(0.1), number(1e21)
+    ('80', '0.1', '1e+21')
+    """
+    return repr(float(value)).removesuffix(".0")
+
+
+def duration(span: timedelta) -> str:
+    """In the largest unit that is exact.
+
+    >>> [duration(timedelta(seconds=each)) for each in (5400, 604800, 1.5)]
+    ['90m', '7d', '1500ms']
+    """
+    ms = round(span / timedelta(milliseconds=1))
+    return next(f"{ms // size}{unit}" for unit, size in _UNITS if ms % size == 0)
+
+
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
