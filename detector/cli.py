@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Command = arguments.command
     try:
         return command(_settings(arguments), arguments)
-    except errors.ConfigError as error:
-        print(f"mda: {error}", file=sys.stderr)
+    except (errors.ConfigError, errors.PolicyError) as error:
+        for line in str(error).splitlines():
+            print(f"mda: {line}", file=sys.stderr)
         return WRONG_CONFIG
     except errors.MdaError as error:
         print(f"mda: {error}", file=sys.stderr)
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     autotune.add_argument("--json", action="store_true", help="the results as one JSON object")
     replay = add("replay", _replay, "Score an anomaly again, from what its score was made from.")
     replay.add_argument("anomaly", type=int, metavar="ID", help="as /api/anomalies tells it")
+    _add_policy(add("policy", _policy, "Policies: what must hold, and what is to happen."))
     render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
     render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
     return parser
@@ -176,6 +178,21 @@ def _add_backtest(backtest: argparse.ArgumentParser) -> None:
     add("--plots", type=int, default=12, metavar="N", help="series in pictures (default: 12)")
     add("--max-per-week", type=float, metavar="N", help="more incidents a week than that: exit 1")
     add("--json", action="store_true", help="the results as one JSON object")
+
+
+def _add_policy(policy: argparse.ArgumentParser) -> None:
+    verbs = policy.add_subparsers(metavar="VERB", dest="verb", required=True)
+    text = "Check policy files; with promtool on PATH, run the tests of their rules."
+    validate = verbs.add_parser("validate", help=text, description=text)
+    _add_common(validate, default=argparse.SUPPRESS)
+    validate.add_argument(
+        "paths", type=Path, metavar="PATH", nargs="+", help="YAML or JSON files, or folders of them"
+    )
+    validate.add_argument(
+        "--out", type=Path, metavar="DIR", help="write the rule files and their tests there"
+    )
+    validate.add_argument("--show", action="store_true", help="print the rules")
+    validate.add_argument("--json", action="store_true", help="the result as one JSON object")
 
 
 def _up(settings: config.Settings, arguments: argparse.Namespace) -> int:
@@ -316,6 +333,24 @@ def _replay(settings: config.Settings, arguments: argparse.Namespace) -> int:
     found = app.replay(settings, arguments.anomaly)
     print(replaying.text_of(found))
     return OK if found.is_same or found.engine != found.engine_now else FAILED
+
+
+def _policy(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import json
+    from datetime import UTC, datetime
+
+    from detector.policies import validating
+
+    now = datetime.now(UTC)  # noqa: TID251 - says what the present is
+    options = validating.Options(tuple(arguments.paths), arguments.out)
+    found = validating.run(settings, options, now=now)
+    if arguments.show:
+        print("\n".join(each.rules_text for each in found.policies), end="")
+    elif arguments.json:
+        print(json.dumps(found.summary()))
+    else:
+        print(*found.lines(), sep="\n")
+    return OK
 
 
 def _render(settings: config.Settings, arguments: argparse.Namespace) -> int:

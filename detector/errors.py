@@ -2,6 +2,7 @@
 
 MdaError
 ├── ConfigError            a setting, a file or a flag is wrong: one line, exit 2
+├── PolicyError            a policy cannot be taken as it is: one line for each fault, exit 2
 ├── NotEnoughData          a window, a fit or a calibration has too little to stand on
 ├── UpstreamError          Prometheus or Alertmanager failed or answered what we cannot read
 ├── StoreError             PostgreSQL failed or refused
@@ -10,13 +11,59 @@ MdaError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class MdaError(Exception):
-    """Base of every error that this program raises on purpose; its text is one line."""
+    """Base of every error that this program raises on purpose; its text is one line.
+
+    Only that of PolicyError has one line for each fault.
+    """
 
 
 class ConfigError(MdaError):
     """A setting is wrong; the text reads `source: key.path: value: what is allowed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFault:
+    """One thing that is wrong with a policy.
+
+    path   keys and positions down to it, as in rules.0.condition.threshold; empty: the whole
+    value  what was given there, as text, shortened
+    text   what is allowed, or what is wrong
+    line   in its file, from 1; None for what came over the API
+    """
+
+    path: str
+    value: str
+    text: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.path, self.value, self.text) if part)
+
+
+class PolicyError(MdaError):
+    """A policy is wrong; its text has a line `source:line: key.path: value: text` a fault."""
+
+    def __init__(self, source: str, faults: Sequence[PolicyFault]) -> None:
+        self.source = source
+        self.faults = tuple(faults)
+        lines = (
+            f"{source}{'' if fault.line is None else f':{fault.line}'}: {fault}"
+            for fault in self.faults
+        )
+        super().__init__("\n".join(lines))
+
+
+class PolicyErrors(PolicyError):
+    """Several of them, of several sources."""
+
+    def __init__(self, each: Sequence[PolicyError]) -> None:
+        super().__init__(each[0].source, [fault for error in each for fault in error.faults])
+        self.args = ("\n".join(map(str, each)),)
 
 
 class NotEnoughData(MdaError):

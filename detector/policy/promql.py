@@ -78,6 +78,18 @@ _ESCAPES = {
 }
 
 
+def regex_of(text: str) -> str:
+    r"""A regular expression (RE2) that matches this text and nothing else.
+
+    >>> print(regex_of("10.0.0.1:9100"))
+    10\.0\.0\.1:9100
+    """
+    return "".join(f"\\{char}" if char in _REGEX_SIGNS else char for char in text)
+
+
+_REGEX_SIGNS = frozenset(r"\.+*?()|[]{}^$")
+
+
 def number(value: float) -> str:
     """A finite number, every digit of it.
 

@@ -35,6 +35,9 @@ def test_amtool_finds_no_fault(stack_binaries: stack.Binaries) -> None:
     [
         (["severity=critical"], ["memory", *PEOPLE]),
         (["severity=warning", "alertname=AnomalyDetected"], ["memory", *PEOPLE]),
+        (["severity=high", "policy=High CPU Alert"], ["memory", *PEOPLE]),
+        (["severity=medium"], ["memory", *PEOPLE]),
+        (["severity=low"], ["memory"]),
         (["severity=info"], ["memory"]),
         (["alertname=Foreign"], ["memory"]),
     ],

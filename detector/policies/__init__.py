@@ -1,0 +1,1 @@
+"""`mda policy`: policies in files, checked and compiled without a server."""

@@ -1,0 +1,156 @@
+"""Hours of the week in a time zone, as arithmetic on time() that Prometheus evaluates.
+
+What a zone's clocks show is time() plus an offset that changes where clocks are turned. PromQL
+knows no zones, so the turns of some years are written out as numbers. The first of January 1970
+was a Thursday, which is where the weeks of this arithmetic begin.
+"""
+
+from __future__ import annotations
+
+import functools
+import zoneinfo
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, get_args
+
+import pydantic
+from pydantic import Field
+
+from detector import config
+from detector.policy import sections
+
+DAY_S, WEEK_S = 86_400, 604_800
+YEARS_AHEAD = 5
+_SECOND = timedelta(seconds=1)
+_FROM_THURSDAY: dict[str, int] = {
+    day: (position - 3) % 7 for position, day in enumerate(get_args(config.Weekday))
+}
+
+
+class WeeklyHours(sections.Section):
+    """A stretch of some days of each week; an end at or before the start is on the next day."""
+
+    days: tuple[config.Weekday, ...] = Field(get_args(config.Weekday), min_length=1)
+    start: config.TimeOfDay
+    end: config.TimeOfDay
+
+    @property
+    def start_s(self) -> int:
+        """Seconds since midnight."""
+        return self.start.hour * 3600 + self.start.minute * 60
+
+    @property
+    def length_s(self) -> int:
+        """From start to end, at most a day."""
+        end_s = self.end.hour * 3600 + self.end.minute * 60
+        return (end_s - self.start_s - 1) % DAY_S + 1
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """(first day, number of days) of days in a row; days are counted from Thursday."""
+        days = {_FROM_THURSDAY[day] for day in self.days}
+        if len(days) == len(_FROM_THURSDAY):
+            yield 0, len(days)
+            return
+        for first in sorted(days):
+            if (first - 1) % 7 not in days:
+                yield first, next(n for n in range(1, 8) if (first + n) % 7 not in days)
+
+
+class Window(sections.Section):
+    """When a condition counts: `during` these hours, or outside of them."""
+
+    timezone: config.Zone = zoneinfo.ZoneInfo("UTC")
+    weekly: Annotated[tuple[WeeklyHours, ...], Field(min_length=1, max_length=50)]
+    mode: Literal["inside", "outside"] = "inside"
+
+    @pydantic.field_serializer("timezone")
+    def _name_of_zone(self, zone: zoneinfo.ZoneInfo) -> str:
+        return zone.key
+
+
+def restricted(expr: str, window: Window, now: datetime) -> str:
+    """The expression where the window is open, and nothing where it is shut."""
+    word = "and" if window.mode == "inside" else "unless"
+    return f"({expr})\n{word} on () (vector({_open(window, now)}) > 0)"
+
+
+def is_open(window: Window, at: datetime, now: datetime) -> bool:
+    """What the arithmetic that is written at `now` says of an instant."""
+    at_s = at.timestamp() + sum(
+        change for since, change in _turns(window.timezone, now.year) if at.timestamp() >= since
+    )
+    inside = any(
+        (at_s - hours.start_s) % DAY_S < hours.length_s
+        and (at_s - hours.start_s - first * DAY_S) % WEEK_S < count * DAY_S
+        for hours in window.weekly
+        for first, count in hours.runs()
+    )
+    return inside == (window.mode == "inside")
+
+
+def _open(window: Window, now: datetime) -> str:
+    """A scalar above 0 while one of the stretches lasts.
+
+    Shifted by its start, a stretch lasts from 0 to its length of a day, on a run of days.
+    """
+    turns = _turns(window.timezone, now.year)
+    terms = []
+    for hours in window.weekly:
+        for first, count in hours.runs():
+            of_day = f"{_clock(turns, -hours.start_s)} % {DAY_S} < bool {hours.length_s}"
+            if count == len(_FROM_THURSDAY):
+                terms.append(f"({of_day})")
+                continue
+            shift = -hours.start_s - first * DAY_S
+            of_week = f"{_clock(turns, shift)} % {WEEK_S} < bool {count * DAY_S}"
+            terms.append(f"({of_day}) * ({of_week})")
+    return " + ".join(terms)
+
+
+def _clock(turns: Sequence[tuple[float, int]], shift_s: int) -> str:
+    """time() as the zone's clocks show it, shifted; never below 0, for % keeps a sign."""
+    (_, base_s), *later = turns
+    shift_s = (base_s + shift_s) % WEEK_S
+    text = "time()" + (f" + {shift_s}" if shift_s else "")
+    for since, change in later:
+        sign = "-" if change < 0 else "+"
+        text += f" {sign} {abs(change)} * (time() >= bool {since:.0f})"
+    return f"({text})"
+
+
+@functools.cache
+def _turns(zone: zoneinfo.ZoneInfo, year: int) -> tuple[tuple[float, int], ...]:
+    """(epoch seconds, change in seconds): the offset from UTC before, then each turn of the clocks.
+
+    They begin a year before this one, so that a rule can be evaluated over the past as well, and
+    are the same for all instants of a year, so that a rule stays the same text.
+    """
+    at = datetime(year - 1, 1, 1, tzinfo=UTC)
+    end = datetime(year + YEARS_AHEAD, 1, 1, tzinfo=UTC)
+    offset = _offset_s(zone, at)
+    found = [(float("-inf"), offset)]
+    while at < end:
+        following = at + timedelta(days=7)
+        if _offset_s(zone, following) != offset:
+            following = _turn(zone, at, following)
+            found.append((following.timestamp(), _offset_s(zone, following) - offset))
+            offset = _offset_s(zone, following)
+        at = following
+    return tuple(found)
+
+
+def _turn(zone: zoneinfo.ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """The first second between them at which the offset is not the one of `before`."""
+    offset = _offset_s(zone, before)
+    while after - before > _SECOND:
+        middle = before + (after - before) // _SECOND // 2 * _SECOND
+        if _offset_s(zone, middle) == offset:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def _offset_s(zone: zoneinfo.ZoneInfo, at: datetime) -> int:
+    offset = at.astimezone(zone).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())

@@ -1,0 +1,168 @@
+"""Generated tests: the real promtool passes them, and fails them when a rule is not what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.policy import compiler, documents, rule_tests
+from detector.prometheus import promtool
+from tests import stack
+from tests.detector.policy import factories
+from tests.detector.policy.test_conditions import CASES, CPU, LOW_MEMORY, X
+
+RESOLVING = factories.above(resolve_when={"operator": "lt", "threshold": 70})
+OFFICE = {
+    "timezone": "Europe/Berlin",
+    "weekly": [{"days": ["mon", "tue"], "start": "22:00", "end": "06:00"}],
+}
+
+POLICIES = [
+    *([condition] for condition, _ in CASES),
+    [{**RESOLVING, "for": "5m", "keep_firing_for": "10m"}],
+    [{**factories.above(), "for": "90s"}],
+    [factories.above(95, **{"for": "2m"}), {**RESOLVING, "for": "2m"}],
+    [{**factories.above(), "window": OFFICE, "for": "10m"}],
+    [{**factories.above(), "window": {**OFFICE, "mode": "outside"}, "for": "10m"}],
+    [{"type": "not", "condition": RESOLVING, "for": "3m"}],
+    [{"type": "all", "conditions": [RESOLVING, LOW_MEMORY], "for": "3m"}],
+    [{"type": "any", "conditions": [RESOLVING, {"type": "not", "condition": LOW_MEMORY}]}],
+    [{"type": "all", "conditions": [X, {**X, "operator": "lt", "threshold": 5}]}],
+    [{**X, "over_time": {"function": "max", "range": "7d"}}],
+    [{**X, "threshold": 83.3, "metric_name": "disk_percent"}],
+    [
+        {
+            **X,
+            "labels": {
+                "a": 'b"}\\ \n or {{ vector(1)',
+                "c": {"matches": "d(e|f).+", "not": ["de"]},
+            },
+        }
+    ],
+    [
+        {
+            "type": "rate_of_change",
+            "metric_name": "x",
+            "measure": "slope",
+            "over": "10m",
+            "operator": "lt",
+            "threshold": -5,
+            "resolve_when": {"operator": "gt", "threshold": -1},
+        }
+    ],
+    [
+        {
+            "type": "rate_of_change",
+            "metric_name": "x",
+            "measure": "increase",
+            "over": "10m",
+            "operator": "gte",
+            "threshold": 50,
+        }
+    ],
+    [
+        {
+            "type": "forecast",
+            "metric_name": "free_bytes",
+            "limit": 0,
+            "operator": "lte",
+            "within": "4h",
+        }
+    ],
+]
+
+
+def made(conditions: list[dict[str, Any]], name: str = "a") -> tuple[str, rule_tests.Tests]:
+    """The text of the rule file, and the tests."""
+    document = documents.parse(factories.tree(*conditions, name=name), "policy")
+    found = compiler.rules(document, 1, factories.GIVEN)
+    text = compiler.file_text(compiler.group(document, found))
+    return text, rule_tests.tests_of(document, found, factories.GIVEN)
+
+
+@pytest.fixture(scope="module")
+def judge(stack_binaries: stack.Binaries) -> promtool.Promtool:
+    return promtool.Promtool(Path(stack_binaries.find("promtool")))
+
+
+def test_promtool_takes_the_rules_and_passes_their_tests(
+    judge: promtool.Promtool, tmp_path: Path
+) -> None:
+    rule_files, test_files = [], []
+    for number, conditions in enumerate(POLICIES):
+        text, tests = made(conditions, f'policy {number} "{{{{ 🚀')
+        rule_files.append(tmp_path / f"{number}.yml")
+        rule_files[-1].write_text(text)
+        test_files.append(tmp_path / f"{number}_test.yml")
+        test_files[-1].write_text(tests.file_text(f"{number}.yml"))
+        assert tests.count >= 1
+    assert judge.check(rule_files) == {}
+    assert judge.test(test_files) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("> 80", ">= 80"),
+        ("> 80", "> 80.5"),
+        ("> 80", "< 80"),
+        (">= 70", ">= 78"),
+        (">= 70", ">= 60"),
+        ("for: 5m", "for: 4m"),
+        ("for: 5m", "for: 6m"),
+        ("keep_firing_for: 10m", "keep_firing_for: 20m"),
+        ("and ignoring", "unless ignoring"),
+        (CPU, "vector(90) or " + CPU),
+    ],
+)
+def test_a_rule_that_is_not_what_the_policy_says_fails_its_tests(
+    judge: promtool.Promtool, tmp_path: Path, old: str, new: str
+) -> None:
+    text, tests = made([{**RESOLVING, "for": "5m", "keep_firing_for": "10m"}])
+    assert old in text
+    (tmp_path / "a.yml").write_text(text.replace(old, new))
+    (tmp_path / "a_test.yml").write_text(tests.file_text("a.yml"))
+    assert list(judge.test([tmp_path / "a_test.yml"])) == [tmp_path / "a_test.yml"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "what", "why"),
+    [
+        ({"type": "expression", "expr": "up == 0"}, "below, then above", "not known"),
+        (
+            {**X, "metric_name": "disk_percent", "threshold": 3 / 7},
+            "exactly at",
+            "is exactly 0.428571",
+        ),
+        (
+            {**X, "labels": {"a": {"matches": "[^a-z]{3}"}}},
+            "below, then above",
+            "no value of label a",
+        ),
+        ({"type": "all", "conditions": [X, X]}, "below, then above", "same series"),
+        ({**X, "over_time": {"function": "sum", "range": "5m"}}, "exactly at", "how many samples"),
+        (
+            {**X, "window": {"weekly": [{"start": "08:00", "end": "08:05"}]}},
+            "below, then above",
+            "never last long enough",
+        ),
+    ],
+)
+def test_what_has_no_test_is_said_with_its_reason(
+    condition: dict[str, Any], what: str, why: str
+) -> None:
+    _, tests = made([condition])
+    assert any(what in str(each) and why in str(each) for each in tests.untested)
+
+
+def test_a_rule_file_that_promtool_refuses_is_named(
+    judge: promtool.Promtool, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.yml", tmp_path / "bad.yml"
+    good.write_text(made([factories.above()])[0])
+    bad.write_text(made([factories.above()])[0].replace(CPU, "sum by"))
+    complaints = judge.check([good, bad])
+    assert list(complaints) == [bad]
+    assert "could not parse expression" in complaints[bad]
