@@ -162,9 +162,8 @@ def _nodes(text: str, source: str) -> list[yaml.Node]:
         line = None if mark is None else mark.line + 1
         fault = errors.PolicyFault("", "", f"not YAML: {problem}", line)
         raise errors.PolicyError(source, [fault]) from None
-    except (RecursionError, ValueError) as exc:
-        fault = errors.PolicyFault("", "", f"not YAML: {' '.join(str(exc).split())}")
-        raise errors.PolicyError(source, [fault]) from None
+    except RecursionError:
+        raise errors.PolicyError(source, [errors.PolicyFault("", "", TOO_DEEP)]) from None
     found: list[yaml.Node] = []
     for top in tops:
         found += top.value if isinstance(top, yaml.SequenceNode) else [top]
@@ -175,7 +174,7 @@ def _plain(node: yaml.Node, source: str) -> object:
     loader = yaml.SafeLoader("")
     try:
         tree: object = loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+    except (yaml.YAMLError, ValueError) as exc:
         problem = getattr(exc, "problem", None) or " ".join(str(exc).split())
         fault = errors.PolicyFault("", "", f"not YAML: {problem}", node.start_mark.line + 1)
         raise errors.PolicyError(source, [fault]) from None
@@ -197,13 +196,11 @@ def _with_line(fault: errors.PolicyFault, node: yaml.Node) -> errors.PolicyFault
 def _child(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
     """The line and the node under this key or position."""
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == part:
-                return key.start_mark.line, value
-    elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
-        inner = node.value[int(part)]
-        return inner.start_mark.line, inner
-    return None
+        places = [(key.value, key, value) for key, value in node.value]
+    else:
+        places = [(str(position), each, each) for position, each in enumerate(node.value)]
+    found = ((at.start_mark.line, inner) for name, at, inner in places if name == part)
+    return next(found, None)
 
 
 _TAGS = {*table.TYPES, *actions.TYPES, *selecting.TAGS}

@@ -179,8 +179,6 @@ class _Plan:
             for text, each in texts.items():
                 trace = traces.setdefault(text, [f"_x{position}"] if position else [])
                 trace.append(self._trace(each, stage.steps, ends, text))
-            for text in traces.keys() - texts.keys():
-                traces[text].append(_gone(stage.steps))
             for at, fires in stage.fires.items():
                 asked.append(self._asked((position + at) * self._step, fires))
             position += stage.steps

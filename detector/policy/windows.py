@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, get_args
 
-import pydantic
 from pydantic import Field
 
 from detector import config
@@ -62,10 +61,6 @@ class Window(sections.Section):
     timezone: config.Zone = zoneinfo.ZoneInfo("UTC")
     weekly: Annotated[tuple[WeeklyHours, ...], Field(min_length=1, max_length=50)]
     mode: Literal["inside", "outside"] = "inside"
-
-    @pydantic.field_serializer("timezone")
-    def _name_of_zone(self, zone: zoneinfo.ZoneInfo) -> str:
-        return zone.key
 
 
 def restricted(expr: str, window: Window, now: datetime) -> str:

@@ -43,6 +43,7 @@ class Filter(sections.Section):
         return self
 
 
+Given: TypeAlias = str | tuple[str, ...] | Filter
 TAGS = ("value", "values", "filter")
 
 
@@ -80,7 +81,7 @@ def of_query(name: str | None) -> dict[str, str]:
 
 
 def selector(
-    series: str, filters: Mapping[str, object], fixed: Mapping[str, str] = MappingProxyType({})
+    series: str, filters: Mapping[str, Given], fixed: Mapping[str, str] = MappingProxyType({})
 ) -> str:
     """The PromQL selector of a metric's series that pass the filters."""
     found = [promql.Matcher(name, promql.MatchType.EQUAL, value) for name, value in fixed.items()]
@@ -90,18 +91,18 @@ def selector(
 
 
 def example(
-    filters: Mapping[str, object], fixed: Mapping[str, str] = MappingProxyType({})
+    filters: Mapping[str, Given], fixed: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, str]:
     """Labels that pass the filters. Raises NotStagedError where none are known."""
     return {**{name: _passing(name, given) for name, given in filters.items()}, **fixed}
 
 
-def _matchers(name: str, given: object) -> Iterator[promql.Matcher]:
+def _matchers(name: str, given: Given) -> Iterator[promql.Matcher]:
     if isinstance(given, str):
         yield promql.Matcher(name, promql.MatchType.EQUAL, given)
     elif isinstance(given, tuple):
         yield promql.Matcher(name, promql.MatchType.REGEX, _one_of(given))
-    elif isinstance(given, Filter):
+    else:
         if given.matches is not None:
             yield promql.Matcher(name, promql.MatchType.REGEX, given.matches)
         if isinstance(given.is_not, str):
@@ -116,12 +117,11 @@ def _one_of(values: tuple[str, ...]) -> str:
     return "|".join(map(promql.regex_of, values))
 
 
-def _passing(name: str, given: object) -> str:
+def _passing(name: str, given: Given) -> str:
     if isinstance(given, str):
         return given
     if isinstance(given, tuple):
-        return str(given[0])
-    assert isinstance(given, Filter)  # noqa: S101 - the third and last kind
+        return given[0]
     return next(iter(_candidates(name, given)))
 
 

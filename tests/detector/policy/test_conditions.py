@@ -162,6 +162,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({**X, "metric_name": "memory-percent"}, "metric_name", "did you mean memory_percent?"),
     ({**X, "labels": {"a-b": "c"}}, "labels.a-b", "letters, digits and _"),
     ({**X, "labels": {"a": {"matches": "("}}}, "labels.a.matches", "regular expression"),
+    ({**X, "labels": {"a": {"matches": None}}}, "labels.a", "not_matches is needed"),
     ({**X, "labels": {"a": {}}}, "labels.a", "matches, not or not_matches is needed"),
     ({**X, "labels": {"a": 3}}, "labels.a", "a text, a list of texts"),
     (
@@ -218,6 +219,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"type": "expression", "expr": "up =="}, "expr", "not PromQL"),
     ({"type": "expression", "expr": "1"}, "expr", "this gives a scalar"),
     ({"type": "expression", "expr": "up[5m]"}, "expr", "this gives a matrix"),
+    ({"type": "expression", "expr": "-(time() + 1)"}, "expr", "this gives a scalar"),
     ({"type": "all", "conditions": []}, "conditions", "at least 1 item"),
     (
         {"type": "all", "conditions": [X], "match_on": [], "ignoring": []},

@@ -53,6 +53,7 @@ def test_a_fault_has_its_line() -> None:
         ("- 3", "Input should be a valid dictionary"),
         ("? [a]\n: b", "not YAML"),
         ("&a [*a]", "too deep"),
+        ("[" * 5_000, "too deep"),
         ("name: &a [*a]", "too deep"),
         ("a: 2026-13-45", "not YAML"),
     ],
@@ -77,6 +78,16 @@ def test_what_is_no_policy_is_said_to_be_none(text: str, said: str) -> None:
 def test_a_wrong_key_is_named_with_its_value(change: dict[str, Any], said: str) -> None:
     (fault,) = faults_of({**factories.tree(factories.above()), **change})
     assert said in fault
+
+
+def test_what_is_missing_has_the_line_of_what_lacks_it() -> None:
+    text = "description: a\nrules:\n  - condition: {type: drift}\n"
+    with pytest.raises(errors.PolicyError) as caught:
+        documents.from_yaml(text, "p.yml")
+    assert [(fault.path, fault.line) for fault in caught.value.faults] == [
+        ("name", 1),
+        ("rules.0.action", 3),
+    ]
 
 
 def test_what_is_missing_is_said_once() -> None:

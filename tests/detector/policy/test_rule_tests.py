@@ -19,6 +19,15 @@ OFFICE = {
     "weekly": [{"days": ["mon", "tue"], "start": "22:00", "end": "06:00"}],
 }
 
+Y = {**X, "metric_name": "y"}
+COUNTER = {
+    "type": "rate_of_change",
+    "metric_name": "x",
+    "over": "10m",
+    "operator": "lt",
+    "threshold": 1,
+}
+
 POLICIES = [
     *([condition] for condition, _ in CASES),
     [{**RESOLVING, "for": "5m", "keep_firing_for": "10m"}],
@@ -32,6 +41,9 @@ POLICIES = [
     [{"type": "all", "conditions": [X, {**X, "operator": "lt", "threshold": 5}]}],
     [{**X, "over_time": {"function": "max", "range": "7d"}}],
     [{**X, "threshold": 83.3, "metric_name": "disk_percent"}],
+    [{**X, "aggregate": {"function": "max"}}],
+    [{**X, "aggregate": {"function": "min", "by": ["job"]}}],
+    [{**X, "labels": {"a": {"not_matches": "example"}, "b": {"matches": "c|"}}}],
     [
         {
             **X,
@@ -130,6 +142,27 @@ def test_a_rule_that_is_not_what_the_policy_says_fails_its_tests(
 @pytest.mark.parametrize(
     ("condition", "what", "why"),
     [
+        (
+            {
+                "type": "all",
+                "conditions": [{**X, "labels": {"a": "b"}}, {**Y, "labels": {"a": "c"}}],
+            },
+            "below, then above",
+            "other values of label a",
+        ),
+        (
+            {**COUNTER, "measure": "rate", "threshold": -1},
+            "below, then above",
+            "a counter never falls",
+        ),
+        ({**X, "labels": {"a": {"matches": r"\pL+"}}}, "below, then above", "no value of label a"),
+        ({**COUNTER, "operator": "eq"}, "below, then above", "not exact"),
+        ({**COUNTER, "measure": "percent"}, "below, then above", "where it began"),
+        (
+            {**X, "resolve_when": {"operator": "lte", "threshold": 1}},
+            "between the threshold and resolve_when",
+            "nothing lies at level held",
+        ),
         ({"type": "expression", "expr": "up == 0"}, "below, then above", "not known"),
         (
             {**X, "metric_name": "disk_percent", "threshold": 3 / 7},
