@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     autotune.add_argument("--json", action="store_true", help="the results as one JSON object")
     replay = add("replay", _replay, "Score an anomaly again, from what its score was made from.")
     replay.add_argument("anomaly", type=int, metavar="ID", help="as /api/anomalies tells it")
-    _add_policy(add("policy", _policy, "Policies: what must hold, and what is to happen."))
+    _add_policy(add("policy", _policy_validate, "Policies: what must hold, and what is to happen."))
     render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
     render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
     return parser
@@ -193,6 +193,19 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     )
     validate.add_argument("--show", action="store_true", help="print the rules")
     validate.add_argument("--json", action="store_true", help="the result as one JSON object")
+    text = "Print the JSON Schema of policies, for editors and checks of your own."
+    schema = verbs.add_parser("schema", help=text, description=text)
+    _add_common(schema, default=argparse.SUPPRESS)
+    schema.set_defaults(command=_policy_schema)
+
+
+def _policy_schema(_: config.Settings, __: argparse.Namespace) -> int:
+    import json
+
+    from detector.policy import documents
+
+    print(json.dumps(documents.json_schema(), indent=2))
+    return OK
 
 
 def _up(settings: config.Settings, arguments: argparse.Namespace) -> int:
@@ -335,7 +348,7 @@ def _replay(settings: config.Settings, arguments: argparse.Namespace) -> int:
     return OK if found.is_same or found.engine != found.engine_now else FAILED
 
 
-def _policy(settings: config.Settings, arguments: argparse.Namespace) -> int:
+def _policy_validate(settings: config.Settings, arguments: argparse.Namespace) -> int:
     import json
     from datetime import UTC, datetime
 

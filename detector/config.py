@@ -112,9 +112,23 @@ def _refuse_numbers(value: object) -> object:
     return value
 
 
-Duration = Annotated[timedelta, pydantic.BeforeValidator(parse_duration)]
-TimeOfDay = Annotated[time, pydantic.BeforeValidator(parse_time_of_day)]
-Zone = Annotated[zoneinfo.ZoneInfo, pydantic.BeforeValidator(parse_zone)]
+Duration = Annotated[
+    timedelta,
+    pydantic.BeforeValidator(parse_duration),
+    pydantic.WithJsonSchema(
+        {"type": ["string", "number"], "description": "seconds, or as 90s, 5m, 1h30m"}
+    ),
+]
+TimeOfDay = Annotated[
+    time,
+    pydantic.BeforeValidator(parse_time_of_day),
+    pydantic.WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}:[0-9]{2}$"}),
+]
+Zone = Annotated[
+    zoneinfo.ZoneInfo,
+    pydantic.BeforeValidator(parse_zone),
+    pydantic.WithJsonSchema({"type": "string", "examples": ["UTC", "Europe/Berlin"]}),
+]
 Instant = Annotated[datetime, pydantic.BeforeValidator(_refuse_numbers)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Percent = Annotated[float, Field(gt=0, le=100)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 import pydantic
+import pydantic.json_schema
 import yaml
 from pydantic import Field
 
 from detector import config, errors
-from detector.policy import actions, catalogue, sections
+from detector.policy import actions, catalogue, promql, sections
 from detector.policy.conditions import base, selecting, table
 
 MOST_NODES = 20_000
@@ -117,9 +119,19 @@ def from_yaml(text: str, source: str) -> list[tuple[Document, object]]:
     return found
 
 
+class _SchemaMaker(pydantic.json_schema.GenerateJsonSchema):
+    """Durations as they are written in documents."""
+
+    def encode_default(self, dft: object) -> object:
+        return promql.duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema of a document."""
-    return Document.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Document.model_json_schema(by_alias=True, schema_generator=_SchemaMaker),
+    }
 
 
 def fault_at(path: Path, tree: object, text: str, value: object = None) -> errors.PolicyFault:

@@ -102,9 +102,11 @@ def number(value: float) -> str:
 def duration(span: timedelta) -> str:
     """In the largest unit that is exact.
 
-    >>> [duration(timedelta(seconds=each)) for each in (5400, 604800, 1.5)]
-    ['90m', '7d', '1500ms']
+    >>> [duration(timedelta(seconds=each)) for each in (5400, 604800, 1.5, 0)]
+    ['90m', '7d', '1500ms', '0s']
     """
+    if not span:
+        return "0s"
     ms = round(span / timedelta(milliseconds=1))
     return next(f"{ms // size}{unit}" for unit, size in _UNITS if ms % size == 0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from detector.policy import actions, catalogue
+from detector.policy import actions, catalogue, documents
 from detector.policy.conditions import table
 from tests import conftest, stack
 from tests.detector import test_cli
@@ -102,6 +102,12 @@ def test_thresholds_of_the_settings_stand_in_rules_that_name_none(tmp_path: Path
     shown = validate(tmp_path, tmp_path, "--show", DEFAULT_MEMORY_THRESHOLD="91.5")[1]
     (rule,) = yaml.safe_load(shown)["groups"][0]["rules"]
     assert rule["expr"].endswith("> 91.5")
+
+
+def test_the_schema_is_printed(tmp_path: Path) -> None:
+    ran = test_cli.run(tmp_path, "policy", "schema")
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout) == documents.json_schema()
 
 
 def test_a_disabled_policy_gets_no_rules(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "by or without",
     ),
     ({**X, "for": "-5m"}, "for", "duration such as"),
-    ({**X, "for": "31d"}, "for", "31d: 0d to 30d is allowed"),
+    ({**X, "for": "31d"}, "for", "31d: 0s to 30d is allowed"),
     ({"type": "anomaly", "query": "a-b"}, "query", "letters, digits and _"),
     ({"type": "anomaly", "kind": "bad"}, "kind.0", "'spike'"),
     (

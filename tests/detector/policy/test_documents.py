@@ -174,6 +174,11 @@ def test_conditions_stand_in_twelve_levels() -> None:
         documents.parse(factories.tree({"type": "all", "conditions": [deep]}), "p")
 
 
+def test_the_schema_says_durations_as_people_write_them() -> None:
+    wait = documents.json_schema()["$defs"]["Drift"]["properties"]["for"]
+    assert (wait["type"], wait["default"]) == (["string", "number"], "0s")
+
+
 def test_the_schema_knows_every_type() -> None:
     text = json.dumps(documents.json_schema())
     assert all(f'"{name}"' in text for name in (*actions.TYPES, "metric_threshold", "not"))
