@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from detector.policy import compiler, documents, rule_tests
 from detector.prometheus import promtool
@@ -199,3 +200,40 @@ def test_a_rule_file_that_promtool_refuses_is_named(
     complaints = judge.check([good, bad])
     assert list(complaints) == [bad]
     assert "could not parse expression" in complaints[bad]
+
+
+def test_the_graver_of_two_rules_speaks_alone_and_the_milder_one_before_and_after(
+    judge: promtool.Promtool, tmp_path: Path
+) -> None:
+    text, _ = made(
+        [factories.above(95, **{"for": "2m"}), factories.above(80, **{"for": "2m"})], "p"
+    )
+    (tmp_path / "p.yml").write_text(text)
+
+    def fires(at: str, *rules: int) -> dict[str, Any]:
+        return {
+            "expr": 'count by (policy_rule) (ALERTS{alertstate="firing",instance="a"})',
+            "eval_time": at,
+            "exp_samples": [{"labels": f'{{policy_rule="{rule}"}}', "value": 1} for rule in rules],
+        }
+
+    series = "instance:node_cpu_utilisation:rate5m"
+    case = {
+        "interval": "1m",
+        "input_series": [
+            {"series": series + '{instance="a"}', "values": "0.85x9 0.99x9 0.85x9 0.5x9"},
+            {"series": series + '{instance="b"}', "values": "0.99x39"},
+        ],
+        "promql_expr_test": [
+            fires("1m"),
+            fires("9m", 2),
+            fires("11m", 2),  # the graver one still waits
+            fires("12m", 1),
+            fires("19m", 1),
+            fires("29m", 2),
+            fires("31m"),
+        ],
+    }
+    tree = {"rule_files": ["p.yml"], "evaluation_interval": "1m", "tests": [case]}
+    (tmp_path / "p_test.yml").write_text(yaml.safe_dump(tree))
+    assert judge.test([tmp_path / "p_test.yml"]) == {}
