@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from detector import errors
 from detector.policy import documents
 
@@ -15,11 +17,11 @@ MOST_BYTES = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A policy, the file that it stands in, and its tree as it was written."""
+    """A policy, the file that it stands in, and its place there, which knows lines."""
 
     document: documents.Document
     file: Path
-    tree: object
+    node: yaml.Node
 
 
 def load(paths: Iterable[Path]) -> list[Loaded]:
@@ -31,7 +33,7 @@ def load(paths: Iterable[Path]) -> list[Loaded]:
     faults: list[errors.PolicyError] = []
     for file in dict.fromkeys(_files(paths)):
         try:
-            found += [Loaded(each, file, tree) for each, tree in _read(file)]
+            found += [Loaded(each, file, node) for each, node in _read(file)]
         except errors.PolicyError as exc:
             faults.append(exc)
     faults += _taken_names(found)
@@ -52,7 +54,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
         yield from inside
 
 
-def _read(file: Path) -> list[tuple[documents.Document, object]]:
+def _read(file: Path) -> list[tuple[documents.Document, yaml.Node]]:
     try:
         if file.stat().st_size > MOST_BYTES:
             raise errors.ConfigError(f"{file}: larger than {MOST_BYTES // 1_000_000} MB")
@@ -72,4 +74,5 @@ def _taken_names(found: Iterable[Loaded]) -> Iterator[errors.PolicyError]:
             fault = errors.PolicyFault(
                 "name", each.document.name, f"{other.file} has a policy of this name too"
             )
-            yield errors.PolicyError(str(each.file), [fault])
+            error = errors.PolicyError(str(each.file), [fault])
+            yield documents.with_lines(error, each.node)

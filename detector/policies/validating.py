@@ -11,7 +11,7 @@ from pathlib import Path
 
 from detector import config, errors
 from detector.policies import files
-from detector.policy import compiler, rule_tests
+from detector.policy import compiler, documents, rule_tests
 from detector.policy.conditions import base
 from detector.prometheus import promtool
 from detector.stack import tokens
@@ -92,7 +92,7 @@ def run(settings: config.Settings, options: Options, *, now: datetime) -> Valida
         try:
             compiled.append(compile_one(each, given))
         except errors.PolicyError as exc:
-            faults.append(exc)
+            faults.append(documents.with_lines(exc, each.node))
     program = shutil.which("promtool")
     if not faults and program is not None:
         faults = list(_judged(promtool.Promtool(Path(program)), compiled))

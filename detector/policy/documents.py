@@ -21,7 +21,6 @@ MOST_NODES = 20_000
 MOST_CONDITIONS = 200
 DEEPEST = 12
 TOO_DEEP = f"too deep: conditions in {DEEPEST} levels are allowed"
-MOST_FAULTS = 20
 Path: TypeAlias = tuple[str | int, ...]
 
 
@@ -89,7 +88,7 @@ def _within(condition: base.Condition, path: Path) -> Iterator[tuple[Path, base.
 def parse(tree: object, source: str) -> Document:
     """The document that this tree of mappings, lists and plain values is.
 
-    source  what it came from, for messages. Raises PolicyError with every fault, to a limit.
+    source  what it came from, for messages. Raises PolicyError with every fault.
     """
     too_much = _too_much(tree)
     if too_much:
@@ -100,8 +99,8 @@ def parse(tree: object, source: str) -> Document:
         raise errors.PolicyError(source, list(_faults(exc, tree))) from None
 
 
-def from_yaml(text: str, source: str) -> list[tuple[Document, object]]:
-    """The documents of a YAML or JSON text, each with its tree: one, a list, or several with ---.
+def from_yaml(text: str, source: str) -> list[tuple[Document, yaml.Node]]:
+    """The documents of a YAML or JSON text, each with its place: one, a list, or several with ---.
 
     Raises PolicyError with the lines of the faults.
     """
@@ -109,11 +108,9 @@ def from_yaml(text: str, source: str) -> list[tuple[Document, object]]:
     for node in _nodes(text, source):
         tree = _plain(node, source)
         try:
-            found.append((parse(tree, source), tree))
+            found.append((parse(tree, source), node))
         except errors.PolicyError as exc:
-            raise errors.PolicyError(
-                source, [_with_line(each, node) for each in exc.faults]
-            ) from None
+            raise with_lines(exc, node) from None
     if not found:
         raise errors.PolicyError(source, [errors.PolicyFault("", "", "no policy is in it")])
     return found
@@ -149,7 +146,8 @@ def _too_much(tree: object) -> str | None:
         for node in level:
             count += 1
             if isinstance(node, Mapping):
-                conditions += node.get("type") in table.TYPES if _is_text(node.get("type")) else 0
+                kind = node.get("type")
+                conditions += isinstance(kind, str) and kind in table.TYPES
                 following += node.values()
             elif isinstance(node, list | tuple):
                 following += node
@@ -159,10 +157,6 @@ def _too_much(tree: object) -> str | None:
             return None
         level = following
     return TOO_DEEP
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _nodes(text: str, source: str) -> list[yaml.Node]:
@@ -186,13 +180,18 @@ def _plain(node: yaml.Node, source: str) -> object:
     loader = yaml.SafeLoader("")
     try:
         tree: object = loader.construct_document(node)
-    except (yaml.YAMLError, ValueError) as exc:
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
         problem = getattr(exc, "problem", None) or " ".join(str(exc).split())
         fault = errors.PolicyFault("", "", f"not YAML: {problem}", node.start_mark.line + 1)
         raise errors.PolicyError(source, [fault]) from None
     finally:
         loader.dispose()
     return tree
+
+
+def with_lines(error: errors.PolicyError, node: yaml.Node) -> errors.PolicyError:
+    """The same error, its faults with the lines of a document that from_yaml gave."""
+    return errors.PolicyError(error.source, [_with_line(each, node) for each in error.faults])
 
 
 def _with_line(fault: errors.PolicyFault, node: yaml.Node) -> errors.PolicyFault:
@@ -219,9 +218,9 @@ _TAGS = {*table.TYPES, *actions.TYPES, *selecting.TAGS}
 
 
 def _faults(exc: pydantic.ValidationError, tree: object) -> Iterator[errors.PolicyFault]:
-    for each in exc.errors(include_url=False)[:MOST_FAULTS]:
+    for each in exc.errors(include_url=False):
         path = _path(each["loc"], tree)
-        text = each["msg"].removeprefix("Value error, ")
+        text = each["msg"].removeprefix("Value error, ").replace("Tuple", "A list", 1)
         match each["type"]:
             case "too_short" if each["input"]:
                 pass  # what is in it was refused, and has been told
@@ -229,6 +228,10 @@ def _faults(exc: pydantic.ValidationError, tree: object) -> Iterator[errors.Poli
                 yield fault_at(path, None, _unknown_key(str(path[-1])))
             case "missing":
                 yield fault_at(path, None, "is needed")
+            case "model_type" | "model_attributes_type" | "dict_type":
+                yield fault_at(path, None, "keys with values are allowed", each["input"])
+            case "tuple_type":
+                yield fault_at(path, None, "a list is allowed", each["input"])
             case "union_tag_not_found":
                 yield fault_at((*path, "type"), None, f"is needed: {_allowed_types(path)}")
             case "union_tag_invalid":

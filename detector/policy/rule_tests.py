@@ -44,6 +44,7 @@ class Tests:
 
     cases: list[dict[str, Any]]
     untested: list[Untested]
+    step: timedelta
 
     @property
     def count(self) -> int:
@@ -52,19 +53,13 @@ class Tests:
 
     def file_text(self, rule_file: str) -> str:
         """A test file for the rules in this file, named from where the test file stands."""
-        step = SHORT if not self.cases else _interval(self.cases)
         tree = {
             "rule_files": [rule_file],
-            "evaluation_interval": promql.duration(step),
+            "evaluation_interval": promql.duration(self.step),
             "tests": self.cases,
         }
         text: str = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=200)
         return text
-
-
-def _interval(cases: Sequence[dict[str, Any]]) -> timedelta:
-    """The interval of all cases, which is one: that of the policy's furthest look back."""
-    return LONG if any(case["interval"] == promql.duration(LONG) for case in cases) else SHORT
 
 
 def tests_of(
@@ -83,7 +78,7 @@ def tests_of(
                 cases.append(plan.case(what, list(stages)))
             except base.NotStagedError as exc:
                 untested.append(Untested(rule.number, what, str(exc)))
-    return Tests(cases, untested)
+    return Tests(cases, untested, step)
 
 
 def _span(condition: base.Condition, given: base.Given) -> timedelta:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from detector import errors
 
-TIMEOUT_S = 120
+TIMEOUT_S, TIMEOUT_A_FILE_S = 60, 15
+"""A test that begins at an hour of a later day takes seconds, any other milliseconds."""
 _HEADS = ("Checking ", "Unit Testing: ")
 
 
@@ -33,6 +34,7 @@ class Promtool:
     def _ask(self, verb: str, files: Sequence[Path]) -> Mapping[Path, str]:
         if not files:
             return {}
+        timeout_s = TIMEOUT_S + TIMEOUT_A_FILE_S * len(files)
         argv: list[str | Path] = [self._program, verb, "rules", *files]
         try:
             ran = subprocess.run(  # noqa: S603 - argv, no shell
@@ -40,11 +42,14 @@ class Promtool:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,  # where complaints stand below the names of files
                 text=True,
-                timeout=TIMEOUT_S,
+                timeout=timeout_s,
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired) as exc:
-            raise errors.StackError(f"{self._program}: {exc}") from exc
+        except OSError as exc:
+            raise errors.StackError(f"{self._program}: {exc.strerror}") from exc
+        except subprocess.TimeoutExpired as exc:
+            said = f"took longer than {timeout_s} s"
+            raise errors.StackError(f"{self._program} {verb} rules: {said}") from exc
         if ran.returncode == 0:
             return {}
         found = _complaints(ran.stdout, files)
@@ -66,6 +71,6 @@ def _complaints(output: str, files: Sequence[Path]) -> dict[Path, str]:
             continue
         named = next((file for name, file in by_name.items() if name in line), current)
         text = line.strip()
-        if named is not None and text and "SUCCESS" not in text and text != "FAILED:":
+        if named is not None and text and not text.startswith("SUCCESS") and text != "FAILED:":
             said[named].append(text.replace(f"{named}: ", ""))
     return {file: " ".join(lines) for file, lines in said.items() if lines}

@@ -92,8 +92,34 @@ def test_all_faults_of_all_files_are_told_and_nothing_is_written(tmp_path: Path)
         "/d.yml:",
     ]
     assert "query: a-b: letters, digits and _ are allowed" in err
-    assert f"name: HIGH cpu Alert: {tmp_path}/c.yml has a policy of this name too" in err
+    assert f"d.yml:1: name: HIGH cpu Alert: {tmp_path}/c.yml has a policy of this name too" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_what_makes_no_rule_is_told_with_its_line(tmp_path: Path) -> None:
+    condition = {"type": "metric_threshold", "metric_name": "x", "operator": "gt"}
+    text = yaml.safe_dump(factories.tree(factories.above(), {**condition, "threshold": None}))
+    (tmp_path / "p.yml").write_text(text)
+    status, _, err = validate(tmp_path, tmp_path)
+    line = text.splitlines().index("    threshold: null") + 1
+    assert status == 2
+    assert err.startswith(f"mda: {tmp_path}/p.yml:{line}: rules.1.condition.threshold: a number")
+
+
+def test_a_promtool_that_does_not_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text(EXAMPLES[0])
+    (tmp_path / "promtool").write_text("no program")
+    (tmp_path / "promtool").chmod(0o755)
+    status, _, err = validate(tmp_path, tmp_path / "p.yml", PATH=str(tmp_path))
+    assert (status, err) == (1, f"mda: {tmp_path}/promtool: Exec format error\n")
+
+
+def test_a_promtool_that_fails_without_a_reason_is_told(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text(EXAMPLES[0])
+    (tmp_path / "promtool").write_text("#!/bin/sh\necho killed; exit 137\n")
+    (tmp_path / "promtool").chmod(0o755)
+    status, _, err = validate(tmp_path, tmp_path / "p.yml", PATH=str(tmp_path))
+    assert (status, err) == (1, f"mda: {tmp_path}/promtool check rules: killed\n")
 
 
 def test_thresholds_of_the_settings_stand_in_rules_that_name_none(tmp_path: Path) -> None:

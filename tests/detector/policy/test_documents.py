@@ -31,7 +31,6 @@ def test_one_a_list_and_several_documents_are_read() -> None:
     ):
         found = documents.from_yaml(text, "p.yml")
         assert [document.name for document, _ in found] == ["High CPU Alert"] * names
-        assert found[0][1] == one
 
 
 def test_a_fault_has_its_line() -> None:
@@ -50,7 +49,7 @@ def test_a_fault_has_its_line() -> None:
         ("a: [", "not YAML"),
         ("a: !!python/object:os.system {}", "not YAML"),
         ("a: \x00", "not YAML"),
-        ("- 3", "Input should be a valid dictionary"),
+        ("- 3", "keys with values are allowed"),
         ("? [a]\n: b", "not YAML"),
         ("&a [*a]", "too deep"),
         ("[" * 5_000, "too deep"),
@@ -69,7 +68,8 @@ def test_what_is_no_policy_is_said_to_be_none(text: str, said: str) -> None:
         ({"name": ""}, "name: one line of text is allowed"),
         ({"name": "a\nb"}, "name: 'a\\nb': one line of text is allowed"),
         ({"name": "a" * 201}, "at most 200"),
-        ({"rules": []}, "rules: Tuple should have at least 1 item"),
+        ({"rules": []}, "rules: A list should have at least 1 item"),
+        ({"rules": 3}, "rules: 3: a list is allowed"),
         ({"enabled": "perhaps"}, "enabled: perhaps: Input should be a valid boolean"),
         ({"rule": []}, "rule: unknown key; did you mean rules?"),
         ({"per": ["a-b"]}, "per.0: a-b: String should match"),
