@@ -122,6 +122,18 @@ def test_a_promtool_that_fails_without_a_reason_is_told(tmp_path: Path) -> None:
     assert (status, err) == (1, f"mda: {tmp_path}/promtool check rules: killed\n")
 
 
+def test_what_promtool_refuses_is_told_of_its_policy_and_not_written(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text(EXAMPLES[0])
+    (tmp_path / "promtool").write_text(
+        '#!/bin/sh\necho "Checking $3\n  FAILED:\n$3: bad"; exit 1\n'
+    )
+    (tmp_path / "promtool").chmod(0o755)
+    out = tmp_path / "out"
+    status, _, err = validate(tmp_path, tmp_path / "p.yml", "--out", out, PATH=str(tmp_path))
+    assert (status, err) == (2, f"mda: {tmp_path}/p.yml: High CPU Alert: promtool: bad\n")
+    assert not out.exists()
+
+
 def test_thresholds_of_the_settings_stand_in_rules_that_name_none(tmp_path: Path) -> None:
     condition = {"type": "metric_threshold", "metric_name": "memory_percent", "operator": "gt"}
     (tmp_path / "p.json").write_text(json.dumps(factories.tree(condition)))

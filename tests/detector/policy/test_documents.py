@@ -152,6 +152,10 @@ def test_a_webhook_goes_to_a_plain_url(url: str) -> None:
 def test_too_many_rules_and_too_deep_ones_are_refused() -> None:
     many = factories.tree(*[factories.above()] * 10_000)
     assert faults_of(many) == ["too large: 200 conditions in a policy are allowed"]
+    wide = {"type": "any", "conditions": [factories.above()] * 100}
+    assert faults_of(factories.tree(wide, wide)) == [
+        "too large: 200 conditions in a policy are allowed"
+    ]
     deep: dict[str, Any] = factories.above()
     for _ in range(100):
         deep = {"type": "not", "condition": deep}
