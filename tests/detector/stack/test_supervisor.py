@@ -19,10 +19,12 @@ from detector.stack import children, lock, supervisor
 from tests import conftest, stack
 from tests.detector.stack.test_fixtures import is_alive
 
-# Writes its pid, then lives until it is told to end.
+# Writes its pid, whole or not at all, then lives until it is told to end.
 OBEDIENT = """
 import os, pathlib, signal, sys, time
-pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
+half = pathlib.Path(sys.argv[1] + ".half")
+half.write_text(str(os.getpid()))
+half.replace(sys.argv[1])
 time.sleep(60)
 """
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + OBEDIENT
