@@ -6,6 +6,8 @@ MdaError
 ├── NotEnoughData          a window, a fit or a calibration has too little to stand on
 ├── UpstreamError          Prometheus or Alertmanager failed or answered what we cannot read
 ├── StoreError             PostgreSQL failed or refused
+├── ConflictError          what was to be changed is not as the change took it to be
+├── PublishError           rules could not be published; those of before are in force
 └── StackError             a part of the local stack cannot be had, started or stopped
 """
 
@@ -85,6 +87,28 @@ class UpstreamError(MdaError):
 
 class StoreError(MdaError):
     """PostgreSQL failed; retryable when the same statement may succeed later."""
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class ConflictError(MdaError):
+    """Somebody else was first.
+
+    current  the revision that is there; None if it is the name that is taken
+    """
+
+    def __init__(self, message: str, *, current: int | None = None) -> None:
+        super().__init__(message)
+        self.current = current
+
+
+class PublishError(MdaError):
+    """Rules could not be published, or not be seen to be; those of before were put back.
+
+    retryable  the same may succeed later without a change on our side
+    """
 
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from detector import alerts, anomalies, frames
+from detector.policy import documents, revisions
 
 
 class SeriesReader(Protocol):
@@ -192,6 +194,80 @@ class AnomalyStore(Protocol):
         """The newest members, oldest first, of incidents that had not ended before `since`.
 
         Raises StoreError.
+        """
+        ...
+
+
+class PolicyStore(Protocol):
+    """Remembers policies with all their revisions; names are unique, in letters of any case."""
+
+    def changing(self) -> contextlib.AbstractContextManager[PolicyChanges]:
+        """All changes made in the block, committed at its end or, where it raises, none of them;
+        one block at a time, others wait.
+
+        Raises StoreError.
+        """
+        ...
+
+    def list_policies(self, wanted: revisions.Filter) -> revisions.Page:
+        """The policies that match and are not deleted, by name, one page.
+
+        Raises StoreError.
+        """
+        ...
+
+    def policy(self, policy_id: int) -> revisions.Policy | None:
+        """The policy of this id, which may be deleted; None if there never was one.
+
+        Raises StoreError.
+        """
+        ...
+
+    def revisions(
+        self, policy_id: int, *, below: int | None = None, limit: int = 100
+    ) -> tuple[revisions.Revision, ...]:
+        """What this policy has been, newest first; those of numbers below `below`.
+
+        Raises StoreError.
+        """
+        ...
+
+
+class PolicyChanges(Protocol):
+    """Reads and changes policies within a block of PolicyStore.changing."""
+
+    def all_policies(self) -> tuple[revisions.Policy, ...]:
+        """Every policy that is not deleted, by id.
+
+        Raises StoreError.
+        """
+        ...
+
+    def is_first(self) -> bool:
+        """Whether there has never been a policy.
+
+        Raises StoreError.
+        """
+        ...
+
+    def add(self, document: documents.Document, made: revisions.Made) -> revisions.Policy:
+        """A new policy, at revision 1.
+
+        Raises ConflictError if its name is taken, StoreError.
+        """
+        ...
+
+    def revise(
+        self,
+        policy: revisions.Policy,
+        document: documents.Document,
+        change: revisions.Change,
+        made: revisions.Made,
+    ) -> revisions.Policy:
+        """The policy one revision on.
+
+        Raises ConflictError if `policy` is not its newest revision or its new name is taken,
+        StoreError.
         """
         ...
 

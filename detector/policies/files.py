@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from detector import errors
-from detector.policy import documents
+from detector.policy import documents, revisions
 
 SUFFIXES = {".yml", ".yaml", ".json"}
 MOST_BYTES = 10_000_000
@@ -69,7 +69,7 @@ def _read(file: Path) -> list[tuple[documents.Document, yaml.Node]]:
 def _taken_names(found: Iterable[Loaded]) -> Iterator[errors.PolicyError]:
     first: dict[str, Loaded] = {}
     for each in found:
-        other = first.setdefault(each.document.name.casefold(), each)
+        other = first.setdefault(revisions.name_key(each.document.name), each)
         if other is not each:
             fault = errors.PolicyFault(
                 "name", each.document.name, f"{other.file} has a policy of this name too"

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from detector import config, errors
+from detector import config, errors, whole
 from detector.policies import files
 from detector.policy import compiler, documents, rule_tests
 from detector.policy.conditions import base
 from detector.prometheus import promtool
-from detector.stack import tokens
 
 READABLE = 0o644
 NO_PROMTOOL = "promtool is not on PATH: the rules were parsed, their tests are not run"
@@ -148,7 +147,7 @@ def _write(
     for each in compiled:
         rule_file = folder / each.rule_file
         test_file = folder / "tests" / f"{rule_file.stem}_test.yml"
-        tokens.write(rule_file, each.rules_text, READABLE)
-        tokens.write(test_file, each.tests_text, READABLE)
+        whole.write(rule_file, each.rules_text, READABLE)
+        whole.write(test_file, each.tests_text, READABLE)
         rule_files[rule_file] = test_files[test_file] = each
     return rule_files, test_files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cache
@@ -93,10 +94,32 @@ def parse(tree: object, source: str) -> Document:
     too_much = _too_much(tree)
     if too_much:
         raise errors.PolicyError(source, [errors.PolicyFault("", "", too_much)])
+    unwritable = list(_unwritable((), tree))
+    if unwritable:
+        raise errors.PolicyError(source, unwritable)
     try:
         return Document.model_validate(tree)
     except pydantic.ValidationError as exc:
         raise errors.PolicyError(source, list(_faults(exc, tree))) from None
+
+
+def tree_of(document: Document) -> dict[str, Any]:
+    """The document as it is written in JSON: the keys that were given, each value in the one way
+    that we write it; parse() makes the same document of it."""
+    tree: dict[str, Any] = _types_first(
+        document.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    )
+    return tree
+
+
+def _types_first(node: Any) -> Any:
+    """As people write it: what a thing is, then the rest."""
+    if isinstance(node, list):
+        return [_types_first(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    keys = sorted(node, key=lambda key: key != "type")
+    return {key: _types_first(node[key]) for key in keys}
 
 
 def from_yaml(text: str, source: str) -> list[tuple[Document, yaml.Node]]:
@@ -157,6 +180,24 @@ def _too_much(tree: object) -> str | None:
             return None
         level = following
     return TOO_DEEP
+
+
+def _unwritable(path: Path, node: object) -> Iterator[errors.PolicyFault]:
+    """Texts, keys too, that are not Unicode: no file can hold them."""
+    if isinstance(node, Mapping):
+        for key, inner in node.items():
+            yield from _unwritable(path, key)
+            yield from _unwritable((*path, key), inner)
+    elif isinstance(node, list | tuple):
+        for position, inner in enumerate(node):
+            yield from _unwritable((*path, position), inner)
+    elif isinstance(node, str) and _UNWRITABLE.search(node):
+        yield fault_at(
+            path, None, "whole characters are allowed: half a surrogate pair is in it", node
+        )
+
+
+_UNWRITABLE = re.compile(r"[\ud800-\udfff]")
 
 
 def _nodes(text: str, source: str) -> list[yaml.Node]:

@@ -31,6 +31,8 @@ def _between(least: timedelta, most: timedelta) -> pydantic.AfterValidator:
     return pydantic.AfterValidator(checked)
 
 
-Wait = Annotated[config.Duration, _between(timedelta(0), timedelta(days=30))]
-Range = Annotated[config.Duration, _between(timedelta(seconds=1), timedelta(days=90))]
+_AS_WRITTEN = pydantic.PlainSerializer(promql.duration, return_type=str, when_used="json")
+
+Wait = Annotated[config.Duration, _between(timedelta(0), timedelta(days=30)), _AS_WRITTEN]
+Range = Annotated[config.Duration, _between(timedelta(seconds=1), timedelta(days=90)), _AS_WRITTEN]
 MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length=200)]

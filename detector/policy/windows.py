@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import zoneinfo
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Literal, get_args
 
+import pydantic
 from pydantic import Field
 
 from detector import config
@@ -26,12 +27,21 @@ _FROM_THURSDAY: dict[str, int] = {
 }
 
 
+def _clock_time(given: time) -> str:
+    return f"{given:%H:%M}"
+
+
+TimeOfDay = Annotated[
+    config.TimeOfDay, pydantic.PlainSerializer(_clock_time, return_type=str, when_used="json")
+]
+
+
 class WeeklyHours(sections.Section):
     """A stretch of some days of each week; an end at or before the start is on the next day."""
 
     days: tuple[config.Weekday, ...] = Field(get_args(config.Weekday), min_length=1)
-    start: config.TimeOfDay
-    end: config.TimeOfDay
+    start: TimeOfDay
+    end: TimeOfDay
 
     @property
     def start_s(self) -> int:

@@ -10,8 +10,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from detector import errors
-from detector.stack import tokens
+from detector import errors, whole
 
 LOOPBACK = "127.0.0.1"
 # node_exporter's, Prometheus' and Alertmanager's well-known ports; 8490 is ours.
@@ -64,7 +63,7 @@ def choose(home: pathlib.Path, wanted: Mapping[str, int], say: Callable[[str], N
 
 def save(home: pathlib.Path, addresses: Addresses) -> None:
     """Write urls.json, which tells other commands where this stack is."""
-    tokens.write(home / "urls.json", json.dumps(addresses.urls(), indent=1), mode=0o644)
+    whole.write(home / "urls.json", json.dumps(addresses.urls(), indent=1), mode=0o644)
 
 
 def load(home: pathlib.Path) -> Addresses:

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from detector import config, errors
+from detector import config, errors, whole
 from detector.stack import tokens
 
 Tree = dict[str, Any]
@@ -23,7 +23,7 @@ class Secrets:
 
     def write(self, name: str, text: str) -> str:
         """The path of the secret's file."""
-        tokens.write(self.folder / name, text, self.mode)
+        whole.write(self.folder / name, text, self.mode)
         return str(self.folder / name)
 
     def token(self, name: str) -> str:

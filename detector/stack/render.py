@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from detector import config, errors
+from detector import config, errors, whole
 from detector.stack import addresses as addresses_
 from detector.stack import checkout, receivers, tokens
 
@@ -118,7 +118,7 @@ def _write_rules(source: pathlib.Path, target: pathlib.Path, thresholds: config.
         if _set_thresholds(tree, thresholds):
             _write(target / file.name, tree)
         else:
-            tokens.write(target / file.name, file.read_text(), mode=0o644)
+            whole.write(target / file.name, file.read_text(), mode=0o644)
 
 
 def _set_thresholds(tree: dict[str, Any], thresholds: config.Thresholds) -> bool:
@@ -170,7 +170,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 def _write(path: pathlib.Path, tree: dict[str, Any]) -> None:
     text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
-    tokens.write(
+    whole.write(
         path, f"# Written by mda render; edit the project's own file instead.\n{text}", 0o644
     )
 

@@ -78,6 +78,12 @@ class Database:
         self._engine.dispose()
 
 
+def set_for_transaction(connection: sa.Connection, setting: str, span: timedelta) -> None:
+    """Set a deadline of the server's until the transaction ends."""
+    is_local = True
+    connection.execute(sa.select(sa.func.set_config(setting, str(_milliseconds(span)), is_local)))
+
+
 def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url.strip())

@@ -40,9 +40,6 @@ def migrate(url: str) -> None:
 
 def take_turn(connection: sa.Connection) -> None:
     """Wait until no other migrator works on this database; held to the transaction's end."""
-    milliseconds = round(TURN_TIMEOUT.total_seconds() * 1000)
     for setting in ("lock_timeout", "statement_timeout"):
-        connection.execute(
-            sa.select(sa.func.set_config(setting, str(milliseconds), True))  # is_local
-        )
+        database.set_for_transaction(connection, setting, TURN_TIMEOUT)
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))

@@ -5,6 +5,9 @@ notifications  one row for each (episode, state) ever heard: what is a duplicate
                episode was first told to be in that state
 fits           one row for each fit of a model
 anomalies      one row for each (query, series, opening)
+policies       one row for each policy: which of its revisions is in force
+policy_revisions
+               what each policy was, from its first revision on
 decisions      what the score of an anomaly's peak was made from
 incidents      one row for each group of anomalies that belong together
 merged_incidents
@@ -174,3 +177,46 @@ decisions = sa.Table(
     ),
 )
 """record  as models.decisions writes it"""
+
+policies = sa.Table(
+    "policies",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("name_key", sa.Text(collation="C"), nullable=False),
+    sa.Column("is_enabled", sa.Boolean, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("is_deleted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.ForeignKeyConstraint(
+        ["id", "revision"],
+        ["policy_revisions.policy_id", "policy_revisions.revision"],
+        name="policies_revision_fkey",
+        deferrable=True,
+        initially="DEFERRED",
+        use_alter=True,
+    ),
+    sa.Index(
+        "policies_name_key", "name_key", unique=True, postgresql_where=sa.text("NOT is_deleted")
+    ),
+)
+"""name_key  the name in small letters (str.casefold)"""
+
+policy_revisions = sa.Table(
+    "policy_revisions",
+    metadata,
+    sa.Column(
+        "policy_id",
+        sa.ForeignKey("policies.id", name="policy_revisions_policy_fkey"),
+        primary_key=True,
+    ),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("document", postgresql.JSON, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("made_at", _INSTANT, nullable=False),
+    sa.CheckConstraint("revision > 0", name="policy_revisions_revision_check"),
+    sa.CheckConstraint(
+        "change IN ('created', 'changed', 'enabled', 'disabled', 'restored', 'deleted')",
+        name="policy_revisions_change_check",
+    ),
+)
+"""document  JSON, not JSONB: people find their keys in the order in which they are written"""
