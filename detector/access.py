@@ -47,13 +47,32 @@ LONGEST_LIFE = timedelta(days=3650)
 """How far ahead a token may expire; without an end it may live for ever."""
 
 
+USE_TOLD_EVERY = timedelta(minutes=1)
+"""How exact Token.last_used_at is: no request writes more often."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that is to be remembered; its text is nowhere but with who asked for it.
+
+    digest  of its text, as digest_of gives it
+    """
+
+    digest: bytes
+    name: str
+    role: Role
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """What is remembered of a token beside its digest; who bears it is known by its name.
 
     created_by    name of the caller who made it
     expires_at    None: never
-    last_used_at  to about a minute; None: not yet
+    last_used_at  to USE_TOLD_EVERY; None: not yet
     """
 
     id: int
@@ -68,6 +87,12 @@ class Token:
     def caller(self) -> Caller:
         """Who bears it."""
         return Caller(self.name, self.role)
+
+    def is_use_news(self, at: datetime) -> bool:
+        """Whether it is worth remembering that it was used then."""
+        return not self.is_expired(at) and (
+            self.last_used_at is None or at - self.last_used_at >= USE_TOLD_EVERY
+        )
 
     def is_expired(self, at: datetime) -> bool:
         """Whether it was valid until then at most."""
