@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from detector import alerts, anomalies, frames
+from detector import access, alerts, anomalies, frames
 from detector.policy import documents, revisions
 
 
@@ -192,6 +192,40 @@ class AnomalyStore(Protocol):
 
     def recent(self, since: datetime, *, limit: int) -> tuple[anomalies.Remembered, ...]:
         """The newest members, oldest first, of incidents that had not ended before `since`.
+
+        Raises StoreError.
+        """
+        ...
+
+
+class TokenStore(Protocol):
+    """Remembers tokens of the API by their SHA-256 (access.digest_of); no text comes here."""
+
+    def create(self, new: access.NewToken) -> access.Token | None:
+        """Remember a token; None if another one has its name, and then nothing is remembered.
+
+        Raises StoreError; then it may be remembered, if the connection broke while it was on its
+        way.
+        """
+        ...
+
+    def list_tokens(self) -> tuple[access.Token, ...]:
+        """All of them, oldest first, expired ones too.
+
+        Raises StoreError.
+        """
+        ...
+
+    def revoke(self, token_id: int) -> access.Token | None:
+        """Forget the token of this id and tell what it was; None if there is none.
+
+        Raises StoreError.
+        """
+        ...
+
+    def by_digest(self, digest: bytes, *, at: datetime) -> access.Token | None:
+        """The token of this digest, compared in constant time; None if there is none. That it was
+        used is remembered where it is news (Token.is_use_news), and told from the next time on.
 
         Raises StoreError.
         """

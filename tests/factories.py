@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from detector import alerts, anomalies, frames
+from detector import access, alerts, anomalies, frames
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -65,4 +65,24 @@ def anomaly(
         last_at=at(last),
         last_score=1.5,
         explanation=explanation,
+    )
+
+
+def new_token(
+    text: str = "mda_text-of-a-token",
+    name: str = "ci",
+    role: access.Role = access.Role.VIEWER,
+    *,
+    created: float = 0,
+    created_by: str = "anna",
+    expires: float | None = None,
+) -> access.NewToken:
+    """A token that is made, and expires, so many seconds after T0."""
+    return access.NewToken(
+        digest=access.digest_of(text),
+        name=name,
+        role=role,
+        created_at=at(created),
+        created_by=created_by,
+        expires_at=None if expires is None else at(expires),
     )

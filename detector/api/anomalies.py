@@ -151,9 +151,9 @@ class IncidentPage(pydantic.BaseModel):
 AnomalyId = Annotated[int, Path(ge=1, le=paging.LARGEST_ID)]
 
 
-def router(store: ports.AnomalyStore, guard: auth.Guard) -> APIRouter:
+def router(store: ports.AnomalyStore, guards: auth.Guards) -> APIRouter:
     """The routes."""
-    routes = APIRouter(prefix="/api", tags=["anomalies"], dependencies=[Depends(guard)])
+    routes = APIRouter(prefix="/api", tags=["anomalies"], dependencies=[Depends(guards.viewer)])
 
     @routes.get("/anomalies")
     def list_anomalies(query: Annotated[AnomaliesQuery, Query()]) -> AnomalyPage:

@@ -1,17 +1,17 @@
-"""Bearer tokens."""
+"""Bearer tokens, and who may pass with which (RFC 6750)."""
 
-import hashlib
 import hmac
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from detector import errors
+from detector import access, errors
 from detector.api import problems
 
 TOKEN_BYTES = 32
@@ -21,21 +21,14 @@ SHORTEST_TOKEN = 16
 
 
 class Token:
-    """A bearer token of which only the SHA-256 is kept; compared in constant time.
-
-    A fast hash will do: what is hashed is random, not a password that people think of.
-    """
+    """The token of a file, of which only the SHA-256 is kept; compared in constant time."""
 
     def __init__(self, text: str) -> None:
-        self._digest = _digest(text)
+        self._digest = access.digest_of(text)
 
     def is_it(self, given: str) -> bool:
         """Whether the given text is this token."""
-        return hmac.compare_digest(self._digest, _digest(given))
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        return hmac.compare_digest(self._digest, access.digest_of(given))
 
 
 def token_from_file(path: Path) -> Token:
@@ -70,26 +63,77 @@ def make_token_file(path: Path) -> bool:
     return True
 
 
-_BEARER = HTTPBearer(auto_error=False, description="The token of the file that `mda up` names.")
+_BEARER = HTTPBearer(auto_error=False, description="A token of the API, or that of its file.")
+_CHALLENGE = 'Bearer realm="mda"'
 
-Guard = Callable[..., None]
-"""A FastAPI dependency that lets a request pass or raises Problem 401."""
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+Guard = Callable[..., access.Caller]
+"""A FastAPI dependency that gives who asks, or raises Problem 401, 403 or 503."""
 
 
-def guard(token: Token) -> Guard:
-    """Lets a request pass that bears this token.
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """One for each role; a route says which it wants, and may ask who it was.
 
-    Roles come in here: the guard will then know who asks, and routes will say which role they want.
+    `APIRouter(dependencies=[Depends(guards.viewer)])` lets viewers pass, and who may do more;
+    `caller: Annotated[access.Caller, Depends(guards.operator)]` of one route tells who asks.
     """
 
-    def check(
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
-    ) -> None:
-        if credentials is None or not token.is_it(credentials.credentials):
-            raise problems.Problem(
-                401,
-                "Authorization: a valid token is needed: `Authorization: Bearer <token>`",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+    viewer: Guard
+    operator: Guard
+    admin: Guard
+
+
+def guards(file_token: Token) -> Guards:
+    """Those of the API: the file's token is an admin's."""
+
+    def identify(credentials: Credentials) -> access.Caller:
+        if credentials is None:
+            raise _unauthorized()
+        if file_token.is_it(credentials.credentials):
+            return access.TOKEN_FILE
+        raise _unauthorized("invalid_token")
+
+    def guard_for(wanted: access.Role) -> Guard:
+        def check(caller: Annotated[access.Caller, Depends(identify)]) -> access.Caller:
+            if not caller.role.includes(wanted):
+                raise _forbidden(caller, wanted)
+            return caller
+
+        return check
+
+    return Guards(
+        viewer=guard_for(access.Role.VIEWER),
+        operator=guard_for(access.Role.OPERATOR),
+        admin=guard_for(access.Role.ADMIN),
+    )
+
+
+def webhook_guard(token: Token) -> Callable[..., None]:
+    """Lets a request pass that bears this token, and raises Problem 401 for any other."""
+
+    def check(credentials: Credentials) -> None:
+        if credentials is None:
+            raise _unauthorized()
+        if not token.is_it(credentials.credentials):
+            raise _unauthorized("invalid_token")
 
     return check
+
+
+def _unauthorized(error: str | None = None) -> problems.Problem:
+    """The error code stands only where a token was given (RFC 6750, section 3.1)."""
+    return problems.Problem(
+        401,
+        "Authorization: a valid token is needed: `Authorization: Bearer <token>`",
+        headers={"WWW-Authenticate": _CHALLENGE + (f', error="{error}"' if error else "")},
+    )
+
+
+def _forbidden(caller: access.Caller, wanted: access.Role) -> problems.Problem:
+    return problems.Problem(
+        403,
+        f"role: {caller.role}: this needs {wanted}: take a token with that role "
+        f"(this one is {caller.name!r}; an admin makes others)",
+        headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{wanted}"'},
+    )

@@ -72,9 +72,9 @@ class AlertPage(pydantic.BaseModel):
     next_cursor: str | None = Field(description="null on the last page.")
 
 
-def router(store: ports.EpisodeStore, guard: auth.Guard) -> APIRouter:
+def router(store: ports.EpisodeStore, guards: auth.Guards) -> APIRouter:
     """The two routes."""
-    routes = APIRouter(prefix="/api/alerts", tags=["alerts"], dependencies=[Depends(guard)])
+    routes = APIRouter(prefix="/api/alerts", tags=["alerts"], dependencies=[Depends(guards.viewer)])
 
     @routes.get("")
     def list_alerts(query: Annotated[AlertsQuery, Query()]) -> AlertPage:

@@ -54,9 +54,9 @@ def router(source: status.StatusSource, registry: CollectorRegistry) -> APIRoute
     return routes
 
 
-def status_router(source: status.StatusSource, guard: auth.Guard) -> APIRouter:
+def status_router(source: status.StatusSource, guards: auth.Guards) -> APIRouter:
     """GET /api/status."""
-    routes = APIRouter(tags=["status"], dependencies=[Depends(guard)])
+    routes = APIRouter(tags=["status"], dependencies=[Depends(guards.viewer)])
 
     @routes.get("/api/status", response_model=status.Status)
     def show_status() -> Response:

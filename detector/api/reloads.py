@@ -11,9 +11,9 @@ from detector.services import reloading
 OFF = "anomaly detection is turned off: there are no queries to reload"
 
 
-def router(reload: Callable[[], reloading.Changes] | None, guard: auth.Guard) -> APIRouter:
-    """The route, behind the API's token; 409 where nothing can be reloaded."""
-    routes = APIRouter(tags=["status"], dependencies=[Depends(guard)])
+def router(reload: Callable[[], reloading.Changes] | None, guards: auth.Guards) -> APIRouter:
+    """The route, for operators; 409 where nothing can be reloaded."""
+    routes = APIRouter(tags=["status"], dependencies=[Depends(guards.operator)])
 
     @routes.post("/api/reload")
     def reload_configuration() -> reloading.Changes:

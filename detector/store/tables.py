@@ -12,6 +12,7 @@ decisions      what the score of an anomaly's peak was made from
 incidents      one row for each group of anomalies that belong together
 merged_incidents
                what became of those that turned out to be part of another one
+tokens         one row for each token of the API that is valid or expired; revoked ones are gone
 """
 
 from __future__ import annotations
@@ -177,6 +178,31 @@ decisions = sa.Table(
     ),
 )
 """record  as models.decisions writes it"""
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("selector", sa.LargeBinary, nullable=False),
+    sa.Column("verifier", sa.LargeBinary, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("created_at", _INSTANT, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("expires_at", _INSTANT),
+    sa.Column("last_used_at", _INSTANT),
+    sa.UniqueConstraint("selector", name="tokens_selector_key"),
+    sa.UniqueConstraint("name", name="tokens_name_key"),
+    sa.CheckConstraint(
+        "octet_length(selector) = 8 AND octet_length(verifier) = 24", name="tokens_digest_check"
+    ),
+    sa.CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$'", name="tokens_name_check"),
+    sa.CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="tokens_role_check"),
+    sa.CheckConstraint("expires_at > created_at", name="tokens_end_after_creation_check"),
+)
+"""selector, verifier  the SHA-256 of the token: a row is found by the first 8 bytes, which the
+                    database may compare as it likes; the other 24 are compared in constant time
+"""
 
 policies = sa.Table(
     "policies",

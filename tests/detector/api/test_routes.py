@@ -30,6 +30,11 @@ def routes(served: Served) -> list[tuple[str, str]]:
     ]
 
 
+def is_a_bearer_token(header: str | None) -> bool:
+    """Whether the header gives a token at all; where none is given there is no error to name."""
+    return re.match(r"Bearer .", header or "") is not None
+
+
 def test_every_route_is_described_or_known_to_be_open(served: Served) -> None:
     described = set(served.app.openapi()["paths"])
     assert described >= {"/api/alerts", "/api/alerts/{alert_id}", "/api/status"}
@@ -59,7 +64,9 @@ def test_every_route_under_api_asks_for_its_token(served: Served, header: str | 
             headers = {} if header is None else {"Authorization": header.encode("latin-1")}
             answer = requests.request(method, served.url + path, headers=headers, timeout=5)
             assert answer.status_code == 401, (method, path)
-            assert answer.headers["www-authenticate"] == "Bearer"
+            challenge = answer.headers["www-authenticate"]
+            assert challenge.startswith('Bearer realm="mda"')
+            assert ('error="invalid_token"' in challenge) == is_a_bearer_token(header), header
             assert answer.headers["content-type"] == "application/problem+json"
             tried += 1
     assert tried == 10
