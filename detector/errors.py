@@ -6,6 +6,7 @@ MdaError
 ├── NotEnoughData          a window, a fit or a calibration has too little to stand on
 ├── UpstreamError          Prometheus or Alertmanager failed or answered what we cannot read
 ├── StoreError             PostgreSQL failed or refused
+├── NotFoundError          there is nothing of this id
 ├── ConflictError          what was to be changed is not as the change took it to be
 ├── PublishError           rules could not be published; those of before are in force
 └── StackError             a part of the local stack cannot be had, started or stopped
@@ -91,6 +92,10 @@ class StoreError(MdaError):
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class NotFoundError(MdaError):
+    """There is nothing of the id that was given; the text names both."""
 
 
 class ConflictError(MdaError):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from detector import access, alerts, anomalies, frames
-from detector.policy import documents, revisions
+from detector.policy import compiler, documents, drafts, live, revisions
 
 
 class SeriesReader(Protocol):
@@ -302,6 +302,35 @@ class PolicyChanges(Protocol):
 
         Raises ConflictError if `policy` is not its newest revision or its new name is taken,
         StoreError.
+        """
+        ...
+
+
+class RulePublisher(Protocol):
+    """Puts rules of policies where a Prometheus evaluates them."""
+
+    def check(self, each: Sequence[drafts.Draft]) -> None:
+        """Have rules checked and their tests run, as far as there is a judge.
+
+        Raises PolicyErrors with what is wrong with which, StackError for the judge itself.
+        """
+        ...
+
+    def publishing(
+        self, policies: Sequence[compiler.Compiled]
+    ) -> contextlib.AbstractContextManager[None]:
+        """Make the rules of these policies, and no others, what is evaluated: in the block they
+        are, as Prometheus itself says; if it raises, those of before are put back. One block at a
+        time.
+
+        Raises PublishError; then those of before were put back, as far as Prometheus answers.
+        """
+        ...
+
+    def live(self) -> tuple[live.LiveRule, ...]:
+        """The rules of policies that Prometheus evaluates, as it tells them.
+
+        Raises UpstreamError.
         """
         ...
 

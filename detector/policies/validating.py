@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from detector import config, errors, whole
+from detector import config, errors
 from detector.policies import files
-from detector.policy import compiler, documents, rule_tests
+from detector.policy import documents, drafts
 from detector.policy.conditions import base
 from detector.prometheus import promtool
 
-READABLE = 0o644
 NO_PROMTOOL = "promtool is not on PATH: the rules were parsed, their tests are not run"
 
 
@@ -31,36 +29,22 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """A policy's files, and what of its rules has no test."""
-
-    name: str
-    source: str
-    enabled: bool
-    rules: int
-    tests: int
-    untested: tuple[str, ...]
-    rule_file: str
-    rules_text: str
-    tests_text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Validated:
     """What was found of policies in which nothing is wrong."""
 
-    policies: tuple[Compiled, ...]
+    policies: tuple[drafts.Draft, ...]
     tests_ran: bool
     wrote: str | None
 
     def lines(self) -> Iterator[str]:
         """For a person."""
         for each in self.policies:
-            tests = f", {_counted(each.tests, 'test')} passed" if self.tests_ran else ""
-            state = "" if each.enabled else ", disabled: not evaluated"
-            count = _counted(each.rules, "rule")
-            yield f"ok     {each.source}: {each.name}: {count}{tests}{state}"
-            yield from (f"note   {each.source}: {each.name}: {text}" for text in each.untested)
+            count = _counted(each.tests.count, "test")
+            tests = f", {count} passed" if self.tests_ran else ""
+            state = "" if each.document.enabled else ", disabled: not evaluated"
+            subject = f"{each.source}: {each.document.name}"
+            yield f"ok     {subject}: {_counted(each.rules, 'rule')}{tests}{state}"
+            yield from (f"note   {subject}: {text}" for text in each.tests.untested)
         if not self.tests_ran:
             yield f"note   {NO_PROMTOOL}"
         if self.wrote is not None:
@@ -68,10 +52,17 @@ class Validated:
 
     def summary(self) -> dict[str, object]:
         """For a script."""
-        hidden = {"rules_text", "tests_text"}
         return {
             "policies": [
-                {key: value for key, value in asdict(each).items() if key not in hidden}
+                {
+                    "name": each.document.name,
+                    "source": each.source,
+                    "enabled": each.document.enabled,
+                    "rules": each.rules,
+                    "tests": each.tests.count,
+                    "untested": [str(text) for text in each.tests.untested],
+                    "rule_file": each.rule_file,
+                }
                 for each in self.policies
             ],
             "tests_ran": self.tests_ran,
@@ -86,68 +77,30 @@ def run(settings: config.Settings, options: Options, *, now: datetime) -> Valida
     """
     loaded = files.load(options.paths)
     given = base.Given(settings.thresholds, now)
-    compiled, faults = [], []
+    found: list[drafts.Draft] = []
+    faults: list[errors.PolicyError] = []
     for each in loaded:
         try:
-            compiled.append(compile_one(each, given))
+            found.append(drafts.draft_of(each.document, given, source=str(each.file)))
         except errors.PolicyError as exc:
             faults.append(documents.with_lines(exc, each.node))
-    program = shutil.which("promtool")
-    if not faults and program is not None:
-        faults = list(_judged(promtool.Promtool(Path(program)), compiled))
     if faults:
         raise errors.PolicyErrors(faults)
+    program = shutil.which("promtool")
+    if program is not None:
+        promtool.judge(promtool.Promtool(Path(program)), found)
     if options.out is not None:
-        _write(options.out, compiled)
+        _write(options.out, found)
     wrote = None if options.out is None else str(options.out)
-    return Validated(tuple(compiled), program is not None, wrote)
+    return Validated(tuple(found), program is not None, wrote)
 
 
-def compile_one(loaded: files.Loaded, given: base.Given) -> Compiled:
-    """A policy's rules and their tests, as text. Raises PolicyError."""
-    document, source = loaded.document, str(loaded.file)
-    found = compiler.rules(document, 0, given, source=source)
-    tests = rule_tests.tests_of(document, found if document.enabled else [], given)
-    rule_file = compiler.file_name(document.name)
-    return Compiled(
-        document.name,
-        source,
-        document.enabled,
-        len(found),
-        tests.count,
-        tuple(map(str, tests.untested)),
-        rule_file,
-        compiler.file_text(compiler.group(document, found)),
-        tests.file_text(f"../{rule_file}"),
-    )
+def _write(folder: Path, found: Sequence[drafts.Draft]) -> None:
+    try:
+        promtool.write(folder, found)
+    except OSError as exc:
+        raise errors.ConfigError(f"{exc.filename or folder}: {exc.strerror}") from exc
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _judged(judge: promtool.Promtool, compiled: Sequence[Compiled]) -> Iterator[errors.PolicyError]:
-    with tempfile.TemporaryDirectory(prefix="mda-policies-") as folder:
-        rule_files, test_files = _write(Path(folder), compiled)
-        complaints: Mapping[Path, str] = judge.check(list(rule_files))
-        by_file = rule_files
-        if not complaints:
-            complaints, by_file = judge.test(list(test_files)), test_files
-        for file, text in complaints.items():
-            policy = by_file[file]
-            fault = errors.PolicyFault("", policy.name, f"promtool: {text}")
-            yield errors.PolicyError(policy.source, [fault])
-
-
-def _write(
-    folder: Path, compiled: Sequence[Compiled]
-) -> tuple[dict[Path, Compiled], dict[Path, Compiled]]:
-    """Rule files and test files, each with its policy."""
-    rule_files, test_files = {}, {}
-    for each in compiled:
-        rule_file = folder / each.rule_file
-        test_file = folder / "tests" / f"{rule_file.stem}_test.yml"
-        whole.write(rule_file, each.rules_text, READABLE)
-        whole.write(test_file, each.tests_text, READABLE)
-        rule_files[rule_file] = test_files[test_file] = each
-    return rule_files, test_files

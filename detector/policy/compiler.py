@@ -85,19 +85,46 @@ def rules(
     return found
 
 
-def group(document: documents.Document, found: Iterable[AlertingRule]) -> dict[str, Any]:
-    """The rule group of a policy, without rules where it is disabled."""
-    rules_ = [rule.tree() for rule in found] if document.enabled else []
-    return {"name": f"policy {document.name}", "rules": rules_}
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A policy at a revision, as Prometheus is given it.
+
+    rules  the lowest priority number first; none where the policy is disabled
+    text   its group, as an item of a rule file's list; empty without rules
+    """
+
+    policy: str
+    revision: int
+    rules: tuple[AlertingRule, ...]
+    text: str
 
 
-def file_text(group_: dict[str, Any]) -> str:
-    """A rule file of one group; of none, where it has no rules."""
-    groups = [group_] if group_["rules"] else []
-    text: str = yaml.dump(
-        {"groups": groups}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=LINE
-    )
-    return f"# Written from a policy: change the policy, not this file.\n{text}"
+def compiled(
+    document: documents.Document, revision: int, given: base.Given, *, source: str = "policy"
+) -> Compiled:
+    """The group of a policy. Raises PolicyError, for one that is disabled too."""
+    found = rules(document, revision, given, source=source)
+    live = tuple(found) if document.enabled else ()
+    tree = {"name": group_name(document.name), "rules": [rule.tree() for rule in live]}
+    text = "" if not live else _dumped([tree])
+    return Compiled(document.name, revision, live, text)
+
+
+def group_name(policy: str) -> str:
+    """What the group of a policy is called."""
+    return f"policy {policy}"
+
+
+def file_text(policies: Iterable[Compiled]) -> str:
+    """A rule file of these policies' groups."""
+    groups = "".join(each.text for each in policies)
+    head = "# Written from policies: change a policy, not this file.\n"
+    return f"{head}groups:\n{groups}" if groups else f"{head}groups: []\n"
+
+
+def _dumped(tree: object) -> str:
+    text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=LINE)
+    return text
 
 
 def file_name(policy: str) -> str:

@@ -103,6 +103,11 @@ def parse(tree: object, source: str) -> Document:
         raise errors.PolicyError(source, list(_faults(exc, tree))) from None
 
 
+def switched(document: Document, *, is_enabled: bool) -> Document:
+    """The same document, enabled or disabled."""
+    return document.model_copy(update={"enabled": is_enabled})
+
+
 def tree_of(document: Document) -> dict[str, Any]:
     """The document as it is written in JSON: the keys that were given, each value in the one way
     that we write it; parse() makes the same document of it."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from detector import errors
+from detector import errors, whole
+from detector.policy import drafts
 
 TIMEOUT_S, TIMEOUT_A_FILE_S = 60, 15
 """A test that begins at an hour of a later day takes seconds, any other milliseconds."""
+READABLE = 0o644
 _HEADS = ("Checking ", "Unit Testing: ")
 
 
@@ -57,6 +60,42 @@ class Promtool:
             said = " ".join(ran.stdout.split())
             raise errors.StackError(f"{self._program} {verb} rules: {said}")
         return found
+
+
+def judge(promtool: Promtool, each: Sequence[drafts.Draft]) -> None:
+    """Have the rules of these policies checked, and their tests run.
+
+    Raises PolicyErrors with what is wrong with which, StackError for promtool itself.
+    """
+    with tempfile.TemporaryDirectory(prefix="mda-policies-") as folder:
+        rule_files, test_files = write(Path(folder), each)
+        by_file = rule_files
+        complaints = promtool.check(list(rule_files))
+        if not complaints:
+            by_file, complaints = test_files, promtool.test(list(test_files))
+        faults = []
+        for file, text in complaints.items():
+            draft = by_file[file]
+            fault = errors.PolicyFault("", draft.document.name, f"promtool: {text}")
+            faults.append(errors.PolicyError(draft.source, [fault]))
+    if faults:
+        raise errors.PolicyErrors(faults)
+
+
+def write(
+    folder: Path, each: Sequence[drafts.Draft]
+) -> tuple[dict[Path, drafts.Draft], dict[Path, drafts.Draft]]:
+    """Rule files, and below tests/ those that have any tests; each with its policy. Raises
+    OSError."""
+    rule_files, test_files = {}, {}
+    for draft in each:
+        rule_file = folder / draft.rule_file
+        whole.write(rule_file, draft.rules_text, READABLE)
+        rule_files[rule_file] = draft
+        test_file = folder / "tests" / f"{rule_file.stem}_test.yml"
+        whole.write(test_file, draft.tests_text, READABLE)
+        test_files[test_file] = draft
+    return rule_files, test_files
 
 
 def _complaints(output: str, files: Sequence[Path]) -> dict[Path, str]:

@@ -23,8 +23,8 @@ rules:
 
 def test_the_example_is_this_rule_file() -> None:
     ((document, _),) = documents.from_yaml(EXAMPLE, "example")
-    found = compiler.rules(document, 3, factories.GIVEN)
-    group = yaml.safe_load(compiler.file_text(compiler.group(document, found)))["groups"][0]
+    compiled = compiler.compiled(document, 3, factories.GIVEN)
+    group = yaml.safe_load(compiler.file_text([compiled]))["groups"][0]
     assert group == {
         "name": "policy High CPU Alert",
         "rules": [

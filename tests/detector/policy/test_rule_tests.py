@@ -90,9 +90,9 @@ POLICIES = [
 def made(conditions: list[dict[str, Any]], name: str = "a") -> tuple[str, rule_tests.Tests]:
     """The text of the rule file, and the tests."""
     document = documents.parse(factories.tree(*conditions, name=name), "policy")
-    found = compiler.rules(document, 1, factories.GIVEN)
-    text = compiler.file_text(compiler.group(document, found))
-    return text, rule_tests.tests_of(document, found, factories.GIVEN)
+    compiled = compiler.compiled(document, 1, factories.GIVEN)
+    text = compiler.file_text([compiled])
+    return text, rule_tests.tests_of(document, compiled.rules, factories.GIVEN)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,163 @@
+"""Policies' rules in one file that Prometheus reads, replaced as a whole.
+
+One file of all policies, so that what is on disk is at every moment the old set or the new one:
+files of their own would be half of each after a crash between two of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from detector import errors, whole
+from detector.policy import compiler, drafts, live
+from detector.prometheus import connection, promtool, rules_api
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "policies.yml"
+READABLE = 0o644
+"""Prometheus runs as another user, and rules are no secret."""
+RELOAD_TIMEOUT = timedelta(seconds=60)
+"""10,000 rules take 1.5 s; a Prometheus that is busy takes longer."""
+SEEN_WITHIN = timedelta(seconds=5)
+"""A reload is done when it is answered; a proxy before several may need a moment."""
+POLL_S = 0.1
+FORBIDDEN, NO_ROUTE, NOT_ALLOWED = 403, 404, 405
+
+
+class RuleFiles:
+    """ports.RulePublisher by file and reload."""
+
+    def __init__(
+        self, folder: Path, client: connection.Client, judge: promtool.Promtool | None
+    ) -> None:
+        self._file = folder / FILE_NAME
+        self._client = client
+        self._judge = judge
+
+    def check(self, each: Sequence[drafts.Draft]) -> None:
+        """By promtool; without one, what the compiler has parsed will do."""
+        if self._judge is None:
+            return
+        try:
+            promtool.judge(self._judge, each)
+        except OSError as exc:
+            raise errors.StackError(f"{exc.filename}: {exc.strerror}") from exc
+
+    @contextlib.contextmanager
+    def publishing(self, policies: Sequence[compiler.Compiled]) -> Iterator[None]:
+        """Write, reload, read back; nothing is done where all is as it should be."""
+        text = compiler.file_text(policies)
+        wanted = _rules_of(policies)
+        before = self._read()
+        if text == before and self._is_live(wanted):
+            yield
+            return
+        try:
+            if text != before:
+                self._write(text)
+            self._reload()
+            self._confirm(wanted)
+            yield
+        except BaseException:
+            if text != before:
+                self._put_back(before)
+            raise
+
+    def live(self) -> tuple[live.LiveRule, ...]:
+        """As GET /api/v1/rules tells them."""
+        return rules_api.read(self._client, FILE_NAME)
+
+    def _read(self) -> str | None:
+        """What stands in the file; None if there is none, or something that is not ours."""
+        try:
+            return self._file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError:
+            return ""
+        except OSError as exc:
+            raise self._failed(exc) from exc
+
+    def _write(self, text: str | None) -> None:
+        try:
+            if text is None:
+                whole.remove(self._file)
+            else:
+                whole.write(self._file, text, READABLE)
+        except OSError as exc:
+            raise self._failed(exc) from exc
+
+    def _reload(self) -> None:
+        try:
+            answer = self._client.call("POST", "/-/reload", timeout=RELOAD_TIMEOUT)
+        except errors.UpstreamError as exc:
+            raise errors.PublishError(f"Prometheus does not reload: {exc}", retryable=True) from exc
+        if answer.status in (FORBIDDEN, NO_ROUTE, NOT_ALLOWED):
+            raise errors.PublishError(
+                f"Prometheus {self._client.url} does not reload when it is asked to "
+                f"(it answers {answer.status}): start it with --web.enable-lifecycle",
+                retryable=False,
+            )
+        if answer.status != 200:
+            said = connection.one_line(answer.body.decode("utf-8", "replace"))
+            raise errors.PublishError(f"Prometheus refuses its rules: {said}", retryable=False)
+
+    def _confirm(self, wanted: frozenset[_Rule]) -> None:
+        """Wait until Prometheus evaluates these. Raises PublishError if it does not."""
+        deadline_s = time.monotonic() + SEEN_WITHIN.total_seconds()
+        while True:
+            missing, surplus = self._differences(wanted)
+            if not missing and not surplus:
+                return
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(POLL_S)
+        (name, revision, number), what = (
+            (min(missing), "does not evaluate") if missing else (min(surplus), "still evaluates")
+        )
+        raise errors.PublishError(
+            f"Prometheus {self._client.url} {what} rule {number} of policy {name}, revision "
+            f"{revision}: is {self._file.parent}/*.yml among its rule_files?",
+            retryable=False,
+        )
+
+    def _is_live(self, wanted: frozenset[_Rule]) -> bool:
+        return not any(self._differences(wanted))
+
+    def _differences(self, wanted: frozenset[_Rule]) -> tuple[frozenset[_Rule], frozenset[_Rule]]:
+        """(those that are not evaluated, those that are and should not be)."""
+        try:
+            found = frozenset((r.policy, r.revision, r.number) for r in self.live())
+        except errors.UpstreamError as exc:
+            raise errors.PublishError(f"rules can't be read back: {exc}", retryable=True) from exc
+        return wanted - found, found - wanted
+
+    def _put_back(self, before: str | None) -> None:
+        """As it was; what fails here is mended by the next turn that looks at it."""
+        try:
+            self._write(before)
+            self._reload()
+        except errors.PublishError as exc:
+            logger.warning("rules of before not reloaded", extra={"reason": str(exc)})
+
+    def _failed(self, exc: OSError) -> errors.PublishError:
+        return errors.PublishError(
+            f"{exc.filename or self._file}: {exc.strerror}: the rules stay as they were",
+            retryable=True,
+        )
+
+
+_Rule = tuple[str, int, int]
+"""(policy, revision, number)"""
+
+
+def _rules_of(policies: Sequence[compiler.Compiled]) -> frozenset[_Rule]:
+    return frozenset(
+        (each.policy, each.revision, rule.number) for each in policies for rule in each.rules
+    )

@@ -1,0 +1,339 @@
+"""Policies are changed and published as one transaction.
+
+PostgreSQL says what holds, and the rules that Prometheus evaluates follow from it. A change is
+committed only when Prometheus has been seen to evaluate the rules that it makes; what fails before
+leaves both as they were. What fails after, or a crash at any point, leaves rules that are not those
+of PostgreSQL at worst, which the next turn() mends: it makes them what they should be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from detector import config, errors, loops, ports
+from detector.policy import compiler, documents, drafts, revisions
+from detector.policy.conditions import base
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+MOST_POLICIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What applying documents does with one policy.
+
+    change  None: it stays as it is
+    policy  as it is after that; as it would be, where nothing was done (its id is then 0 if it is
+            to be created)
+    before  its document until then; None if it is created
+    """
+
+    change: revisions.Change | None
+    policy: revisions.Policy
+    before: documents.Document | None
+
+
+class Publishing:
+    """Changes policies. Threads may share it; changes take turns.
+
+    Every change raises PolicyError for what the compiler or promtool refuses, ConflictError,
+    NotFoundError, PublishError, StoreError or StackError, and then nothing has changed. `expected`
+    is the revision that the change was made to; None: whatever there is.
+    """
+
+    def __init__(
+        self,
+        store: ports.PolicyStore,
+        rules: ports.RulePublisher,
+        *,
+        thresholds: config.Thresholds,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._thresholds = thresholds
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._compiled: dict[int, _Kept] = {}
+        self.refused: dict[int, str] = {}
+
+    def create(self, document: documents.Document, *, by: str) -> revisions.Policy:
+        """A new policy, evaluated from now on."""
+        return self._commit([document], lambda changes: changes.add(document, self._made(by)))
+
+    def replace(
+        self, policy_id: int, document: documents.Document, *, expected: int | None, by: str
+    ) -> revisions.Policy:
+        """The policy with another document; the same one makes no revision."""
+
+        def change(changes: ports.PolicyChanges) -> revisions.Policy:
+            policy = _current(changes, policy_id, expected)
+            return self._revised(changes, policy, document, revisions.Change.CHANGED, by)
+
+        return self._commit([document], change)
+
+    def switch(
+        self, policy_id: int, *, is_enabled: bool, expected: int | None, by: str
+    ) -> revisions.Policy:
+        """The policy enabled or disabled."""
+        what = revisions.Change.ENABLED if is_enabled else revisions.Change.DISABLED
+
+        def change(changes: ports.PolicyChanges) -> revisions.Policy:
+            policy = _current(changes, policy_id, expected)
+            document = documents.switched(policy.document, is_enabled=is_enabled)
+            return self._revised(changes, policy, document, what, by)
+
+        return self._commit([], change)
+
+    def restore(
+        self, policy_id: int, number: int, *, expected: int | None, by: str
+    ) -> revisions.Policy:
+        """The policy as it was at a revision, as a new revision; a deleted one is back again."""
+        past = self._store.revisions(policy_id, below=number + 1, limit=1)
+        if not past or past[0].number != number:
+            raise errors.NotFoundError(f"policy {policy_id}: it has no revision {number}")
+        document = past[0].document
+
+        def change(changes: ports.PolicyChanges) -> revisions.Policy:
+            policy = self._store.policy(policy_id)
+            assert policy is not None  # noqa: S101 - it has revisions
+            if expected is not None and policy.revision != expected:
+                raise _outdated(policy, expected)
+            if not policy.is_deleted and policy.document == document:
+                return policy
+            return changes.revise(policy, document, revisions.Change.RESTORED, self._made(by))
+
+        return self._commit([document], change)
+
+    def delete(self, policy_id: int, *, expected: int | None, by: str) -> revisions.Policy:
+        """The policy as it was; it is evaluated no more, and its revisions are kept."""
+
+        def change(changes: ports.PolicyChanges) -> revisions.Policy:
+            policy = _current(changes, policy_id, expected)
+            return changes.revise(policy, policy.document, revisions.Change.DELETED, self._made(by))
+
+        return self._commit([], change)
+
+    def plan(self, wanted: Sequence[documents.Document], *, prune: bool) -> tuple[Planned, ...]:
+        """What apply() would do, in the order of the documents, then what is deleted.
+
+        Raises PolicyError too where promtool refuses what would change.
+        """
+        with self._store.changing() as changes:
+            planned = _planned(changes.all_policies(), wanted, prune=prune, made=self._made(""))
+        self._check([each.policy.document for each in planned if _needs_check(each)])
+        return planned
+
+    def apply(
+        self, wanted: Sequence[documents.Document], *, prune: bool, by: str
+    ) -> tuple[Planned, ...]:
+        """Make the policies of these names what the documents say, all of them or none; with
+        `prune` those of other names are deleted."""
+
+        def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
+            made = self._made(by)
+            planned = _planned(changes.all_policies(), wanted, prune=prune, made=made)
+            return tuple(_carried_out(changes, each, made) for each in planned)
+
+        with self._store.changing() as changes:
+            before = _planned(changes.all_policies(), wanted, prune=prune, made=self._made(by))
+        to_check = [each.policy.document for each in before if _needs_check(each)]
+        return self._commit(to_check, change)
+
+    def seed(self, wanted: Sequence[documents.Document]) -> int:
+        """Create these if there has never been a policy; how many were created."""
+
+        def change(changes: ports.PolicyChanges) -> int:
+            if not changes.is_first():
+                return 0
+            for document in wanted:
+                changes.add(document, self._made(FIRST_START))
+            return len(wanted)
+
+        with self._store.changing() as changes:
+            if not changes.is_first():
+                return 0
+        return self._commit(wanted, change)
+
+    def turn(self) -> loops.Turn:
+        """Make what Prometheus evaluates what it should be, after a crash, after a change of
+        thresholds, or where somebody changed it: the turn of a loop."""
+        count = self._commit([], lambda changes: len(changes.all_policies()))
+        return loops.Turn(came_in=count, went_out=count - len(self.refused))
+
+    def _commit(
+        self,
+        to_check: Sequence[documents.Document],
+        change: Callable[[ports.PolicyChanges], T],
+    ) -> T:
+        """The change made and published; documents that it brings are checked before, so that
+        nobody waits for promtool."""
+        self._check(to_check)
+        with self._turn, contextlib.ExitStack() as published:
+            with self._store.changing() as changes:
+                done = change(changes)
+                policies = changes.all_policies()
+                if len(policies) > MOST_POLICIES:
+                    raise errors.ConflictError(f"policies: {MOST_POLICIES:,} are allowed")
+                published.enter_context(self._rules.publishing(self._compile(policies)))
+            # Only here is it committed: if that fails, the rules of before are put back.
+            return done
+
+    def _check(self, to_check: Sequence[documents.Document]) -> None:
+        given = self._given()
+        found: list[drafts.Draft] = []
+        faults: list[errors.PolicyError] = []
+        for each in to_check:
+            try:
+                found.append(drafts.draft_of(each, given, source=each.name))
+            except errors.PolicyError as error:
+                faults.append(error)
+        if faults:
+            raise errors.PolicyErrors(faults)
+        if found:
+            self._rules.check(found)
+
+    def _compile(self, policies: Sequence[revisions.Policy]) -> list[compiler.Compiled]:
+        """All that can be compiled; a policy that this release takes no more is told and left out,
+        rather than to keep the others from being published."""
+        given = self._given()
+        kept: dict[int, _Kept] = {}
+        refused: dict[int, str] = {}
+        for policy in policies:
+            before = self._compiled.get(policy.id)
+            if before is not None and before.fits(policy, given):
+                kept[policy.id] = before
+                continue
+            try:
+                found = compiler.compiled(policy.document, policy.revision, given)
+            except errors.PolicyError as error:
+                refused[policy.id] = str(error)
+                if self.refused.get(policy.id) != refused[policy.id]:
+                    logger.error(
+                        "policy left out", extra={"policy": policy.id, "reason": str(error)}
+                    )
+                continue
+            kept[policy.id] = _Kept(policy, given.now.year, found)
+        self._compiled, self.refused = kept, refused
+        return [each.compiled for each in kept.values()]
+
+    def _revised(
+        self,
+        changes: ports.PolicyChanges,
+        policy: revisions.Policy,
+        document: documents.Document,
+        change: revisions.Change,
+        by: str,
+    ) -> revisions.Policy:
+        if document == policy.document:
+            return policy
+        return changes.revise(policy, document, change, self._made(by))
+
+    def _made(self, by: str) -> revisions.Made:
+        return revisions.Made(by, self._now())
+
+    def _given(self) -> base.Given:
+        return base.Given(self._thresholds, self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+FIRST_START = "first start"
+"""Who made the policies that come with the project."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a policy was compiled to; in another year other turns of the clocks are written out.
+
+    A revision that was not committed may come again with another document.
+    """
+
+    policy: revisions.Policy
+    year: int
+    compiled: compiler.Compiled
+
+    def fits(self, policy: revisions.Policy, given: base.Given) -> bool:
+        return (
+            self.policy.revision == policy.revision
+            and self.year == given.now.year
+            and self.policy.document == policy.document
+        )
+
+
+def _current(
+    changes: ports.PolicyChanges, policy_id: int, expected: int | None
+) -> revisions.Policy:
+    found = next((each for each in changes.all_policies() if each.id == policy_id), None)
+    if found is None:
+        raise errors.NotFoundError(f"policy {policy_id}: no policy has this id")
+    if expected is not None and found.revision != expected:
+        raise _outdated(found, expected)
+    return found
+
+
+def _outdated(policy: revisions.Policy, expected: int) -> errors.ConflictError:
+    text = revisions.outdated(policy.id, expected, policy.revision)
+    return errors.ConflictError(text, current=policy.revision)
+
+
+def _planned(
+    policies: Iterable[revisions.Policy],
+    wanted: Sequence[documents.Document],
+    *,
+    prune: bool,
+    made: revisions.Made,
+) -> tuple[Planned, ...]:
+    by_name = {revisions.name_key(each.document.name): each for each in policies}
+    _check_names(wanted)
+    found = []
+    for document in wanted:
+        policy = by_name.pop(revisions.name_key(document.name), None)
+        if policy is None:
+            new = revisions.Policy(0, 0, document, made, made)
+            found.append(Planned(revisions.Change.CREATED, new, None))
+        elif policy.document == document:
+            found.append(Planned(None, policy, policy.document))
+        else:
+            after = dataclasses.replace(policy, document=document, changed=made)
+            found.append(Planned(revisions.Change.CHANGED, after, policy.document))
+    if prune:
+        found += [
+            Planned(revisions.Change.DELETED, each, each.document) for each in by_name.values()
+        ]
+    return tuple(found)
+
+
+def _check_names(wanted: Iterable[documents.Document]) -> None:
+    seen: set[str] = set()
+    for document in wanted:
+        key = revisions.name_key(document.name)
+        if key in seen:
+            fault = errors.PolicyFault("name", document.name, "two policies have this name")
+            raise errors.PolicyError(document.name, [fault])
+        seen.add(key)
+
+
+def _needs_check(planned: Planned) -> bool:
+    return planned.change in (revisions.Change.CREATED, revisions.Change.CHANGED)
+
+
+def _carried_out(changes: ports.PolicyChanges, planned: Planned, made: revisions.Made) -> Planned:
+    policy, change = planned.policy, planned.change
+    if change is None:
+        return planned
+    if change is revisions.Change.CREATED:
+        return dataclasses.replace(planned, policy=changes.add(policy.document, made))
+    return dataclasses.replace(
+        planned, policy=changes.revise(policy, policy.document, change, made)
+    )

@@ -1,0 +1,263 @@
+"""Policies changed and published, with a fake store and fake rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from detector import config, errors, loops
+from detector.policy import documents, revisions
+from detector.policy.revisions import Change
+from detector.services import publishing
+from tests.detector.policy import factories
+from tests.factories import at
+from tests.fakes.policies import FakePolicyStore
+from tests.fakes.rules import FakeRulePublisher
+
+NOW_S = at(0).timestamp()
+
+
+class Rig:
+    """A Publishing with what it stands on."""
+
+    def __init__(self) -> None:
+        self.store = FakePolicyStore()
+        self.rules = FakeRulePublisher()
+        self.now_s = NOW_S
+        self.made = self.anew()
+
+    def anew(self, **thresholds: float) -> publishing.Publishing:
+        """Another one on the same store and rules, as after a restart."""
+        return publishing.Publishing(
+            self.store,
+            self.rules,
+            thresholds=config.Thresholds(**thresholds),
+            clock=lambda: self.now_s,
+        )
+
+    def live(self) -> set[tuple[str, int]]:
+        return {(each.policy, each.revision) for each in self.rules.live()}
+
+    def kept(self) -> set[tuple[str, int]]:
+        page = self.store.list_policies(revisions.Filter())
+        return {(each.document.name, each.revision) for each in page.policies}
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def document(name: str = "High CPU", threshold: float = 80, **more: object) -> documents.Document:
+    tree = factories.tree(factories.above(threshold), name=name, **more)
+    return documents.parse(tree, "policy")
+
+
+def test_a_new_policy_is_checked_published_and_kept(rig: Rig) -> None:
+    policy = rig.made.create(document(), by="ann")
+    made = revisions.Made("ann", at(0))
+    assert policy == revisions.Policy(1, 1, document(), made, made)
+    assert rig.store.policy(1) == policy
+    assert rig.rules.checked == ["High CPU"]
+    assert rig.live() == {("High CPU", 1)}
+
+
+def test_a_changed_policy_is_published_at_its_next_revision(rig: Rig) -> None:
+    policy = rig.made.create(document(), by="ann")
+    changed = rig.made.replace(policy.id, document(threshold=90), expected=1, by="bob")
+    assert (changed.revision, changed.changed.by, changed.created.by) == (2, "bob", "ann")
+    assert rig.live() == {("High CPU", 2)}
+    assert "> 90" in rig.rules.published[0].text
+
+
+def test_the_same_document_again_makes_no_revision(rig: Rig) -> None:
+    policy = rig.made.create(document(), by="ann")
+    assert rig.made.replace(policy.id, document(), expected=None, by="bob") == policy
+    assert rig.made.switch(policy.id, is_enabled=True, expected=1, by="bob") == policy
+    assert rig.made.restore(policy.id, 1, expected=1, by="bob") == policy
+    assert rig.rules.publications == 1
+
+
+def test_a_disabled_policy_is_kept_and_not_evaluated(rig: Rig) -> None:
+    policy = rig.made.create(document(), by="ann")
+    off = rig.made.switch(policy.id, is_enabled=False, expected=None, by="bob")
+    assert (off.revision, off.document.enabled) == (2, False)
+    assert rig.live() == set()
+    on = rig.made.switch(policy.id, is_enabled=True, expected=2, by="bob")
+    assert (on.revision, on.document) == (3, document(enabled=True))
+    assert rig.live() == {("High CPU", 3)}
+    changes = [each.change for each in rig.store.revisions(policy.id)]
+    assert changes == [Change.ENABLED, Change.DISABLED, Change.CREATED]
+
+
+def test_a_deleted_policy_can_be_restored(rig: Rig) -> None:
+    policy = rig.made.create(document(), by="ann")
+    assert rig.made.delete(policy.id, expected=1, by="bob").is_deleted
+    assert (rig.live(), rig.kept()) == (set(), set())
+    with pytest.raises(errors.NotFoundError, match="policy 1: no policy has this id"):
+        rig.made.replace(policy.id, document(), expected=None, by="bob")
+    back = rig.made.restore(policy.id, 1, expected=2, by="ann")
+    assert (back.revision, back.is_deleted) == (3, False)
+    assert rig.live() == {("High CPU", 3)}
+
+
+def test_a_revision_that_never_was_cannot_be_restored(rig: Rig) -> None:
+    policy = rig.made.create(document(), by="ann")
+    for policy_id, number in ((policy.id, 2), (9, 1)):
+        with pytest.raises(errors.NotFoundError, match=rf"policy {policy_id}: .* {number}"):
+            rig.made.restore(policy_id, number, expected=None, by="ann")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda made, rev: made.replace(1, document(threshold=1), expected=rev, by="bob"),
+        lambda made, rev: made.switch(1, is_enabled=False, expected=rev, by="bob"),
+        lambda made, rev: made.restore(1, 1, expected=rev, by="bob"),
+        lambda made, rev: made.delete(1, expected=rev, by="bob"),
+    ],
+)
+def test_a_change_to_an_old_revision_is_refused_with_the_current_one(
+    rig: Rig, change: Callable[[publishing.Publishing, int], object]
+) -> None:
+    rig.made.create(document(), by="ann")
+    rig.made.replace(1, document(threshold=90), expected=1, by="ann")
+    with pytest.raises(errors.ConflictError) as refusal:
+        change(rig.made, 1)
+    assert refusal.value.current == 2
+    assert rig.live() == rig.kept() == {("High CPU", 2)}
+    change(rig.made, 2)
+
+
+def test_what_the_compiler_or_the_judge_refuses_changes_nothing(rig: Rig) -> None:
+    rig.made.create(document(), by="ann")
+    wrong = {"type": "metric_threshold", "metric_name": "load_per_cpu", "operator": "gt"}
+    unusable = documents.parse(factories.tree(wrong, name="High CPU"), "policy")
+    with pytest.raises(errors.PolicyError, match=r"rules\.0\.condition"):
+        rig.made.replace(1, unusable, expected=None, by="bob")
+    rig.rules.refuses = {"High CPU"}
+    with pytest.raises(errors.PolicyError, match="High CPU: refused"):
+        rig.made.replace(1, document(threshold=90), expected=None, by="bob")
+    assert rig.live() == rig.kept() == {("High CPU", 1)}
+
+
+def test_rules_that_cannot_be_published_leave_the_policy_as_it_was(rig: Rig) -> None:
+    rig.made.create(document(), by="ann")
+    rig.rules.failure = errors.PublishError("Prometheus is down", retryable=True)
+    with pytest.raises(errors.PublishError):
+        rig.made.replace(1, document(threshold=90), expected=None, by="bob")
+    assert rig.kept() == {("High CPU", 1)}
+    rig.rules.failure = None
+    assert rig.live() == {("High CPU", 1)}
+
+
+def test_a_change_that_cannot_be_committed_leaves_the_rules_as_they_were(rig: Rig) -> None:
+    rig.made.create(document(), by="ann")
+    rig.store.at_commit = errors.StoreError("PostgreSQL is gone", retryable=True)
+    with pytest.raises(errors.StoreError):
+        rig.made.replace(1, document(threshold=90), expected=None, by="bob")
+    rig.store.at_commit = None
+    assert rig.live() == rig.kept() == {("High CPU", 1)}
+    # The number of the revision that was not committed is given again, to another document.
+    rig.made.replace(1, document(threshold=70), expected=None, by="bob")
+    assert "> 70" in rig.rules.published[0].text
+
+
+def test_a_turn_makes_rules_what_they_should_be(rig: Rig) -> None:
+    rig.made.create(document(), by="ann")
+    rig.made.create(document("off", enabled=False), by="ann")
+    rig.rules.published = ()
+    assert rig.made.turn() == loops.Turn(came_in=2, went_out=2)
+    assert rig.live() == {("High CPU", 1)}
+    publications = rig.rules.publications
+    rig.made.turn()
+    assert rig.rules.publications == publications
+
+
+def test_new_thresholds_are_taken_up(rig: Rig) -> None:
+    condition = {"type": "metric_threshold", "metric_name": "cpu_percent", "operator": "gt"}
+    rig.made.create(documents.parse(factories.tree(condition), "policy"), by="ann")
+    assert "> 80" in rig.rules.published[0].text
+    rig.anew(cpu=95).turn()
+    assert "> 95" in rig.rules.published[0].text
+
+
+def test_another_year_writes_other_turns_of_the_clocks(rig: Rig) -> None:
+    window = {"timezone": "Europe/Berlin", "weekly": [{"start": "08:00", "end": "18:00"}]}
+    tree = factories.tree(factories.above(window=window))
+    rig.made.create(documents.parse(tree, "policy"), by="ann")
+    before = rig.rules.published[0].text
+    rig.now_s += 366 * 86_400
+    rig.made.turn()
+    assert rig.rules.published[0].text != before
+
+
+def test_a_policy_that_this_release_refuses_does_not_keep_others_back(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = {"type": "metric_threshold", "metric_name": "load_per_cpu", "operator": "gt"}
+    with rig.store.changing() as changes:
+        made = revisions.Made("ann", at(0))
+        changes.add(documents.parse(factories.tree(wrong, name="old"), "policy"), made)
+    rig.made.create(document(), by="ann")
+    assert rig.live() == {("High CPU", 1)}
+    assert rig.made.turn() == loops.Turn(came_in=2, went_out=1)
+    assert list(rig.made.refused) == [1]
+    assert [each.message for each in caplog.records] == ["policy left out"]
+
+
+def test_applying_documents_creates_changes_and_deletes_in_one_go(rig: Rig) -> None:
+    for name in ("stays", "changes", "goes"):
+        rig.made.create(document(name), by="ann")
+    wanted = [document("STAYS"), document("changes", 90), document("new"), document("stays2")]
+    wanted[0] = document("stays")
+    planned = rig.made.plan(wanted, prune=True)
+    assert [(each.policy.document.name, each.change) for each in planned] == [
+        ("stays", None),
+        ("changes", Change.CHANGED),
+        ("new", Change.CREATED),
+        ("stays2", Change.CREATED),
+        ("goes", Change.DELETED),
+    ]
+    assert rig.kept() == {("stays", 1), ("changes", 1), ("goes", 1)}
+    publications = rig.rules.publications
+    done = rig.made.apply(wanted, prune=True, by="bob")
+    assert [each.change for each in done] == [each.change for each in planned]
+    assert [each.policy.revision for each in done] == [1, 2, 1, 1, 2]
+    assert done[1].before == document("changes")
+    assert rig.rules.publications == publications + 1
+    assert rig.live() == {("stays", 1), ("changes", 2), ("new", 1), ("stays2", 1)}
+
+
+def test_without_prune_nothing_is_deleted(rig: Rig) -> None:
+    rig.made.create(document("other"), by="ann")
+    rig.made.apply([document("new")], prune=False, by="bob")
+    assert rig.live() == {("other", 1), ("new", 1)}
+
+
+def test_one_wrong_document_keeps_all_from_being_applied(rig: Rig) -> None:
+    rig.rules.refuses = {"bad"}
+    with pytest.raises(errors.PolicyError, match="bad: refused"):
+        rig.made.apply([document("good"), document("bad")], prune=True, by="bob")
+    with pytest.raises(errors.PolicyError, match="two policies have this name"):
+        rig.made.apply([document("good"), document("GOOD")], prune=True, by="bob")
+    assert rig.live() == rig.kept() == set()
+
+
+def test_policies_of_the_first_start_are_created_once(rig: Rig) -> None:
+    assert rig.made.seed([document("a"), document("b")]) == 2
+    assert rig.live() == {("a", 1), ("b", 1)}
+    rig.made.apply([], prune=True, by="bob")
+    assert rig.made.seed([document("a")]) == 0
+    assert rig.kept() == set()
+
+
+def test_there_is_an_end_to_how_many_policies_there_may_be(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "MOST_POLICIES", 1)
+    rig.made.create(document("a"), by="ann")
+    with pytest.raises(errors.ConflictError, match="policies: 1 are allowed"):
+        rig.made.create(document("b"), by="ann")
+    assert rig.kept() == {("a", 1)}
