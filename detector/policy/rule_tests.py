@@ -18,6 +18,8 @@ import yaml
 from detector.policy import compiler, documents, promql, windows
 from detector.policy.conditions import base
 
+# libyaml's is ten times as fast; both write the same.
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """When promtool's tests begin."""
 SHORT, LONG = timedelta(minutes=1), timedelta(minutes=4)
@@ -58,7 +60,7 @@ class Tests:
             "evaluation_interval": promql.duration(self.step),
             "tests": self.cases,
         }
-        text: str = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=200)
+        text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=200)
         return text
 
 

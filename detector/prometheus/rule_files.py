@@ -106,7 +106,10 @@ class RuleFiles:
             )
         if answer.status != 200:
             said = connection.one_line(answer.body.decode("utf-8", "replace"))
-            raise errors.PublishError(f"Prometheus refuses its rules: {said}", retryable=False)
+            raise errors.PublishError(
+                f"Prometheus refuses to reload: {said}: its log says which file is wrong",
+                retryable=False,
+            )
 
     def _confirm(self, wanted: frozenset[_Rule]) -> None:
         """Wait until Prometheus evaluates these. Raises PublishError if it does not."""

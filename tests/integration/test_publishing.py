@@ -1,0 +1,218 @@
+"""Policies published to a real Prometheus from a real PostgreSQL, and what is done against it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from detector import errors
+from detector.policy import revisions
+from detector.prometheus import rule_files
+from detector.services import publishing
+from detector.stack import children
+from detector.store import migrate
+from tests import conftest, stack
+from tests.conftest import MakePrometheus, Tally
+from tests.integration import publish_child
+
+CONFIG = "global: {evaluation_interval: 1s}\nrule_files: ['{folder}/*.yml']\n"
+
+
+@dataclasses.dataclass
+class Rig:
+    """One Prometheus, one database, one folder between them."""
+
+    server: stack.Prometheus
+    url: str
+    folder: Path
+    made: publishing.Publishing
+
+    @property
+    def file(self) -> Path:
+        return self.folder / rule_files.FILE_NAME
+
+    def live(self) -> set[tuple[str, int, int]]:
+        """(policy, revision, number) that Prometheus evaluates."""
+        return {(each.policy, each.revision, each.number) for each in self.made._rules.live()}
+
+    def kept(self) -> set[tuple[str, int]]:
+        page = self.made._store.list_policies(revisions.Filter())
+        return {(each.document.name, each.revision) for each in page.policies}
+
+
+@pytest.fixture
+def rig(prometheus: MakePrometheus, database_url: str, tmp_path: Path) -> Rig:
+    migrate.migrate(database_url)
+    folder = tmp_path / "generated"
+    folder.mkdir()
+    server = prometheus(CONFIG.replace("{folder}", str(folder)))
+    made = publish_child.publisher(database_url, server.url, folder)
+    return Rig(server, database_url, folder, made)
+
+
+def test_killed_at_any_step_leaves_the_old_set_or_the_new_one(rig: Rig, tally: Tally) -> None:
+    rig.made.create(publish_child.document(50), by="test")
+    threshold = 50.0
+    for step in itertools.count(1):
+        before, before_text, was_live = rig.kept(), rig.file.read_text(), rig.live()
+        threshold += 1
+        ran = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.integration.publish_child",
+                rig.url,
+                rig.server.url,
+                str(rig.folder),
+                str(threshold),
+                str(step),
+            ],
+            cwd=conftest.ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        is_new = f"> {threshold:g}" in rig.file.read_text()
+        assert is_new or rig.file.read_text() == before_text
+        live = rig.live()
+        assert len(live) == 2  # whole
+        assert live == was_live or {each[1] for each in live} == {max(r for _, r in before) + 1}
+        if ran.returncode == 0:
+            break
+        assert ran.returncode == -9, ran.stderr
+        if rig.kept() != before:  # committed: then Prometheus had been seen to have it
+            assert is_new
+            assert live != was_live
+        rig.made.turn()  # as the next start does
+        (kept,) = rig.kept()
+        assert rig.live() == {(*kept, 1), (*kept, 2)}
+        assert (f"> {threshold:g}" in rig.file.read_text()) == (rig.kept() != before)
+        unfinished = f".{rig.file.name}.unfinished"  # no *.yml, and overwritten the next time
+        assert {each.name for each in rig.folder.iterdir()} <= {rig.file.name, unfinished}
+    assert step > 15
+    tally("policies changed and killed at every step", sent=step, received=step, doubled=0, lost=0)
+
+
+def test_prometheus_down_refuses_the_change_and_keeps_what_was(rig: Rig) -> None:
+    rig.made.create(publish_child.document(50), by="test")
+    text = rig.file.read_text()
+    rig.server.kill9()
+    with pytest.raises(errors.PublishError, match="Prometheus does not reload") as refusal:
+        rig.made.replace(1, publish_child.document(60), expected=None, by="test")
+    assert refusal.value.retryable
+    assert (rig.file.read_text(), rig.kept()) == (text, {("High CPU Alert", 1)})
+    rig.server.restart()
+    rig.made.replace(1, publish_child.document(60), expected=None, by="test")
+    assert rig.live() == {("High CPU Alert", 2, 1), ("High CPU Alert", 2, 2)}
+
+
+def test_prometheus_without_lifecycle_says_which_flag_is_missing(
+    prometheus: MakePrometheus, database_url: str, tmp_path: Path
+) -> None:
+    migrate.migrate(database_url)
+    server = prometheus()
+    server.stop()
+    program = server.child.program
+    argv = [each for each in program.argv if each != "--web.enable-lifecycle"]
+    server.child = children.Child(dataclasses.replace(program, argv=argv))
+    server.start()
+    made = publish_child.publisher(database_url, server.url, tmp_path)
+    with pytest.raises(errors.PublishError, match=r"start it with --web\.enable-lifecycle"):
+        made.create(publish_child.document(50), by="test")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_prometheus_does_not_read_is_named(
+    prometheus: MakePrometheus, database_url: str, tmp_path: Path
+) -> None:
+    migrate.migrate(database_url)
+    made = publish_child.publisher(database_url, prometheus().url, tmp_path)
+    with pytest.raises(
+        errors.PublishError, match=rf"does not evaluate rule 1 of .*: is {tmp_path}/\*\.yml among"
+    ):
+        made.create(publish_child.document(50), by="test")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_prometheus_refuses_is_told_in_its_words(rig: Rig) -> None:
+    rig.made.create(publish_child.document(50), by="test")
+    other = rig.folder / "of_others.yml"
+    other.write_text("groups: [{name: a, rules: [{record: b, expr: 'sum('}]}]\n")
+    with pytest.raises(
+        errors.PublishError, match=r"refuses to reload: .*: its log says which file is wrong"
+    ):
+        rig.made.replace(1, publish_child.document(60), expected=None, by="test")
+    assert rig.live() == {("High CPU Alert", 1, 1), ("High CPU Alert", 1, 2)}
+    assert "> 50" in rig.file.read_text()
+    other.unlink()
+    rig.made.turn()
+    assert rig.kept() == {("High CPU Alert", 1)}
+
+
+def test_a_file_that_was_changed_or_lost_is_mended(rig: Rig) -> None:
+    rig.made.create(publish_child.document(50), by="test")
+    text = rig.file.read_text()
+    for spoil in (
+        lambda: rig.file.write_text(text.replace("50", "5")),
+        lambda: rig.file.write_bytes(b"\xff"),
+        rig.file.unlink,
+    ):
+        spoil()
+        rig.made.turn()
+        assert rig.file.read_text() == text
+    assert len(rig.live()) == 2
+
+
+def test_rules_that_prometheus_has_not_taken_up_are_taken_up(rig: Rig) -> None:
+    """As after a crash between the file and the reload."""
+    rig.made.create(publish_child.document(50), by="test")
+    text = rig.file.read_text()
+    rig.file.unlink()
+    rig.server.reload()
+    assert rig.live() == set()
+    rig.file.write_text(text)
+    rig.made.turn()
+    assert len(rig.live()) == 2
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own, of 64 kB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root may mount a disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_leaves_the_old_set(
+    prometheus: MakePrometheus, database_url: str, tiny_disk: Path
+) -> None:
+    migrate.migrate(database_url)
+    server = prometheus(CONFIG.replace("{folder}", str(tiny_disk)))
+    made = publish_child.publisher(database_url, server.url, tiny_disk)
+    rig = Rig(server, database_url, tiny_disk, made)
+    rig.made.create(publish_child.document(50), by="test")
+    text = rig.file.read_text()
+    (tiny_disk / "filler").write_bytes(b"x" * 60_000)
+    with pytest.raises(errors.PublishError, match=r"policies.yml.*: No space left on device"):
+        rig.made.replace(
+            1,
+            publish_child.document(60).model_copy(update={"description": "long " * 900}),
+            expected=None,
+            by="test",
+        )
+    assert (rig.file.read_text(), rig.kept()) == (text, {("High CPU Alert", 1)})
+    assert {each.name for each in tiny_disk.iterdir()} == {rig.file.name, "filler"}
+    assert len(rig.live()) == 2
