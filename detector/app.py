@@ -7,6 +7,7 @@ import ctypes
 import logging
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -28,15 +29,18 @@ from detector import (
     telemetry,
 )
 from detector.api import application, auth, server
+from detector.files import policies as policy_files
 from detector.models import budget, exhaustion, gates, warming
 from detector.models import scoring as models_scoring
-from detector.prometheus import reader, writer
+from detector.prometheus import connection, promtool, reader, rule_files, writer
 from detector.services import (
     cycles,
     forecasting,
     inbox,
     memory,
     overview,
+    policy_states,
+    publishing,
     recording,
     reloading,
     replaying,
@@ -45,7 +49,7 @@ from detector.services import (
     self_test,
     watching,
 )
-from detector.store import anomalies, database, episodes, fits, migrate
+from detector.store import anomalies, database, episodes, fits, migrate, policies
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,8 @@ SELF_TEST_EVERY = timedelta(minutes=1)
 """A turn tries one query that is due."""
 FORECAST_EVERY = timedelta(seconds=20)
 RECORD_EVERY = timedelta(seconds=2)
+POLICIES_EVERY = timedelta(seconds=30)
+"""How long rules may be others than those of the policies, after a crash or a slip of the hand."""
 MMAP_THRESHOLD_BYTES = 1 << 20
 _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 WATCH_EVERY_S = 1.0
@@ -106,20 +112,24 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     detection = None
     if settings.anomaly_detection_enabled:
         detection = _detection(settings, load, store, meters)
+    rules = _rules(settings)
+    made = _publishing(settings, store, rules)
+    upkeep = loops.Loop("policies", made.turn, interval=POLICIES_EVERY, meters=meters, clock=clock)
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
-        running=detection.loops if detection else (),
+        running=(*(detection.loops if detection else ()), upkeep),
         check_store=store.check,
         meters=meters,
         clock=clock,
     )
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     reload = detection.reloading.reload if detection else None
-    web = _application(settings, store, state, meters, reload)
+    web = _application(settings, store, state, meters, reload, rules=rules, made=made)
     api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
     is_up = True
     watch.start()
+    upkeep.start()
     try:
         if detection:
             detection.writer.start()
@@ -137,6 +147,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
         return 0
     finally:
         watch.stop(STOP_WITHIN / 8)
+        upkeep.stop(STOP_WITHIN / 8)
         if not _stop(detection, api):
             # A request or a query that hangs on a dead server holds a thread which the interpreter
             # would wait for: nothing is left to save, so end without it.
@@ -379,12 +390,45 @@ def gates_of(query: config.Query) -> gates.Gates:
     )
 
 
+def _rules(settings: config.Settings) -> rule_files.RuleFiles:
+    given = settings.policies
+    program = given.promtool or shutil.which("promtool")
+    if program is None:
+        logger.warning("no promtool on PATH: rules are parsed, their tests are not run")
+    return rule_files.RuleFiles(
+        (given.rules_dir or settings.home / "rendered" / "rules" / "generated").absolute(),
+        connection.Client(
+            settings.prometheus.url,
+            timeout=settings.prometheus.timeout,
+            auth=checks.auth(settings),
+        ),
+        None if program is None else promtool.Promtool(Path(program)),
+    )
+
+
+def _publishing(
+    settings: config.Settings, store: database.Database, rules: rule_files.RuleFiles
+) -> publishing.Publishing:
+    initial = settings.policies.initial
+    found = [] if initial is None else policy_files.load([initial])
+    return publishing.Publishing(
+        policies.PostgresPolicyStore(store),
+        rules,
+        thresholds=settings.thresholds,
+        clock=clock,
+        initial=[each.document for each in found],
+    )
+
+
 def _application(
     settings: config.Settings,
     store: database.Database,
     state: overview.Overview,
     meters: telemetry.Telemetry,
     reload: Callable[[], reloading.Changes] | None,
+    *,
+    rules: rule_files.RuleFiles,
+    made: publishing.Publishing,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
     return application.create_app(
@@ -399,6 +443,9 @@ def _application(
         registry=meters.registry,
         api_token=_token(settings.token_file or settings.home / "token"),
         webhook_token=_token(settings.webhook_token_file or settings.home / "webhook_token"),
+        policy_store=policies.PostgresPolicyStore(store),
+        made=made,
+        policy_states=policy_states.PolicyStates(rules, remembered, refused=lambda: made.refused),
         reload=reload,
     )
 

@@ -327,6 +327,14 @@ class DetectionSettings(_Section):
     startup_timeout: Duration = Field(timedelta(seconds=30), ge=timedelta(0))
 
 
+class PolicySettings(_Section):
+    """Where policies are published."""
+
+    rules_dir: Path | None = None
+    promtool: Path | None = None
+    initial: Path | None = None
+
+
 class LogSettings(_Section):
     """Shape of the log on standard error."""
 
@@ -358,6 +366,7 @@ class Settings(pydantic_settings.BaseSettings):
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     detection: DetectionSettings = DetectionSettings()
+    policies: PolicySettings = PolicySettings()
     email: EmailSettings = EmailSettings()
     slack: SlackSettings = SlackSettings()
     log: LogSettings = LogSettings()

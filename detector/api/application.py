@@ -15,12 +15,15 @@ from detector.api import (
     bodies,
     episodes,
     limits,
+    policies,
     probes,
     problems,
     reloads,
     webhook,
 )
-from detector.services import memory, reloading, status
+from detector.policy import documents
+from detector.services import memory, publishing, reloading, status
+from detector.services import policy_states as states
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
 """Some 10,000 alerts; Alertmanager's max_alerts keeps deliveries below it."""
@@ -38,6 +41,9 @@ def create_app(
     registry: CollectorRegistry,
     api_token: auth.Token,
     webhook_token: auth.Token,
+    policy_store: ports.PolicyStore,
+    made: publishing.Publishing,
+    policy_states: states.PolicyStates,
     reload: Callable[[], reloading.Changes] | None = None,
     body_max_bytes: int = BODY_MAX_BYTES,
     body_deadline: timedelta = BODY_DEADLINE,
@@ -46,7 +52,7 @@ def create_app(
     app = fastapi.FastAPI(
         title="Monitor/Drift Agent",
         version=__version__,
-        description="Remembered alerts and anomalies, and the state of the detector.",
+        description="Policies, remembered alerts and anomalies, and the state of the detector.",
         redoc_url=None,
         responses=problems.RESPONSES,
     )
@@ -57,18 +63,19 @@ def create_app(
     app.include_router(webhook.router(remembering, auth.webhook_guard(webhook_token), read))
     app.include_router(episodes.router(store, guards))
     app.include_router(anomalies.router(anomaly_store, guards))
+    app.include_router(policies.router(policy_store, made, policy_states, guards, read))
     app.include_router(probes.status_router(status_source, guards))
     app.include_router(reloads.router(reload, guards))
     app.include_router(probes.router(status_source, registry))
-    _describe_problems(app)
+    _describe(app)
     return app
 
 
-def _describe_problems(app: fastapi.FastAPI) -> None:
-    """Put the schema that problems.RESPONSES refers to into the OpenAPI document."""
+def _describe(app: fastapi.FastAPI) -> None:
+    """Put the schemas that problems.RESPONSES and policies refer to into the OpenAPI document."""
     plain = app.openapi
 
-    def with_problems() -> dict[str, object]:
+    def whole() -> dict[str, object]:
         document = plain()
         schema = problems.ProblemDetails.model_json_schema(
             ref_template="#/components/schemas/{model}"
@@ -76,6 +83,7 @@ def _describe_problems(app: fastapi.FastAPI) -> None:
         parts = document.setdefault("components", {}).setdefault("schemas", {})
         parts |= schema.pop("$defs")
         parts["ProblemDetails"] = schema
+        parts |= documents.openapi_schemas(policies.SCHEMA_NAME)
         return document
 
-    app.openapi = with_problems  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = whole  # type: ignore[method-assign]  # FastAPI's documented way

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _VALUE_MAX_CHARS = 200
 RETRY_AFTER_S = "1"
+FAULTS_MAX = 50
+"""Faults that an answer names, of a policy that may have thousands."""
 _NO_ROUTE = {404: "no such route", 405: "the route has not this method"}
 
 
@@ -115,6 +117,11 @@ def install(app: fastapi.FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(errors.StoreError, _on_store)
+    app.add_exception_handler(errors.PolicyError, _on_policy)
+    app.add_exception_handler(errors.NotFoundError, _on_missing)
+    app.add_exception_handler(errors.ConflictError, _on_conflict)
+    app.add_exception_handler(errors.PublishError, _on_unpublished)
+    app.add_exception_handler(errors.StackError, _on_stack)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -140,6 +147,37 @@ async def _on_store(_: fastapi.Request, error: Exception) -> JSONResponse:
         return response(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
     logger.error("store refused", extra={"reason": str(error)})
     return response(500, "the store refused this: see the log")
+
+
+async def _on_policy(_: fastapi.Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.PolicyError)  # noqa: S101 - registered for it
+    found = error.faults[:FAULTS_MAX]
+    fields = [FieldProblem(field=f.path, value=f.value, allowed=f.text) for f in found]
+    more = len(error.faults) - 1
+    told = str(error.faults[0]) + (f" (and {more} more)" if more else "")
+    return response(422, told, fields=fields)
+
+
+async def _on_missing(_: fastapi.Request, error: Exception) -> JSONResponse:
+    return response(404, str(error))
+
+
+async def _on_conflict(_: fastapi.Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.ConflictError)  # noqa: S101 - registered for it
+    return response(409, str(error), current_revision=error.current)
+
+
+async def _on_unpublished(_: fastapi.Request, error: Exception) -> JSONResponse:
+    """503 for what may pass, 502 for what Prometheus has against it."""
+    assert isinstance(error, errors.PublishError)  # noqa: S101 - registered for it
+    if error.retryable:
+        return response(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
+    return response(502, str(error))
+
+
+async def _on_stack(_: fastapi.Request, error: Exception) -> JSONResponse:
+    logger.error("promtool failed", extra={"reason": str(error)})
+    return response(500, str(error))
 
 
 async def _on_bug(_request: fastapi.Request, _error: Exception) -> JSONResponse:

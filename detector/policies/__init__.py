@@ -1,1 +1,1 @@
-"""`mda policy`: policies in files, checked and compiled without a server."""
+"""`mda policy`: policies in files, checked without a server, and what is done with them there."""

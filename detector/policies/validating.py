@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from detector import config, errors
-from detector.policies import files
+from detector.files import policies as files
 from detector.policy import documents, drafts
 from detector.policy.conditions import base
 from detector.prometheus import promtool

@@ -117,6 +117,12 @@ def tree_of(document: Document) -> dict[str, Any]:
     return tree
 
 
+def yaml_of(document: Document) -> str:
+    """The document as YAML that people read."""
+    text: str = yaml.safe_dump(tree_of(document), sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
 def _types_first(node: Any) -> Any:
     """As people write it: what a thing is, then the rest."""
     if isinstance(node, list):
@@ -153,10 +159,20 @@ class _SchemaMaker(pydantic.json_schema.GenerateJsonSchema):
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of a document."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Document.model_json_schema(by_alias=True, schema_generator=_SchemaMaker),
-    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema("#/$defs/{model}")}
+
+
+def openapi_schemas(name: str) -> dict[str, Any]:
+    """The same as components of an OpenAPI document: `name`, and name.part for each part."""
+    schema = _schema(f"#/components/schemas/{name}.{{model}}")
+    parts = schema.pop("$defs")
+    return {name: schema} | {f"{name}.{part}": each for part, each in parts.items()}
+
+
+def _schema(ref_template: str) -> dict[str, Any]:
+    return Document.model_json_schema(
+        by_alias=True, schema_generator=_SchemaMaker, ref_template=ref_template
+    )
 
 
 def fault_at(path: Path, tree: object, text: str, value: object = None) -> errors.PolicyFault:

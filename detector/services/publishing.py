@@ -57,14 +57,23 @@ class Publishing:
         *,
         thresholds: config.Thresholds,
         clock: Callable[[], float],
+        initial: Sequence[documents.Document] = (),
     ) -> None:
+        """initial  what the first turn creates where there has never been a policy"""
         self._store = store
         self._rules = rules
         self._thresholds = thresholds
         self._clock = clock
+        self._initial = tuple(initial)
         self._turn = threading.Lock()
         self._compiled: dict[int, _Kept] = {}
         self.refused: dict[int, str] = {}
+
+    def validate(self, document: documents.Document) -> drafts.Draft:
+        """What a policy would become, seen to pass its tests; nothing is stored."""
+        draft = drafts.draft_of(document, self._given(), source=document.name)
+        self._rules.check([draft])
+        return draft
 
     def create(self, document: documents.Document, *, by: str) -> revisions.Policy:
         """A new policy, evaluated from now on."""
@@ -167,6 +176,9 @@ class Publishing:
     def turn(self) -> loops.Turn:
         """Make what Prometheus evaluates what it should be, after a crash, after a change of
         thresholds, or where somebody changed it: the turn of a loop."""
+        if self._initial:
+            self.seed(self._initial)
+            self._initial = ()
         count = self._commit([], lambda changes: len(changes.all_policies()))
         return loops.Turn(came_in=count, went_out=count - len(self.refused))
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import prometheus_client
 
-from detector import log
+from detector import config, log
 from detector.api import application, auth, server
-from detector.services import memory, status
-from detector.store import anomalies, database, episodes, migrate
+from detector.services import memory, policy_states, publishing, status
+from detector.store import anomalies, database, episodes, migrate, policies
+from tests.fakes.rules import FakeRulePublisher
 
 
 class AlwaysReady:
@@ -36,8 +38,13 @@ def main(url: str, token_file: str, port: str) -> None:
     connections = database.Database(url)
     store = episodes.PostgresEpisodeStore(connections)
     token = auth.token_from_file(Path(token_file))
+    kept, rules = policies.PostgresPolicyStore(connections), FakeRulePublisher()
+    made = publishing.Publishing(kept, rules, thresholds=config.Thresholds(), clock=time.time)
     app = application.create_app(
         store=store,
+        policy_store=kept,
+        made=made,
+        policy_states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
         anomaly_store=anomalies.PostgresAnomalyStore(connections),
         remembering=memory.Memory(
             store,

@@ -11,11 +11,14 @@ import prometheus_client
 import pytest
 import requests
 
-from detector import errors
+from detector import config, errors
 from detector.api import application, auth, server
-from detector.services import memory, reloading, status
+from detector.services import memory, policy_states, publishing, reloading, status
+from tests.factories import at
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
+from tests.fakes.policies import FakePolicyStore
+from tests.fakes.rules import FakeRulePublisher
 
 API_TOKEN = "canary-api-token-0123456789"
 WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
@@ -50,6 +53,22 @@ class Served:
     source: FakeStatus
     counted: dict[str, int]
     reloads: list[reloading.Changes | errors.ConfigError]
+    policies: FakePolicyStore
+    rules: FakeRulePublisher
+
+    def ask(
+        self, method: str, path: str, body: object = None, **parameters: object
+    ) -> requests.Response:
+        """Any request with the API token; bytes as they are, all else as JSON."""
+        return requests.request(
+            method,
+            self.url + path,
+            params=parameters,  # type: ignore[arg-type]
+            data=body if isinstance(body, bytes) else None,
+            json=None if isinstance(body, bytes) else body,
+            headers={"Authorization": f"Bearer {API_TOKEN}"},
+            timeout=10,
+        )
 
     def reload(self) -> requests.Response:
         """POST with the API token; answered by what is first in `reloads`."""
@@ -92,6 +111,10 @@ def served() -> Iterator[Served]:
         return found
 
     remembered = FakeAnomalyStore()
+    policies, rules = FakePolicyStore(), FakeRulePublisher()
+    made = publishing.Publishing(
+        policies, rules, thresholds=config.Thresholds(), clock=lambda: at(0).timestamp()
+    )
     app = application.create_app(
         store=store,
         anomaly_store=remembered,
@@ -100,6 +123,9 @@ def served() -> Iterator[Served]:
         registry=prometheus_client.CollectorRegistry(),
         api_token=auth.Token(API_TOKEN),
         webhook_token=auth.Token(WEBHOOK_TOKEN),
+        policy_store=policies,
+        made=made,
+        policy_states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
         reload=reload,
         body_max_bytes=BODY_MAX_BYTES,
         body_deadline=BODY_DEADLINE,
@@ -107,5 +133,7 @@ def served() -> Iterator[Served]:
     running = server.Server(app, "127.0.0.1:0")
     url = running.start()
     port = int(url.rsplit(":", 1)[1])
-    yield Served(url, port, app, running, store, remembered, source, counted, reloads)
+    yield Served(
+        url, port, app, running, store, remembered, source, counted, reloads, policies, rules
+    )
     assert running.stop(timedelta(seconds=5))
