@@ -25,7 +25,16 @@ def _section(title: str) -> str:
 
 
 def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
-    sections = {"thresholds", "prometheus", "alertmanager", "detection", "email", "slack", "log"}
+    sections = {
+        "thresholds",
+        "policies",
+        "prometheus",
+        "alertmanager",
+        "detection",
+        "email",
+        "slack",
+        "log",
+    }
     return [
         (title, field.alias or key)
         for key, field in model.model_fields.items()
@@ -45,6 +54,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     + _keys(config.AlertmanagerSettings, "alertmanager")
     + _keys(config.DetectionSettings, "detection")
     + _keys(config.Thresholds, "thresholds")
+    + _keys(config.PolicySettings, "policies")
     + _keys(config.EmailSettings, "email")
     + _keys(config.SlackSettings, "slack")
     + _keys(config.LogSettings, "log"),

@@ -27,11 +27,14 @@ class Stack:
 
     database  None when DATABASE_URL names another PostgreSQL
     environ   what our own programs see, settings and secrets included
+    policies  what is created where there has never been a policy; None where settings say it
     """
 
     home: pathlib.Path
     addresses: addresses_.Addresses
     prometheus: pathlib.Path
+    promtool: pathlib.Path
+    policies: pathlib.Path | None
     alertmanager: pathlib.Path
     rendered: render.Rendered
     database: postgres.Place | None
@@ -120,14 +123,21 @@ def _detector(stack: Stack) -> supervisor.Service:
 def _detector_settings(stack: Stack) -> dict[str, str]:
     """Settings that only `mda up` knows, by the names that the detector reads."""
     database = {} if stack.database is None else {"DATABASE_URL": stack.database.url()}
-    return database | {
-        "MDA_HOME": str(stack.home),
-        "MDA_LISTEN_ADDRESS": stack.addresses.detector,
-        "MDA_PROMETHEUS__URL": stack.addresses.url("prometheus"),
-        "MDA_ALERTMANAGER__URL": stack.addresses.url("alertmanager"),
-        "MDA_TOKEN_FILE": str(stack.home / "token"),
-        "MDA_WEBHOOK_TOKEN_FILE": str(stack.home / "webhook_token"),
-    }
+    initial = {} if stack.policies is None else {"MDA_POLICIES__INITIAL": str(stack.policies)}
+    return (
+        database
+        | initial
+        | {
+            "MDA_POLICIES__RULES_DIR": str(stack.rendered.generated),
+            "MDA_POLICIES__PROMTOOL": str(stack.promtool),
+            "MDA_HOME": str(stack.home),
+            "MDA_LISTEN_ADDRESS": stack.addresses.detector,
+            "MDA_PROMETHEUS__URL": stack.addresses.url("prometheus"),
+            "MDA_ALERTMANAGER__URL": stack.addresses.url("alertmanager"),
+            "MDA_TOKEN_FILE": str(stack.home / "token"),
+            "MDA_WEBHOOK_TOKEN_FILE": str(stack.home / "webhook_token"),
+        }
+    )
 
 
 def _servers_env(stack: Stack) -> dict[str, str]:

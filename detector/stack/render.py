@@ -21,6 +21,8 @@ from detector.stack import addresses as addresses_
 from detector.stack import checkout, receivers, tokens
 
 CHECK_TIMEOUT_S = 30
+GENERATED = pathlib.Path("rules", "generated")
+"""Where the detector publishes the rules of policies."""
 # Read by whoever serves them; the detector and Alertmanager share a group in compose.
 GROUP_MAY_READ = 0o640
 
@@ -38,10 +40,14 @@ NO_TOOLS = Tools()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rendered:
-    """Where the files are, and what a person should know about them, a line each."""
+    """Where the files are, and what a person should know about them, a line each.
+
+    generated  the folder for rules of policies
+    """
 
     prometheus: pathlib.Path
     alertmanager: pathlib.Path
+    generated: pathlib.Path
     notes: tuple[str, ...]
 
 
@@ -89,7 +95,7 @@ def render(
     _write(alertmanager, tree)
     _check(tools.promtool, ["check", "config", str(prometheus)])
     _check(tools.amtool, ["check-config", str(alertmanager)])
-    return Rendered(prometheus, alertmanager, tuple(notes))
+    return Rendered(prometheus, alertmanager, out_dir / GENERATED, tuple(notes))
 
 
 def prometheus_duration(duration: timedelta) -> str:
@@ -109,7 +115,7 @@ def _set_intervals(global_: dict[str, Any], interval: timedelta) -> None:
 
 def _write_rules(source: pathlib.Path, target: pathlib.Path, thresholds: config.Thresholds) -> None:
     """Copies of the hand-written rules, with our thresholds; rules/generated is left alone."""
-    (target / "generated").mkdir(parents=True, exist_ok=True)
+    (target.parent / GENERATED).mkdir(parents=True, exist_ok=True)
     files = sorted(source.glob("*.yml"))
     for leftover in {file.name for file in target.glob("*.yml")} - {file.name for file in files}:
         (target / leftover).unlink()

@@ -13,6 +13,7 @@ import rich.table
 from detector import config, errors
 from detector.stack import addresses as addresses_
 from detector.stack import (
+    checkout,
     debian,
     kernels,
     lock,
@@ -64,10 +65,13 @@ def _settled(
     for note in rendered.notes:
         say(note)
     addresses_.save(home, addresses)
+    own_policies = settings.policies.initial is None
     return programs.Stack(
         home=home,
         addresses=addresses,
         prometheus=source.find("prometheus"),
+        promtool=source.find("promtool"),
+        policies=checkout.find(pathlib.Path.cwd()) / "rules/policies" if own_policies else None,
         alertmanager=source.find("alertmanager"),
         rendered=rendered,
         database=database,

@@ -42,16 +42,19 @@ def test_every_example_of_the_page_passes_promtool(tmp_path: Path, path_with_pro
 def test_shipped_policies_pass_promtool_and_say_what_has_no_test(
     tmp_path: Path, path_with_promtool: str
 ) -> None:
-    folder = conftest.ROOT / "rules" / "policies"
-    status, out, err = validate(tmp_path, folder, "--out", tmp_path / "o", PATH=path_with_promtool)
+    shipped = [conftest.ROOT / "rules" / "policies", conftest.ROOT / "examples" / "policies.yml"]
+    status, out, err = validate(
+        tmp_path, *shipped, "--out", tmp_path / "o", PATH=path_with_promtool
+    )
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].endswith("hosts.yml: High CPU Alert: 1 rule, 11 tests passed")
+    assert lines[0].endswith("hosts.yml: HostHighCpu: 1 rule, 6 tests passed")
+    assert lines[3].endswith("policies.yml: High CPU Alert: 1 rule, 11 tests passed")
     assert lines[-1] == f"wrote  {tmp_path / 'o'}"
     notes = [line.split(": ", 2)[1:] for line in lines if line.startswith("note")]
     assert {(name, note.split(":")[0]) for name, note in notes} == {("Disk fills up", "rule 2")}
     rule_files = sorted((tmp_path / "o").glob("*.yml"))
-    assert len(rule_files) == len(list((tmp_path / "o" / "tests").glob("*_test.yml"))) == 3
+    assert len(rule_files) == len(list((tmp_path / "o" / "tests").glob("*_test.yml"))) == 6
 
 
 def test_the_page_has_every_condition_action_and_metric() -> None:
