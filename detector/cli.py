@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,6 +197,51 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     schema = verbs.add_parser("schema", help=text, description=text)
     _add_common(schema, default=argparse.SUPPRESS)
     schema.set_defaults(command=_policy_schema)
+    text = "Make a running detector's policies what files say: all of them or none."
+    apply = _add_remote(verbs, "apply", text, _policy_apply)
+    _add_files(apply)
+    apply.add_argument("--dry-run", action="store_true", help="print the plan, do nothing")
+    text = "Print what applying would change; exit 1 if that is anything."
+    diff = _add_remote(verbs, "diff", text, _policy_diff)
+    _add_files(diff)
+    text = "List a running detector's policies."
+    listed = _add_remote(verbs, "list", text, _policy_list)
+    listed.add_argument("--text", metavar="TEXT", help="part of the name")
+    text = "Print one policy, and how it fares."
+    show = _add_remote(verbs, "show", text, _policy_show)
+    show.add_argument("policy", metavar="ID|NAME")
+
+
+def _add_remote(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    command: Command,
+) -> argparse.ArgumentParser:
+    sub = verbs.add_parser(name, help=text, description=text)
+    _add_common(sub, default=argparse.SUPPRESS)
+    sub.add_argument("--url", metavar="URL", help="of the detector (default: as settings say)")
+    sub.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="with a token (default: MDA_HOME/token)"
+    )
+    sub.add_argument("--json", action="store_true", help="the result as one JSON object")
+    sub.set_defaults(command=command)
+    return sub
+
+
+def _add_files(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("paths", type=Path, metavar="PATH", nargs="*", help="files or folders")
+    sub.add_argument(
+        "-f",
+        "--file",
+        dest="files",
+        type=Path,
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="the same, as kubectl has it",
+    )
+    sub.add_argument("--prune", action="store_true", help="delete policies that no file names")
 
 
 def _policy_schema(_: config.Settings, __: argparse.Namespace) -> int:
@@ -363,6 +408,80 @@ def _policy_validate(settings: config.Settings, arguments: argparse.Namespace) -
         print(json.dumps(found.summary()))
     else:
         print(*found.lines(), sep="\n")
+    return OK
+
+
+def _policy_apply(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import json
+
+    from detector.policies import remote
+
+    manager = remote.connect(settings, arguments.url, arguments.token_file)
+    wanted = _documents(arguments)
+    planned = manager.apply(wanted, prune=arguments.prune, dry_run=True)
+    done = not arguments.dry_run and remote.is_change(planned)
+    if not arguments.json:
+        print(*remote.plan_lines(planned, is_done=False), sep="\n")
+    if done:
+        planned = manager.apply(wanted, prune=arguments.prune)
+    if arguments.json:
+        print(json.dumps(remote.summary(planned, applied=done)))
+    elif done:
+        print(*remote.plan_lines(planned, is_done=True), sep="\n")
+    return OK
+
+
+def _policy_diff(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import json
+
+    from detector.policies import remote
+
+    manager = remote.connect(settings, arguments.url, arguments.token_file)
+    planned = manager.apply(_documents(arguments), prune=arguments.prune, dry_run=True)
+    if arguments.json:
+        print(json.dumps(remote.summary(planned, applied=False)))
+    else:
+        print(*remote.plan_lines(planned, is_done=False), sep="\n")
+    return FAILED if remote.is_change(planned) else OK
+
+
+def _documents(arguments: argparse.Namespace) -> list[Mapping[str, object]]:
+    from detector.policies import remote
+
+    paths = [*arguments.paths, *arguments.files]
+    if not paths:
+        raise errors.ConfigError("policy: no files: name some, or a folder of them")
+    return remote.read(paths)
+
+
+def _policy_list(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from detector.policies import remote
+    from detector.stack import terminal
+
+    manager = remote.connect(settings, arguments.url, arguments.token_file)
+    found = manager.list_policies(text=arguments.text)
+    if arguments.json:
+        told = [dataclasses.asdict(each) for each in found]
+        print(json.dumps({"policies": told}, default=str))
+    else:
+        terminal.print_table(remote.HEADS, remote.list_rows(found))
+    return OK
+
+
+def _policy_show(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import json
+
+    from detector.policies import remote
+
+    manager = remote.connect(settings, arguments.url, arguments.token_file)
+    state = manager.state(remote.find(manager, arguments.policy))
+    if arguments.json:
+        print(json.dumps(state))
+    else:
+        print(*remote.show_lines(state), sep="\n")
     return OK
 
 

@@ -1,0 +1,296 @@
+"""Policies from Python: a client of the detector's HTTP API.
+
+from detector.client import PolicyManager
+
+policies = PolicyManager("http://127.0.0.1:8490", token=Path(".mda/token").read_text())
+made = policies.create_policy(name="High CPU Alert", rules=[...])
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from detector import __version__, errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Document = Mapping[str, Any]
+"""A policy as docs/policies.md describes it."""
+TIMEOUT = timedelta(minutes=5)
+"""A thousand policies that are applied at once are tested before the answer comes."""
+PAGE = 500
+
+
+class ApiError(errors.MdaError):
+    """The API refused, or did not answer; the text says what and why.
+
+    status            of HTTP; None without an answer
+    faults            (field, value, what is allowed) of each thing that is wrong
+    current_revision  where somebody else has changed the policy in the meantime
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        faults: Sequence[tuple[str, str, str]] = (),
+        current_revision: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.faults = tuple(faults)
+        self.current_revision = current_revision
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy at its newest revision."""
+
+    id: int
+    revision: int
+    document: dict[str, Any]
+    created_at: datetime
+    created_by: str
+    changed_at: datetime
+    changed_by: str
+    deleted: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self.document["name"])
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it is evaluated."""
+        return bool(self.document.get("enabled", True))
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a policy was from this revision on; change is one of created, changed, enabled,
+    disabled, restored, deleted."""
+
+    revision: int
+    change: str
+    made_at: datetime
+    made_by: str
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What applying does with one policy; change is None where it stays as it is.
+
+    diff  unified, of its YAML
+    """
+
+    name: str
+    change: str | None
+    id: int | None
+    revision: int | None
+    diff: str
+
+
+class PolicyManager:
+    """Makes, changes and lists policies.
+
+    url    of the detector
+    token  of the API; viewers read, operators change
+
+    All methods raise ApiError. `revision` is the one that a change was made to: if there is a newer
+    one, the change is refused; without it, the change is made to whatever is there.
+    """
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8490", *, token: str, timeout: timedelta = TIMEOUT
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._timeout_s = timeout.total_seconds()
+        self._session = requests.Session()
+        self._session.trust_env = False  # the token goes to this server alone, by no proxy
+        self._session.headers.update(
+            {
+                "Authorization": f"Bearer {token.strip()}",
+                "User-Agent": f"monitor-drift-agent/{__version__}",
+            }
+        )
+
+    def create_policy(self, *, name: str, rules: Sequence[Document], **more: object) -> Policy:
+        """A new policy, evaluated from now on; `more` are the other keys of its document."""
+        body = {"name": name, **more, "rules": list(rules)}
+        return _policy(self._ask("POST", "/api/policies", body))
+
+    def update_policy(
+        self,
+        policy_id: int,
+        *,
+        name: str,
+        rules: Sequence[Document],
+        revision: int | None = None,
+        **more: object,
+    ) -> Policy:
+        """The policy with this document in place of its own."""
+        body = {"name": name, **more, "rules": list(rules)}
+        return _policy(self._ask("PUT", f"/api/policies/{policy_id}", body, revision=revision))
+
+    def delete_policy(self, policy_id: int, *, revision: int | None = None) -> Policy:
+        """The policy as it was; restore_policy brings it back."""
+        return _policy(self._ask("DELETE", f"/api/policies/{policy_id}", revision=revision))
+
+    def enable_policy(self, policy_id: int, *, revision: int | None = None) -> Policy:
+        """The policy, evaluated."""
+        return _policy(self._ask("POST", f"/api/policies/{policy_id}/enable", revision=revision))
+
+    def disable_policy(self, policy_id: int, *, revision: int | None = None) -> Policy:
+        """The policy, kept but evaluated no more."""
+        return _policy(self._ask("POST", f"/api/policies/{policy_id}/disable", revision=revision))
+
+    def restore_policy(self, policy_id: int, number: int, *, revision: int | None = None) -> Policy:
+        """The policy as it was at revision `number`."""
+        path = f"/api/policies/{policy_id}/restore/{number}"
+        return _policy(self._ask("POST", path, revision=revision))
+
+    def policy(self, policy_id: int) -> Policy:
+        """One policy."""
+        return _policy(self._ask("GET", f"/api/policies/{policy_id}"))
+
+    def state(self, policy_id: int) -> dict[str, Any]:
+        """One policy with all that GET /api/policies/{id} tells of how it fares."""
+        return self._ask("GET", f"/api/policies/{policy_id}")
+
+    def list_policies(
+        self, *, text: str | None = None, enabled: bool | None = None
+    ) -> list[Policy]:
+        """All policies by name; `text` is part of the name."""
+        return list(self._pages(text=text, enabled=enabled))
+
+    def frame(self, *, text: str | None = None, enabled: bool | None = None) -> pd.DataFrame:
+        """The same as a pandas frame, one row a policy: id, name, enabled, revision, rules, and
+        when and by whom it was created and changed."""
+        import pandas as pd
+
+        rows = [
+            {
+                "id": each.id,
+                "name": each.name,
+                "enabled": each.enabled,
+                "revision": each.revision,
+                "rules": len(each.document["rules"]),
+                "created_at": each.created_at,
+                "created_by": each.created_by,
+                "changed_at": each.changed_at,
+                "changed_by": each.changed_by,
+            }
+            for each in self._pages(text=text, enabled=enabled)
+        ]
+        columns = ["id", "name", "enabled", "revision", "rules"]
+        columns += ["created_at", "created_by", "changed_at", "changed_by"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def revisions(self, policy_id: int) -> list[Revision]:
+        """All that a policy has been, newest first."""
+        found: list[Revision] = []
+        below: int | None = None
+        while True:
+            page = self._ask("GET", f"/api/policies/{policy_id}/revisions", below=below)
+            found += [
+                Revision(**{**each, "made_at": datetime.fromisoformat(each["made_at"])})
+                for each in page["revisions"]
+            ]
+            below = page["next_below"]
+            if below is None:
+                return found
+
+    def diff(self, policy_id: int, before: int, after: int) -> str:
+        """A unified diff of two revisions as YAML; empty if they are the same."""
+        path = f"/api/policies/{policy_id}/diff"
+        return str(self._ask("GET", path, before=before, after=after)["text"])
+
+    def validate(self, document: Document) -> dict[str, Any]:
+        """The rules that a document becomes (`rules`), how often its `tests` look at them, and what
+        is `untested`; nothing is stored."""
+        return self._ask("POST", "/api/policies/validate", document)
+
+    def apply(
+        self, documents: Sequence[Document], *, prune: bool = False, dry_run: bool = False
+    ) -> list[Planned]:
+        """Make the policies of these names what the documents say, all of them or none; with
+        `prune`, delete those of other names; with `dry_run`, only tell."""
+        body = {"policies": list(documents), "prune": prune, "dry_run": dry_run}
+        answer = self._ask("POST", "/api/policies/apply", body)
+        return [Planned(**each) for each in answer["policies"]]
+
+    def _pages(self, **wanted: object) -> Iterator[Policy]:
+        cursor: str | None = None
+        while True:
+            page = self._ask("GET", "/api/policies", limit=PAGE, cursor=cursor, **wanted)
+            yield from map(_policy, page["policies"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _ask(
+        self, method: str, path: str, body: object = None, **parameters: object
+    ) -> dict[str, Any]:
+        given = {
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in parameters.items()
+            if value is not None
+        }
+        try:
+            answer = self._session.request(
+                method,
+                self._url + path,
+                params=given,
+                json=body,
+                timeout=self._timeout_s,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise ApiError(f"{self._url}: {_reason(error)}") from None
+        except (TypeError, ValueError) as error:
+            raise ApiError(f"the document is no JSON: {error}") from None
+        try:
+            told = answer.json()
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise ApiError(
+                f"{self._url}: {answer.status_code}: not an answer of the detector's API"
+            )
+        if not answer.ok:
+            raise _refusal(answer.status_code, told)
+        return told
+
+
+def _policy(told: Mapping[str, Any]) -> Policy:
+    given = {each.name: told[each.name] for each in dataclasses.fields(Policy)}
+    for key in ("created_at", "changed_at"):
+        given[key] = datetime.fromisoformat(given[key])
+    return Policy(**given)
+
+
+def _refusal(status: int, told: Mapping[str, Any]) -> ApiError:
+    return ApiError(
+        str(told.get("detail", status)),
+        status=status,
+        faults=[(each["field"], each["value"], each["allowed"]) for each in told.get("errors", ())],
+        current_revision=told.get("current_revision"),
+    )
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.Timeout):
+        return "does not answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot be reached: is the detector running there?"
+    return type(error).__name__

@@ -1,0 +1,172 @@
+"""`mda policy apply`, `diff`, `list` and `show`: policies of a running detector."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from detector import client, config, errors
+from detector.files import policies as files
+from detector.policy import documents
+from detector.stack import addresses
+
+TOKEN = "token"  # noqa: S105 - the name of a file
+SIGNS = {"created": "+", "changed": "~", "deleted": "-", None: " "}
+
+
+def connect(
+    settings: config.Settings, url: str | None, token_file: Path | None
+) -> client.PolicyManager:
+    """A client of the detector that these settings describe, or that of `mda up`.
+
+    Raises ConfigError.
+    """
+    path = token_file or settings.token_file or settings.home / TOKEN
+    try:
+        token = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise errors.ConfigError(
+            f"token file: {path}: {reason}: name one with --token-file"
+        ) from error
+    return client.PolicyManager(url or _url(settings), token=token)
+
+
+def _url(settings: config.Settings) -> str:
+    try:
+        return addresses.load(settings.home.absolute()).url("detector")
+    except errors.StackError:
+        return f"http://{settings.listen_address}"
+
+
+def read(paths: Sequence[Path]) -> list[client.Document]:
+    """The documents of files and folders, checked as far as that goes without a server.
+
+    Raises ConfigError, PolicyError.
+    """
+    return [documents.tree_of(each.document) for each in files.load(paths)]
+
+
+def plan_lines(planned: Sequence[client.Planned], *, is_done: bool) -> Iterator[str]:
+    """What would be done, with its diff, or what was; and the sum of it."""
+    for each in planned:
+        if each.change is not None:
+            yield f"{SIGNS[each.change]} {each.name}: {_told(each)}"
+            if not is_done:
+                yield from (f"    {line}" for line in each.diff.splitlines()[2:])
+    yield f"{'done' if is_done else 'plan'}: {_sum(planned)}"
+
+
+def is_change(planned: Sequence[client.Planned]) -> bool:
+    """Whether anything would be done."""
+    return any(each.change for each in planned)
+
+
+def summary(planned: Sequence[client.Planned], *, applied: bool) -> dict[str, Any]:
+    """For a script."""
+    return {
+        "applied": applied,
+        "policies": [
+            {
+                "name": each.name,
+                "change": each.change,
+                "id": each.id,
+                "revision": each.revision,
+                "diff": each.diff,
+            }
+            for each in planned
+        ],
+    }
+
+
+def _told(planned: client.Planned) -> str:
+    if planned.change == "created":
+        return "to be created" if planned.id is None else f"created as policy {planned.id}"
+    return f"{planned.change} (policy {planned.id}, revision {planned.revision})"
+
+
+def _sum(planned: Sequence[client.Planned]) -> str:
+    counts = Counter(each.change or "unchanged" for each in planned)
+    told = [
+        f"{counts[change]} {change}"
+        for change in ("created", "changed", "deleted", "unchanged")
+        if counts[change]
+    ]
+    return ", ".join(told) or "no policies"
+
+
+def list_rows(policies: Sequence[client.Policy]) -> list[tuple[str, ...]]:
+    """A row a policy: id, name, state, revision, rules, severities, who changed it and when."""
+    return [
+        (
+            str(each.id),
+            each.name,
+            "enabled" if each.enabled else "disabled",
+            str(each.revision),
+            str(len(each.document["rules"])),
+            ", ".join(_severities(each)),
+            each.changed_by,
+            f"{each.changed_at.astimezone(UTC):%Y-%m-%d %H:%M}",
+        )
+        for each in policies
+    ]
+
+
+HEADS = ("id", "name", "state", "revision", "rules", "severity", "changed by", "changed (UTC)")
+
+
+def _severities(policy: client.Policy) -> list[str]:
+    found = (each["action"].get("severity", "warning") for each in policy.document["rules"])
+    return list(dict.fromkeys(found))
+
+
+def find(manager: client.PolicyManager, given: str) -> int:
+    """The id of the policy with this id or name. Raises ConfigError."""
+    if given.isdecimal():
+        return int(given)
+    found = [
+        each
+        for each in manager.list_policies(text=given)
+        if each.name.casefold() == given.casefold()
+    ]
+    if not found:
+        raise errors.ConfigError(f"policy: {given}: no policy has this name (mda policy list)")
+    return found[0].id
+
+
+def show_lines(state: dict[str, Any]) -> Iterator[str]:
+    """One policy for a person: its document, then how it fares."""
+    text: str = yaml.safe_dump(state["document"], sort_keys=False, allow_unicode=True, width=100)
+    yield from text.splitlines()
+    yield ""
+    published = state["published_revision"]
+    yield (
+        f"policy {state['id']}, revision {state['revision']} by {state['changed_by']} at "
+        f"{_instant(state['changed_at'])}, "
+        + ("evaluated by Prometheus" if published == state["revision"] else "not evaluated")
+    )
+    if state["trouble"]:
+        yield f"trouble: {state['trouble']}"
+    for rule in state["rules"]:
+        told = f"rule {rule['number']}: {rule['health']}"
+        yield told + (f": {rule['last_error']}" if rule["last_error"] else "")
+        for alert in rule["alerts"]:
+            labels = " ".join(
+                f"{name}={value}"
+                for name, value in alert["labels"].items()
+                if not name.startswith("policy") and name not in ("alertname", "severity")
+            )
+            yield f"  {alert['state']} since {_instant(alert['since'])}: {labels}"
+    for action in state["actions"]:
+        yield f"rule {action['rule']}: {action['type']}: {action['state']}"
+    last = state["last_fired_at"]
+    yield f"fired last: {'never' if last is None else _instant(last)}"
+
+
+def _instant(text: str) -> str:
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,118 @@
+"""`mda policy apply`, `diff`, `list`, `show`: the command against a real server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import stack
+from tests.detector import test_cli
+from tests.detector.api.conftest import API_TOKEN, Served, served
+from tests.detector.policy import factories
+
+__all__ = ["served"]  # the fixture
+
+
+class Shell:
+    """Runs `mda policy` in a folder with a token file."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        (folder / "token").write_text(f"{API_TOKEN}\n")
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        ran = test_cli.run(self.folder, "policy", *arguments, "--url", self.url)
+        return ran.returncode, ran.stdout, ran.stderr
+
+    def write(self, *trees: dict[str, object]) -> None:
+        (self.folder / "policies.yml").write_text(yaml.safe_dump(list(trees)))
+
+
+@pytest.fixture
+def mda(tmp_path: Path, served: Served) -> Shell:
+    return Shell(tmp_path, served.url)
+
+
+def tree(name: str, threshold: float = 80) -> dict[str, object]:
+    return factories.tree(factories.above(threshold), name=name)
+
+
+def test_applying_prints_the_plan_then_does_it_and_a_diff_is_empty_after(mda: Shell) -> None:
+    mda.write(tree("one"), tree("two"))
+    status, out, err = mda("diff", "policies.yml")
+    assert (status, err) == (1, "")
+    assert out.splitlines()[-1] == "plan: 2 created"
+    status, out, err = mda("apply", "-f", "policies.yml")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert "+ one: to be created" in lines
+    assert "    +name: one" in lines
+    assert lines[-3:] == [
+        "+ one: created as policy 1",
+        "+ two: created as policy 2",
+        "done: 2 created",
+    ]
+    assert mda("diff", "policies.yml") == (0, "plan: 2 unchanged\n", "")
+
+
+def test_nothing_is_deleted_but_with_prune_and_nothing_done_in_a_dry_run(mda: Shell) -> None:
+    mda.write(tree("one"), tree("two"))
+    mda("apply", "policies.yml")
+    mda.write(tree("one", 90))
+    status, out, _ = mda("apply", "policies.yml", "--prune", "--dry-run")
+    assert status == 0
+    assert "~ one: changed (policy 1, revision 1)" in out
+    assert "- two: deleted (policy 2, revision 1)" in out
+    assert len(json.loads(mda("list", "--json")[1])["policies"]) == 2
+    status, out, _ = mda("apply", "policies.yml", "--json")
+    told = json.loads(out)
+    assert (told["applied"], [each["revision"] for each in told["policies"]]) == (True, [2])
+    assert mda("apply", "policies.yml", "--prune")[1].endswith("done: 1 deleted, 1 unchanged\n")
+
+
+def test_a_list_has_a_line_a_policy(mda: Shell) -> None:
+    mda.write(tree("one"), tree("two"))
+    mda("apply", "policies.yml")
+    _, out, _ = mda("list", "--text", "tw")
+    assert out.splitlines()[-2].split()[:5] == ["2", "two", "enabled", "1", "1"]
+
+
+def test_one_policy_is_shown_by_name_or_id_with_how_it_fares(mda: Shell) -> None:
+    mda.write(tree("one"))
+    mda("apply", "policies.yml")
+    status, out, _ = mda("show", "ONE")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == "name: one"
+    assert lines[-3].startswith("policy 1, revision 1 by token file at ")
+    assert lines[-2:] == ["rule 1: ok", "fired last: never"]
+    assert json.loads(mda("show", "1", "--json")[1])["published_revision"] == 1
+    status, _, err = mda("show", "nothing")
+    assert (status, err) == (2, "mda: policy: nothing: no policy has this name (mda policy list)\n")
+    status, _, err = mda("show", "7")
+    assert (status, err) == (1, "mda: policy 7: no policy has this id\n")
+
+
+def test_wrong_files_are_told_with_their_lines_before_anything_is_asked(mda: Shell) -> None:
+    mda.url = f"http://127.0.0.1:{stack.free_port()}"
+    mda.write({"name": "one"})
+    status, _, err = mda("apply", "policies.yml")
+    assert (status, err) == (2, "mda: policies.yml:1: rules: is needed\n")
+    status, _, err = mda("apply")
+    assert (status, err) == (2, "mda: policy: no files: name some, or a folder of them\n")
+    mda.write(tree("one"))
+    status, _, err = mda("apply", "policies.yml")
+    assert (status, err) == (
+        1,
+        f"mda: {mda.url}: cannot be reached: is the detector running there?\n",
+    )
+
+
+def test_a_missing_token_is_told_with_the_way_out(mda: Shell) -> None:
+    (mda.folder / "token").unlink()
+    status, _, err = mda("list")
+    assert status == 2
+    assert "No such file or directory: name one with --token-file" in err
