@@ -14,6 +14,7 @@ from typing import Any
 
 import requests
 
+from detector import client
 from tests import stack
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -108,6 +109,12 @@ class LiveStack:
         )
         answer.raise_for_status()
         return answer.json()
+
+    @property
+    def policies(self) -> client.PolicyManager:
+        """The Python client, with the stack's token."""
+        token = (self.home / "token").read_text()
+        return client.PolicyManager(self.url("detector"), token=token)
 
     def _serves(self) -> bool:
         assert self._child is not None
