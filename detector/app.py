@@ -11,7 +11,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -196,6 +196,16 @@ def replay(settings: config.Settings, anomaly_id: int) -> replaying.Replay:
     if found is None:
         raise errors.ConfigError(f"replay: {anomaly_id}: no anomaly has this id (/api/anomalies)")
     return found
+
+
+@contextlib.contextmanager
+def token_store(settings: config.Settings) -> Iterator[ports.TokenStore]:
+    """The tokens of the API, for a command. Raises ConfigError; the block StoreError."""
+    store = database.Database(_database_url(settings))
+    try:
+        yield tokens.PostgresTokenStore(store)
+    finally:
+        store.close()
 
 
 def warm_up() -> float:
