@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
 import stat
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from detector import access, tokens
+from detector import access, config, errors, tokens
 from detector.store import database, migrate
 from detector.store import tokens as stored
 from tests import stack
-from tests.factories import at, new_token
+from tests.factories import at
 
 
 def mda(folder: pathlib.Path, url: str | None, *words: str) -> subprocess.CompletedProcess[str]:
@@ -94,60 +96,61 @@ def test_text_goes_to_a_file_of_our_own(tmp_path: pathlib.Path, url: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("change", "said"),
     [
-        (("create", "--name", "two words", "--role", "viewer"), "--name: 'two words': 1 to 64 of"),
-        (("create", "--name", "ci", "--role", "root"), "argument --role: invalid choice: 'root'"),
+        ({"name": "two words"}, "--name: 'two words': 1 to 64 of"),
+        ({"name": "taken"}, "--name: taken: another token has this name: choose another one"),
+        ({"expires": "soon"}, "--expires: 'soon': a number of seconds or a duration"),
+        ({"expires": "9" * 400 + "d"}, "a number of seconds or a duration"),
+        ({"expires": "0"}, "--expires: '0': from 1s to 3650d is allowed"),
         (
-            ("create", "--name", "n", "--role", "admin", "--expires", "soon"),
-            "--expires: 'soon': a number of seconds or a duration",
-        ),
-        (
-            ("create", "--name", "n", "--role", "admin", "--expires", "0"),
-            "--expires: '0': from 1s to 3650d is allowed",
-        ),
-        (
-            ("create", "--name", "taken", "--role", "admin"),
-            "--name: taken: another token has this name: choose another one",
-        ),
-        (
-            ("create", "--name", "n", "--role", "admin", "--out", "/proc/ci/token"),
+            {"out": pathlib.Path("/proc/ci/token")},
             "--out: /proc/ci/token: No such file or directory: name another file",
         ),
-        (("revoke", "17"), "token: 17: no token has this id (mda token list)"),
-        (("revoke", "0"), "token: 0: no token has this id (mda token list)"),
-        (("revoke", str(2**63)), "no token has this id (mda token list)"),
-        (("revoke", "ci"), "argument ID: invalid int value: 'ci'"),
     ],
 )
-def test_wrong_use_says_what_is_allowed_and_changes_nothing(
-    tmp_path: pathlib.Path, url: str, words: tuple[str, ...], said: str
+def test_wrong_wish_says_what_is_allowed_and_makes_nothing(
+    url: str, change: dict[str, Any], said: str
 ) -> None:
-    pool = database.Database(url)
-    store = stored.PostgresTokenStore(pool)
-    store.create(new_token(name="taken"))
+    settings = config.load(None, {"DATABASE_URL": url})
+    wanted = tokens.Wanted("ci", "admin", None, None)
+    tokens.create(settings, dataclasses.replace(wanted, name="taken"), at=at(0))
 
-    ran = mda(tmp_path, url, *words)
+    with pytest.raises(errors.ConfigError) as caught:
+        tokens.create(settings, dataclasses.replace(wanted, **change), at=at(0))
 
-    assert (ran.returncode, ran.stdout) == (2, "")
+    assert said in str(caught.value)
+    assert [each.name for each in tokens.every(settings)] == ["taken"]
+
+
+@pytest.mark.parametrize("token_id", [17, 0, -1, 2**63])
+def test_token_that_is_not_there_cannot_be_revoked(url: str, token_id: int) -> None:
+    settings = config.load(None, {"DATABASE_URL": url})
+    with pytest.raises(errors.ConfigError) as caught:
+        tokens.revoke(settings, token_id)
+    assert str(caught.value) == f"token: {token_id}: no token has this id (mda token list)"
+
+
+def test_role_that_is_none_is_refused_with_those_that_are(tmp_path: pathlib.Path) -> None:
+    ran = mda(tmp_path, None, "create", "--name", "ci", "--role", "root")
+    assert ran.returncode == 2
+    assert "argument --role: invalid choice: 'root' (choose from 'viewer', 'operator'" in ran.stderr
+
+
+NOWHERE = "postgresql://mda@127.0.0.1:1/mda"
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "said"),
+    [(None, 2, "DATABASE_URL: not set"), (NOWHERE, 1, "Connection refused")],
+)
+def test_without_a_database_nothing_is_made_and_the_reason_told(
+    tmp_path: pathlib.Path, url: str | None, status: int, said: str
+) -> None:
+    ran = mda(tmp_path, url, "create", "--name", "n", "--role", "viewer", "--out", "n.token")
+    assert (ran.returncode, ran.stderr.count("\n"), ran.stdout) == (status, 1, "")
     assert said in ran.stderr
-    assert [each.name for each in store.list_tokens()] == ["taken"]
-    pool.close()
-
-
-@pytest.mark.parametrize("words", [("list",), ("revoke", "1"), ("create", "--name", "n")])
-def test_without_a_database_the_way_out_is_named(
-    tmp_path: pathlib.Path, words: tuple[str, ...]
-) -> None:
-    role = ("--role", "viewer", "--out", "n.token") if words[0] == "create" else ()
-    for url, status, said in (
-        (None, 2, "DATABASE_URL: not set"),
-        (f"postgresql://mda@127.0.0.1:{stack.free_port()}/mda", 1, "Connection refused"),
-    ):
-        ran = mda(tmp_path, url, *words, *role)
-        assert (ran.returncode, ran.stderr.count("\n"), ran.stdout) == (status, 1, "")
-        assert said in ran.stderr
-    assert not (tmp_path / "n.token").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tables_that_are_not_there_yet_are_said_to_be_made_by_mda_migrate(
