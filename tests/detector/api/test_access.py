@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pathlib
 import re
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests import stack
 from tests.detector.api.conftest import API_TOKEN, WEBHOOK_TOKEN, Served
 from tests.detector.api.test_webhook import MESSAGE
 
+PAGE = (pathlib.Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
 VIEWER, OPERATOR, ADMIN = access.Role
 OPEN, WEBHOOK = "open", "webhook"
 
@@ -76,6 +78,16 @@ def test_every_route_of_the_application_stands_in_the_table(served: Served) -> N
         for method in route.methods or {"any"}
     }
     assert found == set(WANTED)
+
+
+def test_the_page_says_what_each_route_wants() -> None:
+    rows = re.findall(r"^\| `([A-Z]+) (/[^\s?`]+)\S*` \| (\w+)", PAGE, re.MULTILINE)
+    said = {(method, re.sub(r"{\w+}", "{}", path)): role for method, path, role in rows}
+    assert said == {
+        (method, re.sub(r"{\w+}", "{}", path)): "none" if wanted == OPEN else wanted
+        for (method, path), wanted in WANTED.items()
+        if method != "HEAD" and not path.startswith(("/docs", "/openapi"))
+    }
 
 
 def ask(served: Served, method: str, path: str, token: str | None) -> requests.Response:

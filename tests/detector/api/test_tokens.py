@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import requests
 from detector import access, errors
 from tests.detector.api.conftest import API_TOKEN, Served
 
+PAGE = (pathlib.Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
 VIEWER, OPERATOR, ADMIN = access.Role
 
 
@@ -39,6 +42,12 @@ def test_token_is_made_and_told_once(served: Served) -> None:
     }
     assert listed(served) == [body]
     assert served.send("GET", "/api/whoami", text).json() == {"name": "ci", "role": "operator"}
+
+
+def test_the_example_on_the_page_makes_a_token(served: Served) -> None:
+    (body,) = re.findall(r"/api/tokens \\\n  -d '(.+?)'", PAGE)
+    answer = make(served, body.encode())
+    assert (answer.status_code, answer.json()["name"]) == (201, "grafana")
 
 
 def test_it_is_recorded_who_made_a_token_and_when_it_was_used(served: Served) -> None:
