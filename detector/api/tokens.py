@@ -121,7 +121,7 @@ def router(
         response.headers["Cache-Control"] = "no-store"
         return CreatedToken(**_token(made).model_dump(), token=text)
 
-    @routes.delete("/tokens/{token_id}", status_code=204)
+    @routes.delete("/tokens/{token_id}", status_code=204, response_class=Response)
     def revoke_token(
         caller: Admin, token_id: Annotated[int, Path(ge=1, le=paging.LARGEST_ID)]
     ) -> None:

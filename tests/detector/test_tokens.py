@@ -131,6 +131,41 @@ def test_token_that_is_not_there_cannot_be_revoked(url: str, token_id: int) -> N
     assert str(caught.value) == f"token: {token_id}: no token has this id (mda token list)"
 
 
+def test_what_is_said_of_a_token_never_holds_its_text(url: str, tmp_path: pathlib.Path) -> None:
+    settings, out = config.load(None, {"DATABASE_URL": url}), tmp_path / "ci.token"
+    token, text = tokens.create(settings, tokens.Wanted("ci", "admin", "1h", out), at=at(0))
+    (known,) = tokens.every(settings)
+    revoked = tokens.revoke(settings, known.id)
+
+    assert out.read_text() == f"{text}\n"
+    assert token == known == revoked
+    assert tokens.every(settings) == ()
+    said = [
+        tokens.line_of_new(token, None),
+        tokens.line_of_new(token, out),
+        tokens.line_of_revoked(revoked),
+        json.dumps(tokens.summary_of(token)),
+        tokens.table_of([token], now=at(0)),
+        tokens.table_of([], now=at(0)),
+    ]
+    assert "expires 2026-03-01T13:00Z: its text is shown this once" in said[0]
+    assert json.loads(said[3])["expires_at"] == "2026-03-01T13:00:00+00:00"
+    assert [line for line in said if text in line] == []
+
+
+def test_file_of_a_token_that_was_not_made_is_removed(url: str, tmp_path: pathlib.Path) -> None:
+    settings = config.load(None, {"DATABASE_URL": url})
+    wanted = tokens.Wanted("ci", "admin", None, tmp_path / "ci.token")
+    tokens.create(settings, wanted, at=at(0))
+    other = dataclasses.replace(wanted, out=tmp_path / "other.token")
+
+    with pytest.raises(errors.ConfigError, match="another token has this name"):
+        tokens.create(settings, other, at=at(0))
+    with pytest.raises(errors.ConfigError, match="is there already: name a new file"):
+        tokens.create(settings, wanted, at=at(0))
+    assert [each.name for each in tmp_path.iterdir()] == ["ci.token"]
+
+
 def test_role_that_is_none_is_refused_with_those_that_are(tmp_path: pathlib.Path) -> None:
     ran = mda(tmp_path, None, "create", "--name", "ci", "--role", "root")
     assert ran.returncode == 2

@@ -144,6 +144,7 @@ def test_revoked_token_is_gone(served: Served, caplog: pytest.LogCaptureFixture)
         answer = served.send("DELETE", "/api/tokens/2", API_TOKEN)
 
     assert (answer.status_code, answer.content) == (204, b"")
+    assert "content-type" not in answer.headers
     assert [each["name"] for each in listed(served)] == ["anna"]
     (record,) = [each for each in caplog.records if each.message == "token revoked"]
     told = {key: vars(record)[key] for key in ("id", "token", "role", "by")}
