@@ -43,8 +43,13 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 """What a token may be called: without spaces, so that our own names are ours alone."""
 NAME_ALLOWED = "1 to 64 of letters, digits and . _ @ -, a letter or digit first"
 
-LONGEST_LIFE = timedelta(days=3650)
-"""How far ahead a token may expire; without an end it may live for ever."""
+FORM = r"^mda_[A-Za-z0-9_-]{43}$"
+"""How our tokens are written: 256 random bits in base64url, under a prefix that scanners for
+leaked secrets can look for."""
+
+SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=1), timedelta(days=3650)
+"""Of a token that expires; one that does not may live for ever."""
+LIFE_ALLOWED = "from 1s to 3650d"
 
 
 USE_TOLD_EVERY = timedelta(minutes=1)
@@ -106,6 +111,24 @@ def is_name(text: str) -> bool:
     (True, False)
     """
     return re.fullmatch(NAME, text) is not None
+
+
+def is_life(duration: timedelta) -> bool:
+    """Whether a token may live that long.
+
+    >>> is_life(timedelta(days=90)), is_life(timedelta(0))
+    (True, False)
+    """
+    return SHORTEST_LIFE <= duration <= LONGEST_LIFE
+
+
+def is_token(text: str) -> bool:
+    """Whether a text may be one of our tokens; the one of the file need not be.
+
+    >>> is_token("mda_" + 43 * "x"), is_token("hunter2")
+    (True, False)
+    """
+    return re.fullmatch(FORM, text) is not None
 
 
 def digest_of(text: str) -> bytes:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,7 +49,7 @@ from detector.services import (
     self_test,
     watching,
 )
-from detector.store import anomalies, database, episodes, fits, migrate, policies
+from detector.store import anomalies, database, episodes, fits, migrate, policies, tokens
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,11 @@ WATCH_EVERY = timedelta(seconds=2)
 def clock() -> float:
     """Epoch seconds: the one clock that all parts are given."""
     return time.time()  # noqa: TID251 - the edge where the clock comes in
+
+
+def instant() -> datetime:
+    """The same as an instant in UTC."""
+    return datetime.fromtimestamp(clock(), UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,16 @@ def replay(settings: config.Settings, anomaly_id: int) -> replaying.Replay:
     if found is None:
         raise errors.ConfigError(f"replay: {anomaly_id}: no anomaly has this id (/api/anomalies)")
     return found
+
+
+@contextlib.contextmanager
+def token_store(settings: config.Settings) -> Iterator[ports.TokenStore]:
+    """The tokens of the API, for a command. Raises ConfigError; the block StoreError."""
+    store = database.Database(_database_url(settings))
+    try:
+        yield tokens.PostgresTokenStore(store)
+    finally:
+        store.close()
 
 
 def warm_up() -> float:
@@ -434,15 +449,17 @@ def _application(
     return application.create_app(
         store=remembered,
         anomaly_store=anomalies.PostgresAnomalyStore(store),
+        token_store=tokens.PostgresTokenStore(store),
         remembering=memory.Memory(
             remembered,
             count=lambda outcome, count: meters.webhook_notifications.labels(outcome).inc(count),
-            clock=lambda: datetime.fromtimestamp(clock(), UTC),
+            clock=instant,
         ),
         status_source=state,
         registry=meters.registry,
         api_token=_token(settings.token_file or settings.home / "token"),
         webhook_token=_token(settings.webhook_token_file or settings.home / "webhook_token"),
+        clock=instant,
         policy_store=policies.PostgresPolicyStore(store),
         made=made,
         policy_states=policy_states.PolicyStates(rules, remembered, refused=lambda: made.refused),

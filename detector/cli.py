@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detector import __version__, errors
+from detector import __version__, access, errors
 
 if TYPE_CHECKING:
     from detector import config
@@ -17,6 +17,7 @@ OK, FAILED, WRONG_CONFIG, INTERRUPTED = 0, 1, 2, 130
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("logfmt", "json")
+ROLES = tuple(role.value for role in access.Role)
 
 Command = Callable[["config.Settings", argparse.Namespace], int]
 
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     replay = add("replay", _replay, "Score an anomaly again, from what its score was made from.")
     replay.add_argument("anomaly", type=int, metavar="ID", help="as /api/anomalies tells it")
     _add_policy(add("policy", _policy_validate, "Policies: what must hold, and what is to happen."))
+    _add_token(commands.add_parser("token", help="Tokens of the API: who may do what."))
     render = add("render", _render, "Write Prometheus', Alertmanager's and the rules' files.")
     render.add_argument("--out", type=Path, metavar="DIR", help="where to (default MDA_HOME)")
     return parser
@@ -244,6 +246,27 @@ def _add_files(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--prune", action="store_true", help="delete policies that no file names")
 
 
+def _add_token(token: argparse.ArgumentParser) -> None:
+    verbs = token.add_subparsers(metavar="VERB", required=True)
+
+    def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        _add_common(sub, default=argparse.SUPPRESS)
+        sub.set_defaults(command=command)
+        return sub
+
+    text = "Make a token: its text goes to standard output, this once."
+    create = add("create", _token_create, text)
+    create.add_argument("--name", required=True, metavar="NAME", help="whose it is, for records")
+    create.add_argument("--role", required=True, choices=ROLES, help="each includes those before")
+    create.add_argument("--expires", metavar="TIME", help="after that, as 90d (default: never)")
+    create.add_argument("--out", type=Path, metavar="FILE", help="a new file for it, mode 0600")
+    listing = add("list", _token_list, "All tokens but the file's, without their texts.")
+    listing.add_argument("--json", action="store_true", help="the tokens as one JSON list")
+    revoke = add("revoke", _token_revoke, "Make a token worthless.")
+    revoke.add_argument("token", type=int, metavar="ID", help="as mda token list tells it")
+
+
 def _policy_schema(_: config.Settings, __: argparse.Namespace) -> int:
     import json
 
@@ -378,19 +401,63 @@ def _autotune(settings: config.Settings, arguments: argparse.Namespace) -> int:
 
 
 def _replay(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    from detector import app
+    from detector.services import replaying
+
+    found = app.replay(_with_database(settings), arguments.anomaly)
+    print(replaying.text_of(found))
+    return OK if found.is_same or found.engine != found.engine_now else FAILED
+
+
+def _with_database(settings: config.Settings) -> config.Settings:
+    """The settings with a well formed DATABASE_URL; without one, that of `mda up`, if it has one.
+
+    Raises ConfigError, StackError.
+    """
     import pydantic
 
-    from detector import app, checks
-    from detector.services import replaying
+    from detector import checks
     from detector.stack import postgres
 
     if settings.database_url is None:
         url = postgres.url_of(settings.home)
         settings = settings.model_copy(update={"database_url": url and pydantic.SecretStr(url)})
     checks.raise_first_wrong([checks.database_url(settings)])
-    found = app.replay(settings, arguments.anomaly)
-    print(replaying.text_of(found))
-    return OK if found.is_same or found.engine != found.engine_now else FAILED
+    return settings
+
+
+def _token_create(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from detector import tokens
+
+    now = datetime.now(UTC)  # noqa: TID251 - says what the present is
+    wanted = tokens.Wanted(arguments.name, arguments.role, arguments.expires, arguments.out)
+    token, text = tokens.create(_with_database(settings), wanted, at=now)
+    if arguments.out is None:
+        print(text)
+    print(tokens.line_of_new(token, arguments.out), file=sys.stderr)
+    return OK
+
+
+def _token_list(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import json
+    from datetime import UTC, datetime
+
+    from detector import tokens
+
+    now = datetime.now(UTC)  # noqa: TID251 - says what the present is
+    found = tokens.every(_with_database(settings))
+    told = [tokens.summary_of(each) for each in found]
+    print(json.dumps(told) if arguments.json else tokens.table_of(found, now=now))
+    return OK
+
+
+def _token_revoke(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    from detector import tokens
+
+    print(tokens.line_of_revoked(tokens.revoke(_with_database(settings), arguments.token)))
+    return OK
 
 
 def _policy_validate(settings: config.Settings, arguments: argparse.Namespace) -> int:

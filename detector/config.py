@@ -54,6 +54,7 @@ _NOT_SETTINGS = {"MDA_CONFIG_FILE"}
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:\d+(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+)(ms|[smhdw])")
+_DURATION_ALLOWED = "a number of seconds or a duration such as 90s, 5m, 1h30m"
 _TIME_OF_DAY = re.compile(r"(?P<hour>[01]?\d|2[0-3]|24(?=:00)):(?P<minute>[0-5]\d)")
 _HOUR_MINUTES = 60
 
@@ -64,14 +65,16 @@ def parse_duration(value: object) -> object:
     >>> parse_duration("1h30m")
     datetime.timedelta(seconds=5400)
     """
+    if isinstance(value, bool):
+        raise ValueError(_DURATION_ALLOWED)
     if isinstance(value, str):
-        if _DURATION.fullmatch(value):
-            parts = _DURATION_PART.findall(value)
-            return timedelta(seconds=sum(int(count) * _UNIT_S[unit] for count, unit in parts))
         try:
+            if _DURATION.fullmatch(value):
+                parts = _DURATION_PART.findall(value)
+                return timedelta(seconds=sum(int(count) * _UNIT_S[unit] for count, unit in parts))
             return timedelta(seconds=float(value))
         except (ValueError, OverflowError):
-            raise ValueError("a number of seconds or a duration such as 90s, 5m, 1h30m") from None
+            raise ValueError(_DURATION_ALLOWED) from None
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import fastapi
 from prometheus_client import CollectorRegistry
@@ -19,10 +19,11 @@ from detector.api import (
     probes,
     problems,
     reloads,
+    tokens,
     webhook,
 )
 from detector.policy import documents
-from detector.services import memory, publishing, reloading, status
+from detector.services import callers, memory, publishing, reloading, status
 from detector.services import policy_states as states
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
@@ -36,11 +37,13 @@ def create_app(
     *,
     store: ports.EpisodeStore,
     anomaly_store: ports.AnomalyStore,
+    token_store: ports.TokenStore,
     remembering: memory.Memory,
     status_source: status.StatusSource,
     registry: CollectorRegistry,
     api_token: auth.Token,
     webhook_token: auth.Token,
+    clock: Callable[[], datetime],
     policy_store: ports.PolicyStore,
     made: publishing.Publishing,
     policy_states: states.PolicyStates,
@@ -48,7 +51,7 @@ def create_app(
     body_max_bytes: int = BODY_MAX_BYTES,
     body_deadline: timedelta = BODY_DEADLINE,
 ) -> fastapi.FastAPI:
-    """All routes, each under /api behind its token."""
+    """All routes, each under /api for the role that it wants."""
     app = fastapi.FastAPI(
         title="Monitor/Drift Agent",
         version=__version__,
@@ -58,7 +61,7 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(limits.RequestLimit, at_most=REQUESTS_MAX, exempt=probes.PATHS)
-    guards = auth.guards(api_token)
+    guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     app.include_router(webhook.router(remembering, auth.webhook_guard(webhook_token), read))
     app.include_router(episodes.router(store, guards))
@@ -66,6 +69,7 @@ def create_app(
     app.include_router(policies.router(policy_store, made, policy_states, guards, read))
     app.include_router(probes.status_router(status_source, guards))
     app.include_router(reloads.router(reload, guards))
+    app.include_router(tokens.router(token_store, guards, read, clock=clock))
     app.include_router(probes.router(status_source, registry))
     _describe(app)
     return app

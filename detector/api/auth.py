@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from detector import access, errors
 from detector.api import problems
+from detector.services import callers
 
 TOKEN_BYTES = 32
 """Of randomness: 256 bits."""
@@ -84,15 +85,19 @@ class Guards:
     admin: Guard
 
 
-def guards(file_token: Token) -> Guards:
-    """Those of the API: the file's token is an admin's."""
+def guards(file_token: Token, known: callers.Callers) -> Guards:
+    """Those of the API. The file's token is an admin's and is asked for first, so that it opens
+    the API while the store is down."""
 
     def identify(credentials: Credentials) -> access.Caller:
         if credentials is None:
             raise _unauthorized()
         if file_token.is_it(credentials.credentials):
             return access.TOKEN_FILE
-        raise _unauthorized("invalid_token")
+        caller = _bearer(known, credentials.credentials)
+        if caller is None:
+            raise _unauthorized("invalid_token")
+        return caller
 
     def guard_for(wanted: access.Role) -> Guard:
         def check(caller: Annotated[access.Caller, Depends(identify)]) -> access.Caller:
@@ -119,6 +124,21 @@ def webhook_guard(token: Token) -> Callable[..., None]:
             raise _unauthorized("invalid_token")
 
     return check
+
+
+def _bearer(known: callers.Callers, text: str) -> access.Caller | None:
+    try:
+        return known.bearer_of(text)
+    except errors.StoreError as error:
+        if not error.retryable:
+            raise
+        # Who asks is not known yet, so the reason is for those whom /-/ready tells it.
+        raise problems.Problem(
+            503,
+            "Authorization: PostgreSQL, which knows the tokens, does not answer: try again, or "
+            "take the token of the file",
+            headers={"Retry-After": problems.RETRY_AFTER_S},
+        ) from error
 
 
 def _unauthorized(error: str | None = None) -> problems.Problem:

@@ -3,13 +3,39 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import TypeVar
 
+import pydantic
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from detector.api import problems
 
 Reader = Callable[[Request], Awaitable[bytes]]
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+
+
+def parsed(body: bytes, model: type[_Model]) -> _Model:
+    """What a body says. Raises Problem: 400 if it is not JSON, 422 if it is no such thing.
+
+    FastAPI would do it before it asks for a token.
+    """
+    try:
+        return model.model_validate_json(body)
+    except pydantic.ValidationError as error:
+        found = error.errors(include_url=False)
+    if found[0]["type"] == "json_invalid":
+        raise problems.Problem(400, f"body: {found[0]['msg']}")
+    fields = problems.fields_from(found)
+    raise problems.Problem(422, "; ".join(each.line() for each in fields), fields=fields)
+
+
+def described(model: type[pydantic.BaseModel]) -> dict[str, object]:
+    """The openapi_extra of a route that reads such a body itself; what the model is made of must
+    stand in answers too, where FastAPI finds it."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def reader(*, max_bytes: int, deadline: timedelta) -> Reader:

@@ -11,12 +11,13 @@ import sqlalchemy.exc
 
 from detector import errors
 
+_UNDEFINED_TABLE = "42P01"
 _LATER = frozenset(
     {
         "25006",  # read_only_sql_transaction: a standby, until it is promoted
         "40001",  # serialization_failure
         "40P01",  # deadlock_detected
-        "42P01",  # undefined_table: until the migrations have run
+        _UNDEFINED_TABLE,  # until the migrations have run
     }
 )
 """SQLSTATEs (PostgreSQL, appendix A) outside OperationalError that may pass by themselves."""
@@ -53,6 +54,8 @@ def _store_error(
     later = lost or state in _LATER
     later = later or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
     text = _without_values(error)
+    if state == _UNDEFINED_TABLE:
+        text += " (mda migrate makes the tables)"
     return errors.StoreError(f"PostgreSQL: {one_line(text, secrets)}", retryable=later)
 
 

@@ -113,6 +113,27 @@ def test_durations_are_seconds_or_prometheus_notation(text: str, seconds: float)
     assert settings.detection.startup_timeout == timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "5x",
+        "1h 30m",
+        "-5m",
+        "nan",
+        "inf",
+        "9" * 20 + "d",
+        "9" * 400 + "d",
+        "9" * 5000 + "s",
+        True,
+    ],
+    ids=lambda value: str(value)[:8],
+)
+def test_what_is_no_duration_is_refused_however_large(value: object) -> None:
+    with pytest.raises(ValueError, match="a number of seconds or a duration"):
+        config.parse_duration(value)
+
+
 def test_the_rate_interval_is_four_steps_of_the_query() -> None:
     settings = config.load(None, {"METRIC_COLLECTION_INTERVAL": "5"})
     query = config.Query(name="q", expr="rate(x[$__rate_interval])", step=timedelta(seconds=30))

@@ -14,7 +14,7 @@ import prometheus_client
 from detector import config, log
 from detector.api import application, auth, server
 from detector.services import memory, policy_states, publishing, status
-from detector.store import anomalies, database, episodes, migrate, policies
+from detector.store import anomalies, database, episodes, migrate, policies, tokens
 from tests.fakes.rules import FakeRulePublisher
 
 
@@ -46,6 +46,7 @@ def main(url: str, token_file: str, port: str) -> None:
         made=made,
         policy_states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
         anomaly_store=anomalies.PostgresAnomalyStore(connections),
+        token_store=tokens.PostgresTokenStore(connections),
         remembering=memory.Memory(
             store,
             count=lambda outcome, count: counter.labels(outcome).inc(count),
@@ -55,6 +56,7 @@ def main(url: str, token_file: str, port: str) -> None:
         registry=registry,
         api_token=token,
         webhook_token=token,
+        clock=lambda: datetime.now(UTC),
     )
     running = server.Server(app, f"127.0.0.1:{port}")
     running.start()

@@ -11,14 +11,15 @@ import prometheus_client
 import pytest
 import requests
 
-from detector import config, errors
+from detector import access, config, errors
 from detector.api import application, auth, server
-from detector.services import memory, policy_states, publishing, reloading, status
-from tests.factories import at
+from detector.services import issuing, memory, policy_states, publishing, reloading, status
+from tests.factories import T0, at, new_token
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
 from tests.fakes.policies import FakePolicyStore
 from tests.fakes.rules import FakeRulePublisher
+from tests.fakes.tokens import FakeTokenStore
 
 API_TOKEN = "canary-api-token-0123456789"
 WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
@@ -40,6 +41,19 @@ class FakeStatus:
         return self.answer()
 
 
+class FakeClock:
+    """Stands at T0 until it is put on or back."""
+
+    def __init__(self) -> None:
+        self.now = T0
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, duration: timedelta) -> None:
+        self.now += duration
+
+
 @dataclasses.dataclass
 class Served:
     """A running server and what stands behind it."""
@@ -50,6 +64,8 @@ class Served:
     running: server.Server
     store: FakeEpisodeStore
     anomalies: FakeAnomalyStore
+    tokens: FakeTokenStore
+    clock: FakeClock
     source: FakeStatus
     counted: dict[str, int]
     reloads: list[reloading.Changes | errors.ConfigError]
@@ -67,6 +83,25 @@ class Served:
             data=body if isinstance(body, bytes) else None,
             json=None if isinstance(body, bytes) else body,
             headers={"Authorization": f"Bearer {API_TOKEN}"},
+            timeout=10,
+        )
+
+    def token(self, role: access.Role, name: str = "", expires: float | None = None) -> str:
+        """The text of a new token of the store; expires: so many seconds after T0."""
+        text = issuing.draw()
+        assert self.tokens.create(new_token(text, name or role, role, expires=expires))
+        return text
+
+    def send(
+        self, method: str, path: str, token: str | None = None, body: object = None
+    ) -> requests.Response:
+        """The answer to who bears this token; a body goes as JSON, bytes as they are."""
+        return requests.request(
+            method,
+            self.url + path,
+            data=body if isinstance(body, bytes) else None,
+            json=None if isinstance(body, bytes) else body,
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
             timeout=10,
         )
 
@@ -110,7 +145,7 @@ def served() -> Iterator[Served]:
             raise found
         return found
 
-    remembered = FakeAnomalyStore()
+    remembered, tokens, clock = FakeAnomalyStore(), FakeTokenStore(), FakeClock()
     policies, rules = FakePolicyStore(), FakeRulePublisher()
     made = publishing.Publishing(
         policies, rules, thresholds=config.Thresholds(), clock=lambda: at(0).timestamp()
@@ -118,11 +153,13 @@ def served() -> Iterator[Served]:
     app = application.create_app(
         store=store,
         anomaly_store=remembered,
+        token_store=tokens,
         remembering=memory.Memory(store, count=count, clock=lambda: datetime.now(UTC)),
         status_source=source,
         registry=prometheus_client.CollectorRegistry(),
         api_token=auth.Token(API_TOKEN),
         webhook_token=auth.Token(WEBHOOK_TOKEN),
+        clock=clock,
         policy_store=policies,
         made=made,
         policy_states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
@@ -134,6 +171,18 @@ def served() -> Iterator[Served]:
     url = running.start()
     port = int(url.rsplit(":", 1)[1])
     yield Served(
-        url, port, app, running, store, remembered, source, counted, reloads, policies, rules
+        url=url,
+        port=port,
+        app=app,
+        running=running,
+        store=store,
+        anomalies=remembered,
+        tokens=tokens,
+        clock=clock,
+        source=source,
+        counted=counted,
+        reloads=reloads,
+        policies=policies,
+        rules=rules,
     )
     assert running.stop(timedelta(seconds=5))

@@ -100,7 +100,7 @@ def test_options_of_the_url_win(database_url: str) -> None:
     ("statement", "retryable", "expected"),
     [
         ("SELECT pg_sleep(5)", True, "canceling statement due to statement timeout"),
-        ("SELECT 1 FROM nothing_here", True, "does not exist"),
+        ("SELECT 1 FROM nothing_here", True, r"does not exist \(mda migrate makes the tables\)"),
         ("SELECT 1/0", False, "division by zero"),
         ("SELEC 'canary-value'", False, "syntax error"),
         (
