@@ -1,0 +1,94 @@
+"""promtool as the judge of what rules fire: ALERTS at every evaluation of made-up series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from detector import frames
+from detector.policy import compiler, documents, firing, promql
+from detector.prometheus import promtool
+
+Alerts = frozenset[frames.Labels]
+"""Labels of the series of ALERTS, alertstate among them, at one evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Rules of a policy, series by labels with a value or NaN a step, and ALERTS at each step."""
+
+    document: documents.Document
+    rules: Sequence[compiler.AlertingRule]
+    step: timedelta
+    series: Mapping[frames.Labels, frames.Floats]
+    alerts: Sequence[Alerts]
+
+
+def alerts_of(found: Iterable[firing.Fired], steps: int) -> list[Alerts]:
+    """What ALERTS would show at each step."""
+    shown: list[set[frames.Labels]] = [set() for _ in range(steps)]
+    for fired in found:
+        for t, alert in np.argwhere(fired.states).tolist():
+            state = firing.State(int(fired.states[t, alert])).name.lower()
+            labels = {**dict(fired.labels[alert]), "alertstate": state}
+            shown[t].add(frames.labels_from_pairs(labels.items()))
+    return [frozenset(each) for each in shown]
+
+
+def judged(judge: Path, folder: Path, cases: Sequence[Case]) -> dict[int, str]:
+    """What promtool says against each case that it refuses, by place."""
+    files: dict[Path, int] = {}
+    for number, case in enumerate(cases):
+        rules = folder / f"{number}.yml"
+        rules.write_text(compiler.file_text(compiler.group(case.document, case.rules)))
+        file = folder / f"{number}_test.yml"
+        file.write_text(yaml.safe_dump(_tree(case, rules.name), width=10_000))
+        files[file] = number
+    said = promtool.Promtool(judge).test(list(files))
+    return {files[file]: text for file, text in said.items()}
+
+
+def _tree(case: Case, rule_file: str) -> dict[str, object]:
+    step = promql.duration(case.step)
+    asked = [
+        {
+            "expr": "ALERTS",
+            "eval_time": promql.duration(t * case.step),
+            "exp_samples": [
+                {"labels": f"ALERTS{text_of(labels)}", "value": 1} for labels in sorted(shown)
+            ],
+        }
+        for t, shown in enumerate(case.alerts)
+    ]
+    test = {
+        "interval": step,
+        "input_series": [
+            {"series": text_of(labels), "values": " ".join(_trace(values))}
+            for labels, values in case.series.items()
+        ],
+        "promql_expr_test": asked,
+    }
+    return {"rule_files": [rule_file], "evaluation_interval": step, "tests": [test]}
+
+
+def text_of(labels: frames.Labels) -> str:
+    """A series as promtool reads it."""
+    return (dict(labels).get("__name__", "")) + promql.matchers(
+        promql.Matcher(name, promql.MatchType.EQUAL, value)
+        for name, value in labels
+        if name != "__name__"
+    )
+
+
+def _trace(values: frames.Floats) -> Iterable[str]:
+    """A value each step; where a series ends a stale marker, or it would stand for longer."""
+    was_there = False
+    for value in values.tolist():
+        is_there = value == value
+        yield promql.number(value) if is_there else "stale" if was_there else "_"
+        was_there = is_there
