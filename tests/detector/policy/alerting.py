@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from detector import frames
@@ -29,14 +28,16 @@ class Case:
     alerts: Sequence[Alerts]
 
 
-def alerts_of(found: Iterable[firing.Fired], steps: int) -> list[Alerts]:
-    """What ALERTS would show at each step."""
-    shown: list[set[frames.Labels]] = [set() for _ in range(steps)]
-    for fired in found:
-        for t, alert in np.argwhere(fired.states).tolist():
-            state = firing.State(int(fired.states[t, alert])).name.lower()
-            labels = {**dict(fired.labels[alert]), "alertstate": state}
-            shown[t].add(frames.labels_from_pairs(labels.items()))
+def alerts_of(spells: Iterable[firing.Spell], times_ms: frames.Ints) -> list[Alerts]:
+    """What ALERTS shows at each of these times."""
+    shown: list[set[frames.Labels]] = [set() for _ in times_ms]
+    for spell in spells:
+        for place, at_ms in enumerate(times_ms.tolist()):
+            is_over = spell.until_ms is not None and at_ms >= spell.until_ms
+            if at_ms >= spell.since_ms and not is_over:
+                fires = spell.firing_ms is not None and at_ms >= spell.firing_ms
+                labels = {**dict(spell.labels), "alertstate": "firing" if fires else "pending"}
+                shown[place].add(frames.labels_from_pairs(labels.items()))
     return [frozenset(each) for each in shown]
 
 

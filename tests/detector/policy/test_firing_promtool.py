@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from detector import config, frames
-from detector.policy import compiler, documents, firing
+from detector.policy import actions, compiler, documents, firing
 from detector.policy.conditions import base
 from tests import remote, stack
 from tests.detector.policy import alerting, factories
@@ -17,6 +18,8 @@ from tests.detector.policy import alerting, factories
 CASES = 120
 STEPS = 40
 STEP_CHOICES = (timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=2))
+
+PER_CHOICES = (None, ("instance",), (), ("severity", "job"))
 
 
 class Told(base.Condition):
@@ -38,7 +41,7 @@ def made(seed: int) -> tuple[alerting.Case, int | None]:
     at which a rule is refused; there promtool gives up."""
     chance = np.random.default_rng(seed)
     step = STEP_CHOICES[seed % len(STEP_CHOICES)]
-    per = ((None, ("instance",), (), ("severity", "job"))[int(chance.integers(4))],)[0]
+    per = PER_CHOICES[int(chance.integers(len(PER_CHOICES)))]
     series: dict[frames.Labels, frames.Floats] = {}
     rules = []
     for number in range(1, int(chance.integers(1, 4)) + 1):
@@ -50,19 +53,18 @@ def made(seed: int) -> tuple[alerting.Case, int | None]:
             for _ in range(int(chance.integers(1, 5))):
                 series[_labels(chance, name)] = _presence(chance)
         waits = [int(chance.integers(0, 6)) * step * 0.8 for _ in range(2)]
+        condition: Any = Told.model_validate(
+            {
+                "for": waits[0] if chance.random() < 0.6 else timedelta(0),
+                "keep_firing_for": waits[1] if chance.random() < 0.6 else timedelta(0),
+                "fire_name": fire,
+                "hold_name": hold,
+            }
+        )
         rules.append(
             documents.Rule.model_construct(
-                condition=Told.model_validate(
-                    {
-                        "for": waits[0] if chance.random() < 0.6 else timedelta(0),
-                        "keep_firing_for": waits[1] if chance.random() < 0.6 else timedelta(0),
-                        "fire_name": fire,
-                        "hold_name": hold,
-                    }
-                ),
-                action=documents.Document.model_validate(factories.tree(factories.above()))
-                .rules[0]
-                .action,
+                condition=condition,
+                action=actions.Alert(type="alert"),
                 priority=int(chance.integers(1, 3)),
             )
         )
@@ -75,7 +77,13 @@ def made(seed: int) -> tuple[alerting.Case, int | None]:
         times_ms, [_evaluated(rule, document, series) for rule in found], per=per
     )
     refused = np.any([each.refused for each in fired], axis=0)
-    case = alerting.Case(document, found, step, series, alerting.alerts_of(fired, STEPS))
+    case = alerting.Case(
+        document,
+        found,
+        step,
+        series,
+        alerting.alerts_of([spell for each in fired for spell in each.spells], times_ms),
+    )
     return case, int(np.argmax(refused)) if refused.any() else None
 
 
@@ -84,7 +92,7 @@ def _evaluated(
     document: documents.Document,
     series: dict[frames.Labels, frames.Floats],
 ) -> firing.Evaluated:
-    condition = document.rules[rule.number - 1].condition
+    condition: base.Condition = document.rules[rule.number - 1].condition
     assert isinstance(condition, Told)
     fire = _vector(series, {condition.fire_name, f"{condition.fire_name}_too"})
     hold = _vector(series, {condition.hold_name}) if condition.hold_name else None
@@ -138,4 +146,8 @@ def test_alerts_of_rules_made_by_chance_are_those_of_the_rule_engine(
 def _refusal(text: str, step: timedelta) -> int | str:
     """The step at which promtool met an error of a rule; what else it said."""
     found = re.search(r"time: (\S+), err: vector contains metrics with the same labelset", text)
-    return text if found is None else config.parse_duration(found[1]) // step
+    if found is None:
+        return text
+    at = config.parse_duration(found[1])
+    assert isinstance(at, timedelta)
+    return at // step

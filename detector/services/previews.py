@@ -1,0 +1,215 @@
+"""What a preview of a policy tells: when each rule would have fired, and what it asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import numpy as np
+
+from detector import frames
+from detector.policy import actions, documents, firing
+from detector.services import backtesting
+
+_MS = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Evaluations: both ends included, epoch milliseconds, multiples of the step."""
+
+    start_ms: int
+    end_ms: int
+    step_ms: int
+
+    @property
+    def steps(self) -> int:
+        """How many evaluations there are."""
+        return (self.end_ms - self.start_ms) // self.step_ms + 1
+
+    @property
+    def times_ms(self) -> frames.Ints:
+        """int64[T], of each."""
+        return self.start_ms + self.step_ms * np.arange(self.steps, dtype=np.int64)
+
+    @property
+    def step(self) -> timedelta:
+        """Between two evaluations."""
+        return timedelta(milliseconds=self.step_ms)
+
+
+def period_before(now: datetime, *, days: float, step: timedelta) -> Period:
+    """The evaluations of the last days, the newest at or just before now."""
+    step_ms = step // _MS
+    end_ms = round(now.timestamp() * 1000) // step_ms * step_ms
+    start_ms = end_ms - round(days * 86_400_000) // step_ms * step_ms
+    return Period(max(start_ms, 0), end_ms, step_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series of which an alert was active.
+
+    name     as PromQL writes it
+    labels   of the alert, but those that say which rule it is of
+    firing   how long it fired in all; an evaluation stands for the step that follows it
+    longest  how long without a break
+    """
+
+    name: str
+    labels: frames.Labels
+    spells: tuple[firing.Spell, ...]
+    firing: timedelta
+    longest: timedelta
+
+    @property
+    def times(self) -> int:
+        """How often it fired."""
+        return sum(spell.firing_ms is not None for spell in self.spells)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one rule would have done.
+
+    series       of which an alert was pending or firing, those that fired longest first
+    looked_at    how many series its condition looks at; None where there is no such thing
+    fired_ratio  share of the evaluations at which something fired
+    """
+
+    number: int
+    priority: int
+    severity: actions.Severity
+    condition: str
+    action: str
+    message: str
+    series: tuple[Series, ...]
+    looked_at: int | None
+    fired_ratio: float
+
+    @property
+    def times(self) -> int:
+        """How often it fired, for all series."""
+        return sum(each.times for each in self.series)
+
+    @property
+    def fired(self) -> tuple[Series, ...]:
+        """The series that did not only wait."""
+        return tuple(each for each in self.series if each.times)
+
+    @property
+    def firing(self) -> timedelta:
+        """How long it fired, of all series together."""
+        return sum((each.firing for each in self.series), timedelta(0))
+
+    @property
+    def longest(self) -> timedelta:
+        """How long one series fired without a break."""
+        return max((each.longest for each in self.series), default=timedelta(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An action that a rule would have asked for: how often, and for how many series."""
+
+    rule: int
+    action: str
+    times: int
+    targets: int
+
+
+class Doubt(StrEnum):
+    """Why a policy may not do what was meant."""
+
+    NO_METRIC = "no_metric"
+    NOTHING = "nothing"
+    EVERYTHING = "everything"
+    REFUSED = "refused"
+    SHORT = "short"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What a person has to look at before saving the policy; rule None: the whole policy."""
+
+    rule: int | None
+    doubt: Doubt
+    text: str
+
+    def __str__(self) -> str:
+        return self.text if self.rule is None else f"rule {self.rule}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a policy would have done in a time; rules as they are evaluated, by priority."""
+
+    policy: str
+    period: Period
+    rules: tuple[Rule, ...]
+    warnings: tuple[Warned, ...]
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """The actions of the rules that fired."""
+        return tuple(
+            Asked(rule.number, rule.action, rule.times, len(rule.fired))
+            for rule in self.rules
+            if rule.times
+        )
+
+
+def rule_of(
+    document: documents.Document, fired: firing.Fired, looked_at: int | None, period: Period
+) -> Rule:
+    """What became of a rule, by series."""
+    rule = document.rules[fired.rule.number - 1]
+    spells: dict[frames.Labels, list[firing.Spell]] = {}
+    for spell in fired.spells:
+        spells.setdefault(firing.series_labels(spell.labels), []).append(spell)
+    series = [_series(labels, each, period) for labels, each in spells.items()]
+    something = (fired.states == firing.State.FIRING).any(axis=1)
+    return Rule(
+        fired.rule.number,
+        rule.priority,
+        rule.action.severity,
+        rule.condition.type,
+        rule.action.type,
+        rule.action.message or "",
+        tuple(sorted(series, key=lambda each: (-each.firing, each.name))),
+        looked_at,
+        float(np.mean(something)),
+    )
+
+
+def _series(labels: frames.Labels, spells: Sequence[firing.Spell], period: Period) -> Series:
+    lengths = [
+        timedelta(milliseconds=_end_ms(spell, period) - spell.firing_ms)
+        for spell in spells
+        if spell.firing_ms is not None
+    ]
+    none = timedelta(0)
+    return Series(
+        backtesting.name_of(labels),
+        labels,
+        tuple(spells),
+        sum(lengths, none),
+        max(lengths, default=none),
+    )
+
+
+def _end_ms(spell: firing.Spell, period: Period) -> int:
+    return period.end_ms + period.step_ms if spell.until_ms is None else spell.until_ms
+
+
+def days(span_ms: int) -> str:
+    """A time in days, as text.
+
+    >>> days(86_400_000), days(1_500_000_000)
+    ('1 day', '17.4 days')
+    """
+    text = f"{span_ms / 86_400_000:.3g}"
+    return f"{text} day" if text == "1" else f"{text} days"
