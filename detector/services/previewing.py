@@ -72,7 +72,8 @@ class Previewer:
         warned = [] if document.enabled else [doubts.DISABLED]
         found = []
         for each, one in zip(read, fired, strict=True):
-            found.append(previews.rule_of(document, one, each.looked_at, period))
+            rule = previews.rule_of(document, one, each.looked_at, period, self.given.now)
+            found.append(rule)
             warned += doubts.warnings(each, one, period, names)
         return previews.Preview(document.name, period, tuple(found), tuple(warned))
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
 
 from detector import frames
-from detector.policy import actions, documents, firing
-from detector.services import backtesting
+from detector.policy import actions, documents, firing, promql, windows
 
+MOST_TIMES = 2_000
+"""At which a window is looked at."""
 _MS = timedelta(milliseconds=1)
 
 
@@ -77,6 +78,7 @@ class Rule:
     series       of which an alert was pending or firing, those that fired longest first
     looked_at    how many series its condition looks at; None where there is no such thing
     fired_ratio  share of the evaluations at which something fired
+    shut         from when to when its window is shut, epoch milliseconds, to about a pixel
     """
 
     number: int
@@ -88,6 +90,7 @@ class Rule:
     series: tuple[Series, ...]
     looked_at: int | None
     fired_ratio: float
+    shut: tuple[tuple[int, int], ...]
 
     @property
     def times(self) -> int:
@@ -163,7 +166,11 @@ class Preview:
 
 
 def rule_of(
-    document: documents.Document, fired: firing.Fired, looked_at: int | None, period: Period
+    document: documents.Document,
+    fired: firing.Fired,
+    looked_at: int | None,
+    period: Period,
+    now: datetime,
 ) -> Rule:
     """What became of a rule, by series."""
     rule = document.rules[fired.rule.number - 1]
@@ -182,7 +189,19 @@ def rule_of(
         tuple(sorted(series, key=lambda each: (-each.firing, each.name))),
         looked_at,
         float(np.mean(something)),
+        () if rule.condition.window is None else _shut(rule.condition.window, period, now),
     )
+
+
+def _shut(window: windows.Window, period: Period, now: datetime) -> tuple[tuple[int, int], ...]:
+    times_ms = period.times_ms[:: -(-period.steps // MOST_TIMES)]
+    shut = [
+        not windows.is_open(window, datetime.fromtimestamp(time_ms / 1000, UTC), now)
+        for time_ms in times_ms.tolist()
+    ]
+    edges = np.flatnonzero(np.diff([False, *shut, False])).reshape(-1, 2)
+    ends_ms = [*times_ms.tolist(), period.end_ms + period.step_ms]
+    return tuple((ends_ms[begin], ends_ms[end]) for begin, end in edges.tolist())
 
 
 def _series(labels: frames.Labels, spells: Sequence[firing.Spell], period: Period) -> Series:
@@ -193,11 +212,22 @@ def _series(labels: frames.Labels, spells: Sequence[firing.Spell], period: Perio
     ]
     none = timedelta(0)
     return Series(
-        backtesting.name_of(labels),
+        name_of(labels),
         labels,
         tuple(spells),
         sum(lengths, none),
         max(lengths, default=none),
+    )
+
+
+def name_of(labels: frames.Labels) -> str:
+    """The labels as PromQL writes them.
+
+    >>> name_of((("instance", "web-1"), ("job", "node")))
+    '{instance="web-1",job="node"}'
+    """
+    return promql.matchers(
+        promql.Matcher(name, promql.MatchType.EQUAL, value) for name, value in labels
     )
 
 
@@ -213,3 +243,9 @@ def days(span_ms: int) -> str:
     """
     text = f"{span_ms / 86_400_000:.3g}"
     return f"{text} day" if text == "1" else f"{text} days"
+
+
+def shown_instant(time_ms: int, period: Period) -> str:
+    """An instant of a period, in UTC, with seconds where its evaluations fall on some."""
+    at = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return f"{at:%m-%d %H:%M}" if period.step_ms % 60_000 == 0 else f"{at:%m-%d %H:%M:%S}"
