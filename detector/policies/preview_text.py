@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from rich import text
 
@@ -40,10 +41,11 @@ def lines(each: preview.Previewed, width: int) -> Iterator[text.Text]:
         yield text.Text()
         yield _head(rule)
         yield from _strips(rule, period, width)
-    for asked in found.asked:
+    if found.asked:
         yield text.Text()
+    for asked in found.asked:
         yield text.Text(
-            f"asks for {asked.action} {_times(asked.times)}, for {_counted(asked.targets)}"
+            f"asked for {asked.action} {_times(asked.times)}, for {_counted(asked.targets)}"
             f" (rule {asked.rule})"
         )
 
@@ -80,7 +82,7 @@ def head(rule: previews.Rule) -> str:
     of = "" if rule.looked_at is None else f" of {rule.looked_at}"
     if not rule.times:
         waited = f", though {_counted(len(rule.series))} waited" if rule.series else ""
-        looked = "" if rule.looked_at is None else f", on {_counted(rule.looked_at)}"
+        looked = "" if rule.looked_at is None else f"; it looks at {_counted(rule.looked_at)}"
         return f"never fired{looked}{waited}"
     series = f"{len(rule.fired)}{of} series"
     return (
@@ -88,6 +90,13 @@ def head(rule: previews.Rule) -> str:
         f"all, {span(rule.longest.total_seconds())} at the longest; something fired "
         f"{100 * rule.fired_ratio:.3g} % of the time"
     )
+
+
+def figures(each: Sequence[previews.Series]) -> str:
+    """How often and how long these series fired."""
+    times = sum(one.times for one in each)
+    whole = sum((one.firing for one in each), timedelta(0))
+    return f"{times}x {span(whole.total_seconds())}" if times else "only waited"
 
 
 def _head(rule: previews.Rule) -> text.Text:
@@ -105,8 +114,8 @@ def _strips(rule: previews.Rule, period: previews.Period, width: int) -> Iterato
         return
     names = strips.short_names([each.labels for each in shown])
     most = int(width * _NAME_MOST)
-    names = [name if len(name) <= most else f"{name[: most - 1]}…" for name in names]
-    ends = [f"{each.times}x {span(each.firing.total_seconds())}" for each in shown]
+    names = [strips.cut(name, most) for name in names]
+    ends = [figures([each]) for each in shown]
     name_width, end_width = max(map(len, names)), max(map(len, ends))
     room = max(width - name_width - end_width - 6, _STRIP_LEAST)
     for name, each, end in zip(names, shown, ends, strict=True):
@@ -115,8 +124,7 @@ def _strips(rule: previews.Rule, period: previews.Period, width: int) -> Iterato
     yield text.Text(f"  {'':<{name_width}}  {strips.axis(period, room)}")
     more = rule.series[MOST_SERIES:]
     if more:
-        times = sum(each.times for each in more)
-        yield text.Text(f"  and {len(more)} more series, which fired {_times(times)}")
+        yield text.Text(f"  and {len(more)} more series: {figures(more)}")
 
 
 def _rule(rule: previews.Rule) -> dict[str, object]:

@@ -26,9 +26,8 @@ def strip(spells: Iterable[firing.Spell], period: previews.Period, width: int) -
     fires, waits = np.zeros(width), np.zeros(width)
     edges = np.linspace(period.start_ms, period.end_ms + period.step_ms, width + 1)
     for spell in spells:
-        until_ms = edges[-1] if spell.until_ms is None else spell.until_ms
-        firing_ms = until_ms if spell.firing_ms is None else spell.firing_ms
-        waits += _shares(edges, spell.since_ms, firing_ms)
+        since_ms, firing_ms, until_ms = period.bounds(spell)
+        waits += _shares(edges, since_ms, firing_ms)
         fires += _shares(edges, firing_ms, until_ms)
     return "".join(_sign(*each) for each in zip(fires.tolist(), waits.tolist(), strict=True))
 
@@ -55,12 +54,21 @@ def short_names(each: Sequence[frames.Labels]) -> list[str]:
     """
     same = set.intersection(*map(set, each)) if len(each) > 1 else set[tuple[str, str]]()
     return [
-        previews.name_of(tuple(pair for pair in labels if pair not in same))[1:-1] or "{}"
+        previews.name_of(tuple(pair for pair in labels if pair not in same))[1:-1] or "no labels"
         for labels in each
     ]
 
 
-def _shares(edges: frames.Floats, begin_ms: float, end_ms: float) -> frames.Floats:
+def cut(text: str, most: int) -> str:
+    """The text, at most so many characters of it.
+
+    >>> cut("web-server", 6)
+    'web-s…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _shares(edges: frames.Floats, begin_ms: int, end_ms: int) -> frames.Floats:
     inside = np.minimum(edges[1:], end_ms) - np.maximum(edges[:-1], begin_ms)
     shares: frames.Floats = np.maximum(inside, 0) / np.diff(edges)
     return shares

@@ -40,6 +40,14 @@ class Period:
         """Between two evaluations."""
         return timedelta(milliseconds=self.step_ms)
 
+    def bounds(self, spell: firing.Spell) -> tuple[int, int, int]:
+        """When it was first there, when it began to fire and when it was over, in this period; all
+        of what it never did is at the end. An evaluation stands for the step that follows it."""
+        until_ms = spell.until_ms
+        if until_ms is None:
+            until_ms = self.end_ms + self.step_ms
+        return spell.since_ms, until_ms if spell.firing_ms is None else spell.firing_ms, until_ms
+
 
 def period_before(now: datetime, *, days: float, step: timedelta) -> Period:
     """The evaluations of the last days, the newest at or just before now."""
@@ -205,11 +213,8 @@ def _shut(window: windows.Window, period: Period, now: datetime) -> tuple[tuple[
 
 
 def _series(labels: frames.Labels, spells: Sequence[firing.Spell], period: Period) -> Series:
-    lengths = [
-        timedelta(milliseconds=_end_ms(spell, period) - spell.firing_ms)
-        for spell in spells
-        if spell.firing_ms is not None
-    ]
+    bounds = [period.bounds(spell) for spell in spells]
+    lengths = [timedelta(milliseconds=until_ms - firing_ms) for _, firing_ms, until_ms in bounds]
     none = timedelta(0)
     return Series(
         name_of(labels),
@@ -229,10 +234,6 @@ def name_of(labels: frames.Labels) -> str:
     return promql.matchers(
         promql.Matcher(name, promql.MatchType.EQUAL, value) for name, value in labels
     )
-
-
-def _end_ms(spell: firing.Spell, period: Period) -> int:
-    return period.end_ms + period.step_ms if spell.until_ms is None else spell.until_ms
 
 
 def days(span_ms: int) -> str:
