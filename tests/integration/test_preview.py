@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
-from datetime import timedelta
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from detector import frames
 from detector.policy import compiler, documents
 from detector.prometheus import reader
 from detector.services import previewing, previews
-from tests import remote, stack
+from tests import conftest, remote, stack
+from tests.detector import test_cli
 from tests.detector.policy import alerting, factories
 
 STEP = timedelta(minutes=1)
@@ -84,7 +89,9 @@ def series() -> dict[frames.Labels, frames.Floats]:
 
 
 @pytest.fixture(scope="module")
-def filled(stack_binaries: stack.Binaries, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def filled(
+    stack_binaries: stack.Binaries, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[stack.Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
     server = stack.prometheus(stack_binaries.find("prometheus"), folder)
     server.start()
@@ -133,3 +140,120 @@ def test_previews_of_all_conditions_are_what_the_rule_engine_fires(
         assert any(alerts), conditions
         cases.append(alerting.Case(document, rules, STEP, series(), alerts))
     assert alerting.judged(Path(stack_binaries.find("promtool")), tmp_path, cases) == {}
+
+
+LIVE_STEP_S, LIVE_STEPS = 2, 34
+LIVE_CONFIG = """\
+global: {{scrape_interval: 1m, evaluation_interval: 2s}}
+rule_files: ["{folder}/*.yml"]
+"""
+ALMOST_TEN = "9999ms"
+"""A rule is evaluated up to a step later than a preview: both see the same samples so far back."""
+
+
+def live_policies(closes: datetime) -> list[dict[str, Any]]:
+    """Policies; the rules of one count until a minute that is soon to come, and from then on."""
+    hours = [{"start": f"{closes - timedelta(hours=1):%H:%M}", "end": f"{closes:%H:%M}"}]
+    until, later = ({"weekly": hours, "mode": mode} for mode in ("inside", "outside"))
+    conditions: dict[str, list[dict[str, Any]]] = {
+        "held": [{**HELD, "for": "4s", "keep_firing_for": "6s"}],
+        "graver and milder": [{**HELD, "threshold": 85}, {**HELD, "for": "2s"}],
+        "any": [{"type": "any", "conditions": [HELD, HELD_N], "for": "2s"}],
+        "all": [{"type": "all", "conditions": [HELD, HELD_N], "keep_firing_for": "4s"}],
+        "hours": [{**M, "threshold": 5, "window": until}, {**M, "window": later}],
+        "average": [{**M, "threshold": 55, "over_time": {"function": "avg", "range": ALMOST_TEN}}],
+        "gone": [{"type": "absent", "metric_name": "m", "seen_within": "19999ms", "for": "2s"}],
+        "refused": [{"type": "expression", "expr": "{__name__=~'m|n'} > 50", "for": "2s"}],
+    }
+    return [factories.tree(*each, name=name) for name, each in conditions.items()]
+
+
+def live_samples(start_s: int) -> list[remote.Sample]:
+    """Waves, one of which is not there for a while; all end."""
+    found = []
+    for number, (labels, _) in enumerate(series().items()):
+        for place in range(LIVE_STEPS + 1):
+            value = 50 + 48 * math.sin(place * math.tau / (11 + number % 3) - number / 5)
+            is_away = dict(labels)["instance"] == "gone" and 12 <= place < 18
+            is_there = place < LIVE_STEPS and not is_away
+            time_ms = (start_s + place * LIVE_STEP_S) * 1000
+            found.append((labels, value if is_there else remote.STALE, time_ms))
+    return found
+
+
+Shown = set[tuple[str, str, str, frames.Labels]]
+"""Policy, number of the rule, state, labels of the series."""
+
+
+def live_alerts(server: stack.Prometheus, times_s: list[int]) -> list[Shown]:
+    """What the server has written of each evaluation, which is less than a step after its time."""
+    found: list[Shown] = []
+    for at_s in times_s:
+        shown: Shown = set()
+        for each in server.query("ALERTS", time=f"{at_s + LIVE_STEP_S - 0.001:.3f}"):
+            labels = each["metric"]
+            own = (labels["policy"], labels["policy_rule"], labels["alertstate"])
+            rest = {k: v for k, v in labels.items() if k not in ("__name__", *compiler.OWN_LABELS)}
+            shown.add((*own, frames.labels_from_pairs(rest.items())))
+        found.append(shown)
+    return found
+
+
+def previewed_alerts(summary: dict[str, Any], times_s: list[int]) -> list[Shown]:
+    """The same, of what `mda policy preview --json` tells."""
+    found: list[Shown] = [set() for _ in times_s]
+    for policy in summary["policies"]:
+        for rule in policy["rules"]:
+            for each in rule["series"]:
+                labels = frames.labels_from_pairs(each["labels"].items())
+                for spell in each["spells"]:
+                    for place, at_s in enumerate(times_s):
+                        since, fires, until = (
+                            math.inf if text is None else datetime.fromisoformat(text).timestamp()
+                            for text in (spell["since"], spell["firing"], spell["until"])
+                        )
+                        if since <= at_s < until:
+                            state = "firing" if at_s >= fires else "pending"
+                            found[place].add((policy["policy"], str(rule["rule"]), state, labels))
+    return found
+
+
+def test_a_preview_is_what_a_server_fired_live(
+    prometheus: conftest.MakePrometheus, tmp_path: Path
+) -> None:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    server = prometheus(LIVE_CONFIG.format(folder=folder))
+    env = {"MDA_PROMETHEUS__URL": server.url}
+    closes = datetime.fromtimestamp((int(time.time()) + 79) // 60 * 60, UTC)
+    file = tmp_path / "policies.json"
+    file.write_text(json.dumps(live_policies(closes)))
+    ran = test_cli.run(tmp_path, "policy", "validate", str(file), "--out", str(folder), **env)
+    assert ran.returncode == 0, ran.stderr
+    assert server.reload().status_code == 200
+
+    start_s = (int(time.time()) + 4) // LIVE_STEP_S * LIVE_STEP_S
+    times_s = [start_s + place * LIVE_STEP_S for place in range(LIVE_STEPS)]
+    assert remote.push(server.url, live_samples(start_s)).status_code == 204
+    stack.wait_until(lambda: time.time() > times_s[-1] + 2 * LIVE_STEP_S, 90, "all evaluations")
+    lived = live_alerts(server, times_s)
+    assert missed_evaluations(server) == []
+
+    days = (time.time() - start_s + 20) / 86_400
+    asked = ("--days", f"{days:.6f}", "--step", f"{LIVE_STEP_S}s", "--json")
+    ran = test_cli.run(tmp_path, "policy", "preview", str(file), *asked, **env)
+    assert ran.returncode == 0, ran.stderr
+    summary = json.loads(ran.stdout)
+    assert previewed_alerts(summary, times_s) == lived
+    times = {
+        each["policy"]: sum(rule["times"] for rule in each["rules"]) for each in summary["policies"]
+    }
+    assert all(times.values()), times
+    assert "refused" in [each["kind"] for each in summary["policies"][-1]["warnings"]]
+
+
+def missed_evaluations(server: stack.Prometheus) -> list[str]:
+    """Counters of evaluations that it had no time for."""
+    lines = requests.get(f"{server.url}/metrics", timeout=10).text.splitlines()
+    name = "prometheus_rule_group_iterations_missed_total{"
+    return [line for line in lines if line.startswith(name) and not line.endswith(" 0")]
