@@ -14,7 +14,7 @@ from detector.services import previews
 
 MOST_SERIES = 20
 """Lines of one rule."""
-LEAST_WIDTH = 60
+LEAST_WIDTH = 64
 _STRIP_LEAST, _NAME_MOST = 20, 0.4
 COLOURS: Mapping[actions.Severity, str] = {
     actions.Severity.CRITICAL: "bold red",
@@ -44,8 +44,9 @@ def lines(each: preview.Previewed, width: int) -> Iterator[text.Text]:
     if found.asked:
         yield text.Text()
     for asked in found.asked:
+        targets = "1 target" if asked.targets == 1 else f"{asked.targets} targets"
         yield text.Text(
-            f"asked for {asked.action} {_times(asked.times)}, for {_counted(asked.targets)}"
+            f"action {asked.action}: asked for {_times(asked.times)}, on {targets}"
             f" (rule {asked.rule})"
         )
 
@@ -80,10 +81,11 @@ def summary_of(each: preview.Previewed) -> dict[str, object]:
 def head(rule: previews.Rule) -> str:
     """What a rule did, in a sentence."""
     of = "" if rule.looked_at is None else f" of {rule.looked_at}"
+    if not rule.times and rule.series:
+        return f"never fired; {len(rule.series)}{of} series only waited"
     if not rule.times:
-        waited = f", though {_counted(len(rule.series))} waited" if rule.series else ""
-        looked = "" if rule.looked_at is None else f"; it looks at {_counted(rule.looked_at)}"
-        return f"never fired{looked}{waited}"
+        looked = "" if rule.looked_at is None else f"; it looks at {rule.looked_at} series"
+        return f"never fired{looked}"
     series = f"{len(rule.fired)}{of} series"
     return (
         f"fired {_times(rule.times)} for {series}, {span(rule.firing.total_seconds())} in "
@@ -179,7 +181,3 @@ def instant(time_ms: int) -> str:
 
 def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
-
-
-def _counted(series: int) -> str:
-    return f"{series} series"

@@ -99,8 +99,8 @@ def _no_metric(name: str, known: Collection[str]) -> str:
 
 
 def _nothing(period: previews.Period) -> str:
-    days = previews.days(period.end_ms - period.start_ms)
-    return f"it matches nothing: no series was there in {days}: look at its labels"
+    span = previews.shown_span(period.end_ms - period.start_ms)
+    return f"it matches nothing: no series was there in {span}: look at its labels"
 
 
 def _is_everything(read: Read) -> bool:
@@ -133,6 +133,6 @@ def _short(first: int, period: previews.Period) -> str:
     start = datetime.fromtimestamp(start_ms / 1000, UTC)
     return (
         f"the series that it looks at begin at {start:%Y-%m-%d %H:%M} UTC: there are "
-        f"{previews.days(period.end_ms - start_ms)} of the "
-        f"{previews.days(period.end_ms - period.start_ms)} asked for"
+        f"{previews.shown_span(period.end_ms - start_ms)} of the "
+        f"{previews.shown_span(period.end_ms - period.start_ms)} asked for"
     )

@@ -236,14 +236,16 @@ def name_of(labels: frames.Labels) -> str:
     )
 
 
-def days(span_ms: int) -> str:
-    """A time in days, as text.
+def shown_span(span_ms: int) -> str:
+    """A length of time in words.
 
-    >>> days(86_400_000), days(1_500_000_000)
-    ('1 day', '17.4 days')
+    >>> shown_span(86_400_000), shown_span(9_000_000), shown_span(1_000)
+    ('1 day', '2.5 hours', '0.0167 minutes')
     """
-    text = f"{span_ms / 86_400_000:.3g}"
-    return f"{text} day" if text == "1" else f"{text} days"
+    sizes = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000))
+    unit, size = next((each for each in sizes if span_ms >= each[1]), sizes[-1])
+    number = f"{span_ms / size:.3g}"
+    return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
 
 
 def shown_instant(time_ms: int, period: Period) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -142,6 +143,38 @@ def test_previews_of_all_conditions_are_what_the_rule_engine_fires(
     assert alerting.judged(Path(stack_binaries.find("promtool")), tmp_path, cases) == {}
 
 
+def test_doubts_are_told_of_what_a_server_has(filled: stack.Prometheus) -> None:
+    late = {**M, "labels": {"instance": "gone"}}
+    conditions: list[dict[str, Any]] = [
+        {**M, "metric_name": "othr"},
+        {**M, "labels": {"instance": "nowhere"}},
+        {**M, "threshold": -1},
+        late,
+        {"type": "expression", "expr": "nowhere > 1"},
+        {"type": "expression", "expr": "{__name__=~'m|n'} > 70"},
+    ]
+    tree = factories.tree(*conditions)
+    for rule in tree["rules"]:
+        rule["priority"] = 1
+    found = previewer(filled).preview(documents.parse(tree, "p"), PERIOD)
+    made = series()
+    m, n = (
+        np.array([made[remote.labels(name, instance=each, job="j")] > 70 for each in "ab"])
+        for name in "mn"
+    )
+    refused = int((m & n).any(axis=0).sum())
+    assert [(warned.rule, warned.text[:60]) for warned in found.warnings] == [
+        (1, "metric othr: Prometheus had none of this name in this time: "),
+        (2, "it matches nothing: no series was there in 3.98 hours: look "),
+        (3, "it holds for everything: for each of the 3 series that it lo"),
+        (4, "the series that it looks at begin at 1970-01-01 00:20 UTC: t"),
+        (5, "metric nowhere: Prometheus had none of this name in this tim"),
+        (6, f"Prometheus refuses it at {refused} of 240 evaluations: it gives two"[:60]),
+    ]
+    assert found.warnings[0].text.endswith("did you mean other?")
+    assert [rule.looked_at for rule in found.rules] == [0, 0, 3, 1, None, None]
+
+
 LIVE_STEP_S, LIVE_STEPS = 2, 34
 LIVE_CONFIG = """\
 global: {{scrape_interval: 1m, evaluation_interval: 2s}}
@@ -240,7 +273,7 @@ def test_a_preview_is_what_a_server_fired_live(
     assert missed_evaluations(server) == []
 
     days = (time.time() - start_s + 20) / 86_400
-    asked = ("--days", f"{days:.6f}", "--step", f"{LIVE_STEP_S}s", "--json")
+    asked: tuple[str, ...] = ("--days", f"{days:.6f}", "--step", f"{LIVE_STEP_S}s", "--json")
     ran = test_cli.run(tmp_path, "policy", "preview", str(file), *asked, **env)
     assert ran.returncode == 0, ran.stderr
     summary = json.loads(ran.stdout)
@@ -250,6 +283,14 @@ def test_a_preview_is_what_a_server_fired_live(
     }
     assert all(times.values()), times
     assert "refused" in [each["kind"] for each in summary["policies"][-1]["warnings"]]
+
+    asked = (*asked[:-1], "--png", "p.png")
+    ran = test_cli.run(tmp_path, "policy", "preview", str(file), *asked, COLUMNS="100", **env)
+    assert ran.returncode == 0, ran.stderr
+    assert {len(line) for line in ran.stdout.splitlines() if "│" in line} <= {*range(89, 101)}
+    assert "\nwarning  rule 1: Prometheus refuses it at " in ran.stdout
+    assert re.search(r"^read (\d+) of \1 evaluations$", ran.stderr, re.MULTILINE)
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
 def missed_evaluations(server: stack.Prometheus) -> list[str]:
