@@ -169,7 +169,7 @@ def test_doubts_are_told_of_what_a_server_has(filled: stack.Prometheus) -> None:
         (3, "it holds for everything: for each of the 3 series that it lo"),
         (4, "the series that it looks at begin at 1970-01-01 00:20 UTC: t"),
         (5, "metric nowhere: Prometheus had none of this name in this tim"),
-        (6, f"Prometheus refuses it at {refused} of 240 evaluations: it gives two"[:60]),
+        (6, f"Prometheus refuses it at {refused} of 240 evaluations: it gives two series"[:60]),
     ]
     assert found.warnings[0].text.endswith("did you mean other?")
     assert [rule.looked_at for rule in found.rules] == [0, 0, 3, 1, None, None]
