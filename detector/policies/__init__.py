@@ -1,1 +1,1 @@
-"""`mda policy`: policies in files, checked and compiled without a server."""
+"""`mda policy`: policies in files, checked, compiled, and previewed on Prometheus' history."""

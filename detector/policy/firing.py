@@ -28,7 +28,8 @@ from detector import frames
 from detector.policy import compiler
 
 LOOKBACK = timedelta(minutes=5)
-"""How long a sample stands without a newer one, as Prometheus is shipped."""
+"""How long a sample stands without a newer one, as Prometheus is shipped; from Prometheus 3 on a
+millisecond less."""
 NAME, ALERTS = "__name__", "ALERTS"
 _MS = timedelta(milliseconds=1)
 _NEVER = -1

@@ -70,8 +70,8 @@ def matchers_of(selector: promql_parser.VectorSelector) -> tuple[Matcher, ...]:
 def selectors_of(expr: str) -> list[tuple[Matcher, ...]]:
     """The matchers of each selector in an expression, each once, in their order.
 
-    >>> [matchers(each) for each in selectors_of('rate(a{b="c"}[5m]) > 1 or d > 1')]
-    ['{__name__="a",b="c"}', '{__name__="d"}']
+    >>> [matchers(each) for each in selectors_of('rate(a{b="c"}[5m]) > 1 or {d="e"}')]
+    ['{__name__="a",b="c"}', '{d="e"}']
 
     Raises ValueError for what is not PromQL.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from detector import errors, frames, ports
 from detector.policy import compiler, documents, firing, promql
 from detector.policy.conditions import base
-from detector.services import doubts, previews
+from detector.services import doubts, previews, tallying
 
 MOST_SAMPLES = 50_000_000
 """Series times evaluations of one expression. A byte is held for each of fire and hold, and one for
@@ -72,7 +72,7 @@ class Previewer:
         warned = [] if document.enabled else [doubts.DISABLED]
         found = []
         for each, one in zip(read, fired, strict=True):
-            rule = previews.rule_of(document, one, each.looked_at, period, self.given.now)
+            rule = tallying.rule_of(document, one, each.looked_at, period, self.given.now)
             found.append(rule)
             warned += doubts.warnings(each, one, period, names)
         return previews.Preview(document.name, period, tuple(found), tuple(warned))

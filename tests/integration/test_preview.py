@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import requests
 
-from detector import frames
+from detector import config, errors, frames
+from detector.policies import preview
 from detector.policy import compiler, documents
 from detector.prometheus import reader
 from detector.services import previewing, previews
@@ -173,6 +174,31 @@ def test_doubts_are_told_of_what_a_server_has(filled: stack.Prometheus) -> None:
     ]
     assert found.warnings[0].text.endswith("did you mean other?")
     assert [rule.looked_at for rule in found.rules] == [0, 0, 3, 1, None, None]
+
+
+def test_policies_of_files_are_previewed_up_to_the_present(
+    filled: stack.Prometheus, tmp_path: Path
+) -> None:
+    file = tmp_path / "p.json"
+    tree = factories.tree(HELD)
+    file.write_text(json.dumps([tree, {**tree, "name": "Other"}]))
+    settings = config.Settings.model_validate({"prometheus": {"url": filled.url}})
+    now = datetime.fromtimestamp(PERIOD.end_ms / 1000 + 59, UTC)
+    options = preview.Options((file,), days=1 / 8)
+    found = preview.run(settings, options, now=now)
+    period = previews.Period(PERIOD.end_ms - 3 * 3_600_000, PERIOD.end_ms, 60_000)
+    assert [each.found for each in found] == [
+        previewer(filled).preview(documents.parse({**tree, "name": name}, "p"), period)
+        for name in (tree["name"], "Other")
+    ]
+    assert found[0].found.rules[0].times > 1
+    file.write_text(
+        json.dumps(factories.tree({"type": "expression", "expr": "m / ignoring (instance) n > 1"}))
+    )
+    with pytest.raises(
+        errors.UpstreamError, match=r"p.json: High CPU Alert: query refused: .*many"
+    ):
+        preview.run(settings, options, now=now)
 
 
 LIVE_STEP_S, LIVE_STEPS = 2, 34

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import matplotlib.image
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector import config, errors, frames
@@ -20,7 +20,7 @@ from detector.policy import actions, firing
 from detector.services import previews
 from tests import stack
 from tests.detector import test_cli
-from tests.detector.policies.test_validating import EXAMPLES
+from tests.detector.policies.test_validating import EXAMPLES, PAGE
 from tests.detector.policy import factories
 
 HOUR_MS = 3_600_000
@@ -62,7 +62,6 @@ def rule(
         shut=shut,
         condition="metric_threshold",
         action="alert",
-        message="",
         series=each,
         looked_at=looked_at,
         fired_ratio=0.25,
@@ -161,6 +160,11 @@ def test_a_rule_that_never_fired_says_so(shown: previews.Rule, said: str) -> Non
     assert preview_text.head(shown) == said
 
 
+def test_a_policy_that_fired_nothing_asked_for_nothing() -> None:
+    (*_, last) = preview_text.lines(previewed(rule()), 80)
+    assert last.plain == "rule 1 high metric_threshold: never fired; it looks at 5 series"
+
+
 @pytest.mark.parametrize("width", [1, 60, 200])
 def test_a_strip_fits_the_terminal(width: int) -> None:
     named = series("x" * 100, (3, 5, 9))
@@ -228,6 +232,7 @@ SPELLS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(SPELLS, st.integers(1, 200))
 def test_a_strip_is_as_wide_as_asked_and_shows_that_something_fired(
     spells: list[tuple[int, int, int]], width: int
@@ -284,3 +289,7 @@ def test_a_picture_is_written_whole_or_the_file_is_named(tmp_path: Path) -> None
 
 def test_every_severity_has_its_colours() -> None:
     assert set(preview_text.COLOURS) == set(rows.COLOURS) == set(actions.Severity)
+
+
+def test_the_page_has_every_doubt() -> None:
+    assert all(f"| `{doubt}` |" in PAGE for doubt in previews.Doubt)

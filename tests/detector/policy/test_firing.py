@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector import frames
@@ -215,6 +215,7 @@ def test_a_single_evaluation_is_enough() -> None:
 SERIES = st.lists(st.text(".x", min_size=12, max_size=12), min_size=1, max_size=4)
 
 
+@settings(deadline=None)
 @given(SERIES, SERIES, st.integers(0, 4), st.integers(0, 4))
 def test_spells_are_the_states_and_nothing_fires_that_did_not_wait(
     fire: list[str], hold: list[str], for_: int, keep: int
