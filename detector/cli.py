@@ -395,7 +395,7 @@ def _policy_preview(settings: config.Settings, arguments: argparse.Namespace) ->
         return OK
     console = terminal.console()
     for number, each in enumerate(found):
-        lines = preview_text.lines(each, console.width)
+        lines = preview_text.lines(each, console.width, encoding=console.encoding)
         console.print(*[""] * (number > 0), *lines, sep="\n", soft_wrap=True)
     return OK
 

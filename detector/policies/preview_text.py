@@ -26,9 +26,19 @@ COLOURS: Mapping[actions.Severity, str] = {
 }
 
 
-def lines(each: preview.Previewed, width: int) -> Iterator[text.Text]:
+def lines(each: preview.Previewed, width: int, *, encoding: str = "utf-8") -> Iterator[text.Text]:
     """Lines for a terminal of this width; colours say nothing that the characters do not."""
-    found, width = each.found, max(width, LEAST_WIDTH)
+    for line in _lines(each, max(width, LEAST_WIDTH)):
+        try:
+            line.plain.encode(encoding)
+        except UnicodeEncodeError:
+            plain = line.plain.translate(strips.ASCII)
+            line.plain = plain.encode(encoding, "replace").decode(encoding)
+        yield line
+
+
+def _lines(each: preview.Previewed, width: int) -> Iterator[text.Text]:
+    found = each.found
     period = found.period
     yield text.Text.assemble((found.policy, "bold"), f"  {each.source}")
     yield text.Text(

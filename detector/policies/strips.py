@@ -13,6 +13,10 @@ from detector.services import previews
 HEIGHTS = "▁▂▃▄▅▆▇█"
 PENDING, QUIET = "·", " "
 _ROUNDING = 1e-9
+ASCII = str.maketrans(
+    {PENDING: ".", "│": "|", "…": "~"} | dict(zip(HEIGHTS, "12345678", strict=True))
+)
+"""For terminals that have no blocks: how many eighths of the time."""
 
 
 def strip(spells: Iterable[firing.Spell], period: previews.Period, width: int) -> str:

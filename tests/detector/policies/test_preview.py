@@ -160,6 +160,15 @@ def test_a_rule_that_never_fired_says_so(shown: previews.Rule, said: str) -> Non
     assert preview_text.head(shown) == said
 
 
+def test_a_terminal_without_blocks_is_told_eighths() -> None:
+    found = previewed(rule(A, series("é", (10, None, 12))))
+    lines = [line.plain for line in preview_text.lines(found, 80, encoding="ascii")]
+    assert lines[4:6] == [
+        '  instance="a" |   ..68885                                ..3888888| 2x 10h',
+        '  instance="?" |          ...                                      | only waited',
+    ]
+
+
 def test_a_policy_that_fired_nothing_asked_for_nothing() -> None:
     (*_, last) = preview_text.lines(previewed(rule()), 80)
     assert last.plain == "rule 1 high metric_threshold: never fired; it looks at 5 series"
