@@ -195,6 +195,16 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     )
     validate.add_argument("--show", action="store_true", help="print the rules")
     validate.add_argument("--json", action="store_true", help="the result as one JSON object")
+    text = "What policies would have fired on past samples, and which actions they asked for."
+    preview = verbs.add_parser("preview", help=text, description=text)
+    _add_common(preview, default=argparse.SUPPRESS)
+    add = preview.add_argument
+    add("paths", type=Path, metavar="PATH", nargs="+", help="YAML or JSON files, or folders")
+    add("--days", type=float, default=7.0, metavar="N", help="how far back (default: 7)")
+    add("--step", metavar="TIME", help="between evaluations (default: METRIC_COLLECTION_INTERVAL)")
+    add("--png", type=Path, metavar="FILE", help="a picture of when each series fired")
+    add("--json", action="store_true", help="the result as one JSON object")
+    preview.set_defaults(command=_policy_preview)
     text = "Print the JSON Schema of policies, for editors and checks of your own."
     schema = verbs.add_parser("schema", help=text, description=text)
     _add_common(schema, default=argparse.SUPPRESS)
@@ -549,6 +559,30 @@ def _policy_show(settings: config.Settings, arguments: argparse.Namespace) -> in
         print(json.dumps(state))
     else:
         print(*remote.show_lines(state), sep="\n")
+    return OK
+
+
+def _policy_preview(settings: config.Settings, arguments: argparse.Namespace) -> int:
+    import json
+    from datetime import UTC, datetime
+
+    from detector.policies import preview, preview_text
+    from detector.stack import terminal
+
+    now = datetime.now(UTC)  # noqa: TID251 - says what the present is
+    options = preview.Options(tuple(arguments.paths), arguments.days, arguments.step)
+    found = preview.run(settings, options, now=now)
+    if arguments.png is not None:
+        from detector.policies import picture
+
+        picture.write(arguments.png, [each.found for each in found])
+    if arguments.json:
+        print(json.dumps({"policies": [preview_text.summary_of(each) for each in found]}))
+        return OK
+    console = terminal.console()
+    for number, each in enumerate(found):
+        lines = preview_text.lines(each, console.width, encoding=console.encoding)
+        console.print(*[""] * (number > 0), *lines, sep="\n", soft_wrap=True)
     return OK
 
 

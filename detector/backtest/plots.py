@@ -87,7 +87,7 @@ def overview(found: results.Backtest, theme: Theme) -> bytes:
     drawn = figure.Figure(figsize=(WIDTH_IN, 2.7), layout="constrained", facecolor=theme.ground)
     part = drawn.subplots()
     _style(part, theme)
-    lefts = _dates(np.array([start_ms + place * bucket_ms for place in range(buckets)]))
+    lefts = dates(np.array([start_ms + place * bucket_ms for place in range(buckets)]))
     width = bucket / timedelta(days=1)
     part.bar(
         lefts,
@@ -111,8 +111,8 @@ def overview(found: results.Backtest, theme: Theme) -> bytes:
     part.set_ylim(0, max(float(counts.max(initial=0)), allowed) * 1.22 + 0.2)
     part.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=5, integer=True))
     part.set_xlim(lefts[0] - 0.07 * width, lefts[0] + buckets * width)
-    _time_axis(part)
-    return _png(drawn)
+    time_axis(part)
+    return png(drawn)
 
 
 def series(scored: outcomes.Scored, told: results.SeriesResult, theme: Theme) -> bytes:
@@ -129,13 +129,13 @@ def series(scored: outcomes.Scored, told: results.SeriesResult, theme: Theme) ->
     _draw_score(below, scored, theme)
     _legend(above, told, theme, band=_band_word(above, scored))
     name = told.name if len(told.name) <= LONGEST_NAME else told.name[: LONGEST_NAME - 1] + "…"
-    above.set_title(_plain(name), loc="left", color=theme.text, fontsize=10.5, pad=26)
+    above.set_title(plain(name), loc="left", color=theme.text, fontsize=10.5, pad=26)
     shown = scored.times_ms[scored.counted :]
-    first, last = _dates(np.array([shown[0], shown[-1]]))
+    first, last = dates(np.array([shown[0], shown[-1]]))
     margin = max((last - first) * 0.008, 1e-5)
     below.set_xlim(first - margin, last + margin)
-    _time_axis(below)
-    return _png(drawn)
+    time_axis(below)
+    return png(drawn)
 
 
 def _is_over(count: int, allowed: float) -> bool:
@@ -149,7 +149,7 @@ def _draw_value(
     counted = slice(scored.counted, None)
     at, value = _thin(scored.times_ms[counted], scored.values[counted])
     places = _few(len(scored.times_ms) - scored.counted) + scored.counted
-    band_at = _dates(scored.times_ms[places])
+    band_at = dates(scored.times_ms[places])
     lower, upper = scored.lower[places], scored.upper[places]
     part.fill_between(band_at, lower, upper, color=theme.band, alpha=0.28, linewidth=0, zorder=1)
     part.plot(
@@ -162,7 +162,7 @@ def _draw_value(
     room = (high - low) or max(abs(high) * 0.1, 1.0)
     part.set_ylim(low - 0.12 * room, high + 0.07 * room)
     for event in told.events:
-        first, last = _dates(np.array([event.start_ms, event.end_ms]))
+        first, last = dates(np.array([event.start_ms, event.end_ms]))
         length = max(last - first, _least_width(scored))
         part.add_patch(
             patches.Rectangle(
@@ -195,7 +195,7 @@ def _draw_score(part: axes.Axes, scored: outcomes.Scored, theme: Theme) -> None:
 
 def _shade(part: axes.Axes, told: results.SeriesResult, step: timedelta, theme: Theme) -> None:
     for incident in told.incidents:
-        first, last = _dates(np.array([incident.span.start_ms, incident.span.end_ms]))
+        first, last = dates(np.array([incident.span.start_ms, incident.span.end_ms]))
         last = max(last, first + step / timedelta(days=1))
         part.axvspan(first, last, color=theme.incident, alpha=0.17, linewidth=0, zorder=0)
         part.axvline(first, color=theme.incident, alpha=0.55, linewidth=0.8, zorder=0)
@@ -263,7 +263,7 @@ def _thin(times_ms: frames.Ints, values: frames.Floats) -> tuple[frames.Floats, 
     A gap stays one where it is as long as a stretch."""
     size = len(values)
     if size <= MOST_POINTS:
-        return _dates(times_ms), values
+        return dates(times_ms), values
     stretches = MOST_POINTS // 2
     edges = np.linspace(0, size, stretches + 1).astype(np.int64)
     chosen: list[int] = []
@@ -276,7 +276,7 @@ def _thin(times_ms: frames.Ints, values: frames.Floats) -> tuple[frames.Floats, 
         ends = {int(held[np.argmin(piece[held])]), int(held[np.argmax(piece[held])])}
         chosen += [first + place for place in sorted(ends)]
     places = np.array(chosen)
-    return _dates(times_ms[places]), values[places]
+    return dates(times_ms[places]), values[places]
 
 
 def _few(size: int) -> frames.Ints:
@@ -289,12 +289,13 @@ def _least_width(scored: outcomes.Scored) -> float:
     return 0.004 * whole_ms / 86_400_000
 
 
-def _dates(times_ms: frames.Ints) -> npt.NDArray[np.float64]:
+def dates(times_ms: frames.Ints) -> npt.NDArray[np.float64]:
     """Days since 1970, which is how matplotlib counts time."""
     return times_ms / 86_400_000.0
 
 
-def _time_axis(part: axes.Axes) -> None:
+def time_axis(part: axes.Axes) -> None:
+    """Ticks at round times, in UTC."""
     # matplotlib leaves these two without types.
     locator = matplotlib.dates.AutoDateLocator(minticks=4, maxticks=9, tz=UTC)  # type: ignore[no-untyped-call]
     formatter = matplotlib.dates.ConciseDateFormatter(  # type: ignore[no-untyped-call]
@@ -327,12 +328,13 @@ def short(number: float) -> str:
     return f"{number:.4g}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Nothing in a label is taken for a formula."""
     return text.replace("$", r"\$").replace("\n", " ")
 
 
-def _png(drawn: figure.Figure) -> bytes:
+def png(drawn: figure.Figure) -> bytes:
+    """The bytes of a PNG."""
     backend_agg.FigureCanvasAgg(drawn)
     written = io.BytesIO()
     with warnings.catch_warnings():

@@ -1,1 +1,1 @@
-"""`mda policy`: policies in files, checked without a server, and what is done with them there."""
+"""`mda policy`: policies in files checked, previewed on history, applied to a running detector."""

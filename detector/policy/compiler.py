@@ -104,15 +104,14 @@ def compiled(
 ) -> Compiled:
     """The group of a policy. Raises PolicyError, for one that is disabled too."""
     found = rules(document, revision, given, source=source)
-    live = tuple(found) if document.enabled else ()
-    tree = {"name": group_name(document.name), "rules": [rule.tree() for rule in live]}
-    text = "" if not live else _dumped([tree])
-    return Compiled(document.name, revision, live, text)
+    return grouped(document.name, revision, found if document.enabled else ())
 
 
-def group_name(policy: str) -> str:
-    """What the group of a policy is called."""
-    return f"policy {policy}"
+def grouped(policy: str, revision: int, found: Iterable[AlertingRule]) -> Compiled:
+    """These rules as the group of a policy."""
+    live = tuple(found)
+    tree = {"name": f"policy {policy}", "rules": [rule.tree() for rule in live]}
+    return Compiled(policy, revision, live, _dumped([tree]) if live else "")
 
 
 def file_text(policies: Iterable[Compiled]) -> str:

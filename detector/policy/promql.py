@@ -25,6 +25,13 @@ _OPERATORS = {
     MatchType.REGEX: "=~",
     MatchType.NOT_REGEX: "!~",
 }
+_TYPES = {
+    "MatchOp.Equal": MatchType.EQUAL,
+    "MatchOp.NotEqual": MatchType.NOT_EQUAL,
+    "MatchOp.Re": MatchType.REGEX,
+    "MatchOp.NotRe": MatchType.NOT_REGEX,
+}
+NAME = "__name__"
 _OTHER_TYPES = (
     (promql_parser.NumberLiteral, "scalar"),
     (promql_parser.StringLiteral, "string"),
@@ -48,6 +55,34 @@ class Matcher:
 def matchers(each: Iterable[Matcher]) -> str:
     """These in braces."""
     return "{" + ",".join(map(str, each)) + "}"
+
+
+def matchers_of(selector: promql_parser.VectorSelector) -> tuple[Matcher, ...]:
+    """The matchers of a selector, its metric's name among them; offset and @ are not told."""
+    found = [
+        Matcher(each.name, _TYPES[str(each.op)], each.value) for each in selector.matchers.matchers
+    ]
+    if selector.name is not None:
+        found.insert(0, Matcher(NAME, MatchType.EQUAL, selector.name))
+    return tuple(found)
+
+
+def selectors_of(expr: str) -> list[tuple[Matcher, ...]]:
+    """The matchers of each selector in an expression, each once, in their order.
+
+    >>> [matchers(each) for each in selectors_of('rate(a{b="c"}[5m]) > 1 or {d="e"}')]
+    ['{__name__="a",b="c"}', '{d="e"}']
+
+    Raises ValueError for what is not PromQL.
+    """
+    found: dict[tuple[Matcher, ...], None] = {}
+
+    def visit(node: object) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found[matchers_of(node)] = None
+
+    promql_parser.walk(promql_parser.parse(expr), visit)
+    return list(found)
 
 
 def other_type(tree: object) -> str | None:

@@ -70,10 +70,13 @@ class Promtool:
         if ran.returncode == 0:
             return {}
         found = _complaints(ran.stdout, files)
-        if not found:
-            said = " ".join(ran.stdout.split())
-            raise errors.StackError(f"{self._program} {verb} rules: {said}")
-        return found
+        if found:
+            return found
+        if len(files) > 1:  # 3.x does not say which of several files it speaks of
+            each_alone = [self._run(verb, [file]) for file in files]
+            return {file: text for found in each_alone for file, text in found.items()}
+        said = " ".join(ran.stdout.split())
+        raise errors.StackError(f"{self._program} {verb} rules: {said}")
 
 
 def judge(promtool: Promtool, each: Sequence[drafts.Draft]) -> None:
@@ -124,7 +127,8 @@ def write(
 def _complaints(output: str, files: Sequence[Path]) -> dict[Path, str]:
     """What stands between the heads of the files, but for praise."""
     said: dict[Path, list[str]] = {file: [] for file in files}
-    current: Path | None = None
+    is_alone = len(files) == 1 and "FAILED" in output
+    current: Path | None = files[0] if is_alone else None
     by_name = {str(file): file for file in files}
     for line in output.splitlines():
         head = next((each for each in _HEADS if line.startswith(each)), None)

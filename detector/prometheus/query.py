@@ -65,6 +65,7 @@ _RESULTS = msgspec.json.Decoder(_Result)
 _ANSWERS = msgspec.json.Decoder(_Answer, strict=False)
 _SLOW_POINTS = msgspec.json.Decoder(list[_SlowPoint])
 _LABELS = msgspec.json.Decoder(dict[str, str])
+_NAMES = msgspec.json.Decoder(frozenset[str])
 
 
 def envelope_from_answer(status: int, body: bytes) -> Envelope:
@@ -101,6 +102,14 @@ def vector_into_table(body: bytes, table: frames.SeriesTable) -> frames.Floats:
     values = np.full(len(table), math.nan)
     values[rows] = found
     return values
+
+
+def names_from_answer(status: int, body: bytes) -> frozenset[str]:
+    """The values of a label that were asked for; raises UpstreamError."""
+    try:
+        return _NAMES.decode(envelope_from_answer(status, body).data)
+    except msgspec.DecodeError as exc:
+        raise connection.unreadable(str(exc)) from exc
 
 
 def labels_from_json(raw: bytes) -> frames.Labels:

@@ -23,6 +23,7 @@ from detector.prometheus import (
     shards,
 )
 
+NAMES_PATH = "/api/v1/label/__name__/values"
 MAX_POINTS = 11_000
 """Prometheus refuses a query_range of more points per series (web/api/v1, since 2.1)."""
 POINTS_PER_ANSWER = 2_000_000
@@ -146,6 +147,14 @@ class Reader:
         window = f"{-(-span_ms // 1000)}s:{step // timedelta(seconds=1)}s"
         newest_s = self._number(f"max(max_over_time({times}[{window}]))", at_ms=end_ms)
         return None if newest_s is None else round(newest_s * 1000)
+
+    def metric_names(self, *, start_ms: int, end_ms: int) -> frozenset[str]:
+        """Names of all metrics of which the server has samples about this time.
+
+        Raises UpstreamError.
+        """
+        answer = self._api(NAMES_PATH, start=_seconds(start_ms), end=_seconds(end_ms))
+        return query.names_from_answer(answer.status, answer.body)
 
     def is_ready(self) -> bool:
         """Whether the server answers and says that it is ready."""

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import promql_parser
 
 from detector import errors
 from detector.policy import promql
-
-_TYPES: Mapping[str, promql.MatchType] = {
-    "MatchOp.Equal": promql.MatchType.EQUAL,
-    "MatchOp.NotEqual": promql.MatchType.NOT_EQUAL,
-    "MatchOp.Re": promql.MatchType.REGEX,
-    "MatchOp.NotRe": promql.MatchType.NOT_REGEX,
-}
 
 
 def parse(expr: str) -> object:
@@ -46,10 +37,4 @@ def plain_matchers(expr: str) -> tuple[promql.Matcher, ...] | None:
         return None
     if tree.offset is not None or tree.at is not None or tree.matchers.or_matchers:
         return None
-    found = [
-        promql.Matcher(each.name, _TYPES[str(each.op)], each.value)
-        for each in tree.matchers.matchers
-    ]
-    if tree.name is not None:
-        found.insert(0, promql.Matcher("__name__", promql.MatchType.EQUAL, tree.name))
-    return tuple(found)
+    return promql.matchers_of(tree)

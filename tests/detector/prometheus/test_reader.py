@@ -211,6 +211,27 @@ def test_nobody_listening_is_unreachable_and_not_ready() -> None:
     assert not by.is_ready()
 
 
+def names_of(names: bytes) -> faults.Planned:
+    return faults.Planned(200, body=b'{"status":"success","data":' + names + b"}")
+
+
+def test_names_of_metrics_are_those_of_a_time() -> None:
+    with faults.Receiver(lambda _: names_of(b'["a","b"]')) as server:
+        names = reader_of(server.url).metric_names(start_ms=1_000, end_ms=2_500)
+        (asked,) = server.received
+    assert names == {"a", "b"}
+    assert asked.path == "/api/v1/label/__name__/values?start=1.000&end=2.500"
+
+
+def test_names_that_are_no_names_are_unreadable() -> None:
+    with (
+        faults.Receiver(lambda _: names_of(b"[1]")) as server,
+        pytest.raises(errors.UpstreamError) as caught,
+    ):
+        reader_of(server.url).metric_names(start_ms=1_000, end_ms=2_500)
+    assert caught.value.kind == "decode"
+
+
 def test_the_path_prefix_and_the_credentials_go_with_each_request() -> None:
     with faults.Receiver(lambda _: GOOD) as server:
         instant(reader_of(f"{server.url}/prom/", auth=connection.Auth(bearer_token="canary")))
