@@ -28,6 +28,7 @@ from detector import (
     ports,
     telemetry,
 )
+from detector.alertmanager import alerts as alertmanager
 from detector.api import application, auth, server
 from detector.files import policies as policy_files
 from detector.models import budget, exhaustion, gates, warming
@@ -429,6 +430,7 @@ def _publishing(
     return publishing.Publishing(
         policies.PostgresPolicyStore(store),
         rules,
+        alerts=alertmanager.Alertmanager(settings.alertmanager.url),
         thresholds=settings.thresholds,
         clock=clock,
         initial=[each.document for each in found],

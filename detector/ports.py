@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -329,6 +329,18 @@ class RulePublisher(Protocol):
 
     def live(self) -> tuple[live.LiveRule, ...]:
         """The rules of policies that Prometheus evaluates, as it tells them.
+
+        Raises UpstreamError.
+        """
+        ...
+
+
+class AlertEnder(Protocol):
+    """Ends alerts that Alertmanager holds."""
+
+    def end(self, ended: Collection[frames.Labels], *, at: datetime) -> int:
+        """Tell Alertmanager that alerts with these labels, and whatever Prometheus has added to
+        them on the way, are over; how many it held.
 
         Raises UpstreamError.
         """

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from detector import config, errors, loops, ports
-from detector.policy import compiler, documents, drafts, revisions
+from detector.policy import compiler, documents, drafts, live, revisions
 from detector.policy.conditions import base
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Publishing:
         store: ports.PolicyStore,
         rules: ports.RulePublisher,
         *,
+        alerts: ports.AlertEnder,
         thresholds: config.Thresholds,
         clock: Callable[[], float],
         initial: Sequence[documents.Document] = (),
@@ -62,6 +63,7 @@ class Publishing:
         """initial  what the first turn creates where there has never been a policy"""
         self._store = store
         self._rules = rules
+        self._alerts = alerts
         self._thresholds = thresholds
         self._clock = clock
         self._initial = tuple(initial)
@@ -190,15 +192,44 @@ class Publishing:
         """The change made and published; documents that it brings are checked before, so that
         nobody waits for promtool."""
         self._check(to_check)
-        with self._turn, contextlib.ExitStack() as published:
-            with self._store.changing() as changes:
+        with self._turn:
+            before = self._live()
+            with contextlib.ExitStack() as published, self._store.changing() as changes:
                 done = change(changes)
                 policies = changes.all_policies()
                 if len(policies) > MOST_POLICIES:
                     raise errors.ConflictError(f"policies: {MOST_POLICIES:,} are allowed")
-                published.enter_context(self._rules.publishing(self._compile(policies)))
-            # Only here is it committed: if that fails, the rules of before are put back.
+                now_live = self._compile(policies)
+                published.enter_context(self._rules.publishing(now_live))
+                # Only here is it committed: if that fails, the rules of before are put back.
+            self._end_alerts(before, now_live)
             return done
+
+    def _live(self) -> tuple[live.LiveRule, ...]:
+        """What is evaluated; nothing where that is not known."""
+        try:
+            return self._rules.live()
+        except errors.UpstreamError:
+            return ()
+
+    def _end_alerts(
+        self, before: Iterable[live.LiveRule], now: Iterable[compiler.Compiled]
+    ) -> None:
+        """Alerts of rules that are no more end now, not when Alertmanager gives them up."""
+        kept = {(each.policy, each.revision, rule.number) for each in now for rule in each.rules}
+        ended = [
+            alert.labels
+            for rule in before
+            if (rule.policy, rule.revision, rule.number) not in kept
+            for alert in rule.alerts
+            if alert.state is live.State.FIRING
+        ]
+        if not ended:
+            return
+        try:
+            self._alerts.end(ended, at=self._now())
+        except errors.UpstreamError as error:
+            logger.warning("alerts of old rules not ended", extra={"reason": str(error)})
 
     def _check(self, to_check: Sequence[documents.Document]) -> None:
         given = self._given()

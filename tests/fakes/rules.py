@@ -22,6 +22,7 @@ class FakeRulePublisher:
         self.checked: list[str] = []
         self.published: tuple[compiler.Compiled, ...] = ()
         self.publications = 0
+        self.alerts: tuple[live.ActiveAlert, ...] = ()
 
     def check(self, each: Sequence[drafts.Draft]) -> None:
         self.checked += [draft.document.name for draft in each]
@@ -49,7 +50,9 @@ class FakeRulePublisher:
 
     def live(self) -> tuple[live.LiveRule, ...]:
         return tuple(
-            live.LiveRule(each.policy, each.revision, rule.number, live.Health.OK, "", None, ())
+            live.LiveRule(
+                each.policy, each.revision, rule.number, live.Health.OK, "", None, self.alerts
+            )
             for each in self.published
             for rule in each.rules
         )

@@ -15,6 +15,7 @@ from detector import config, log
 from detector.api import application, auth, server
 from detector.services import memory, policy_states, publishing, status
 from detector.store import anomalies, database, episodes, migrate, policies, tokens
+from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.rules import FakeRulePublisher
 
 
@@ -39,7 +40,9 @@ def main(url: str, token_file: str, port: str) -> None:
     store = episodes.PostgresEpisodeStore(connections)
     token = auth.token_from_file(Path(token_file))
     kept, rules = policies.PostgresPolicyStore(connections), FakeRulePublisher()
-    made = publishing.Publishing(kept, rules, thresholds=config.Thresholds(), clock=time.time)
+    made = publishing.Publishing(
+        kept, rules, alerts=FakeAlertEnder(), thresholds=config.Thresholds(), clock=time.time
+    )
     app = application.create_app(
         store=store,
         policy_store=kept,

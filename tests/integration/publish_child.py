@@ -24,6 +24,7 @@ from detector.prometheus import connection, rule_files
 from detector.services import publishing
 from detector.store import database, policies
 from tests.detector.policy import factories
+from tests.fakes.alerts import FakeAlertEnder
 
 WATCHED = {"os.rename", "os.remove", "os.mkdir", "socket.connect", "http.client.send"}
 
@@ -52,6 +53,7 @@ def publisher(database_url: str, prometheus_url: str, folder: Path) -> publishin
     return publishing.Publishing(
         policies.PostgresPolicyStore(database.Database(database_url)),
         rule_files.RuleFiles(folder, client, None),
+        alerts=FakeAlertEnder(),
         thresholds=config.Thresholds(),
         clock=time.time,
     )

@@ -15,6 +15,7 @@ from detector import access, config, errors
 from detector.api import application, auth, server
 from detector.services import issuing, memory, policy_states, publishing, reloading, status
 from tests.factories import T0, at, new_token
+from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
 from tests.fakes.policies import FakePolicyStore
@@ -148,7 +149,11 @@ def served() -> Iterator[Served]:
     remembered, tokens, clock = FakeAnomalyStore(), FakeTokenStore(), FakeClock()
     policies, rules = FakePolicyStore(), FakeRulePublisher()
     made = publishing.Publishing(
-        policies, rules, thresholds=config.Thresholds(), clock=lambda: at(0).timestamp()
+        policies,
+        rules,
+        alerts=FakeAlertEnder(),
+        thresholds=config.Thresholds(),
+        clock=lambda: at(0).timestamp(),
     )
     app = application.create_app(
         store=store,

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from detector import config, errors, loops
-from detector.policy import documents, revisions
+from detector.policy import documents, live, revisions
 from detector.policy.revisions import Change
 from detector.services import publishing
 from tests.detector.policy import factories
 from tests.factories import at
+from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.policies import FakePolicyStore
 from tests.fakes.rules import FakeRulePublisher
 
@@ -24,6 +25,7 @@ class Rig:
     def __init__(self) -> None:
         self.store = FakePolicyStore()
         self.rules = FakeRulePublisher()
+        self.alerts = FakeAlertEnder()
         self.now_s = NOW_S
         self.made = self.anew()
 
@@ -32,6 +34,7 @@ class Rig:
         return publishing.Publishing(
             self.store,
             self.rules,
+            alerts=self.alerts,
             thresholds=config.Thresholds(**thresholds),
             clock=lambda: self.now_s,
         )
@@ -261,3 +264,45 @@ def test_there_is_an_end_to_how_many_policies_there_may_be(
     with pytest.raises(errors.ConflictError, match="policies: 1 are allowed"):
         rig.made.create(document("b"), by="ann")
     assert rig.kept() == {("a", 1)}
+
+
+def firing(rig: Rig) -> None:
+    """Have every rule that is live hold one alert that fires and one that is pending."""
+    alerts = tuple(
+        live.ActiveAlert((("instance", name),), state, at(0), 1.0)
+        for name, state in (("a", live.State.FIRING), ("b", live.State.PENDING))
+    )
+    rig.rules.alerts = alerts
+
+
+def test_alerts_of_rules_that_are_no_more_are_ended(rig: Rig) -> None:
+    rig.made.create(document(), by="ann")
+    rig.made.create(document("other"), by="ann")
+    firing(rig)
+    rig.made.replace(1, document(threshold=90), expected=None, by="bob")
+    assert rig.alerts.ended == [((("instance", "a"),), at(0))]
+    rig.made.turn()
+    rig.made.create(document("third"), by="ann")
+    assert len(rig.alerts.ended) == 1
+    rig.made.delete(2, expected=None, by="bob")
+    assert len(rig.alerts.ended) == 2
+
+
+def test_alerts_that_cannot_be_ended_do_not_undo_the_change(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.made.create(document(), by="ann")
+    firing(rig)
+    rig.alerts.failure = errors.UpstreamError("no answer", kind="timeout", retryable=True)
+    rig.made.delete(1, expected=None, by="bob")
+    assert rig.live() == rig.kept() == set()
+    assert [each.message for each in caplog.records] == ["alerts of old rules not ended"]
+
+
+def test_a_failed_change_ends_no_alerts(rig: Rig) -> None:
+    rig.made.create(document(), by="ann")
+    firing(rig)
+    rig.store.at_commit = errors.StoreError("PostgreSQL is gone", retryable=True)
+    with pytest.raises(errors.StoreError):
+        rig.made.delete(1, expected=None, by="bob")
+    assert rig.alerts.ended == []

@@ -1,0 +1,1 @@
+"""What we ask of Alertmanager, over its API v2."""
