@@ -29,19 +29,23 @@ from detector import (
     telemetry,
 )
 from detector.alertmanager import alerts as alertmanager
-from detector.api import application, auth, server
+from detector.api import application, auth, previews, server
 from detector.files import policies as policy_files
 from detector.models import budget, exhaustion, gates, warming
 from detector.models import scoring as models_scoring
+from detector.policy.conditions import base
 from detector.prometheus import connection, promtool, reader, rule_files, writer
 from detector.services import (
+    collecting,
     cycles,
     forecasting,
     inbox,
     memory,
     overview,
     policy_states,
+    previewing,
     publishing,
+    readings,
     recording,
     reloading,
     replaying,
@@ -61,6 +65,8 @@ SELF_TEST_EVERY = timedelta(minutes=1)
 """A turn tries one query that is due."""
 FORECAST_EVERY = timedelta(seconds=20)
 RECORD_EVERY = timedelta(seconds=2)
+NAMES_WITHIN = timedelta(hours=1)
+"""A metric that had no samples for so long is not known any more."""
 POLICIES_EVERY = timedelta(seconds=30)
 """How long rules may be others than those of the policies, after a crash or a slip of the hand."""
 MMAP_THRESHOLD_BYTES = 1 << 20
@@ -89,6 +95,7 @@ class Detection:
     loops: tuple[loops.Loop, ...]
     recorder: recording.Recorder
     reloading: reloading.Reloading
+    collecting: collecting.Collecting
 
 
 def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int:
@@ -130,7 +137,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     )
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     reload = detection.reloading.reload if detection else None
-    web = _application(settings, store, state, meters, reload, rules=rules, made=made)
+    web = _application(settings, store, state, meters, detection, rules=rules, made=made)
     api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
     is_up = True
@@ -312,7 +319,8 @@ def _detection(
         meters=meters,
         clock=clock,
     )
-    return Detection(scored, writes, tuple(running), recorder, reloads)
+    collects = collecting.Collecting(queries, workers=settings.detection.workers)
+    return Detection(scored, writes, tuple(running), recorder, reloads, collects)
 
 
 def _dropped(meters: telemetry.Telemetry, reason: str) -> Callable[[int], None]:
@@ -442,12 +450,13 @@ def _application(
     store: database.Database,
     state: overview.Overview,
     meters: telemetry.Telemetry,
-    reload: Callable[[], reloading.Changes] | None,
+    detection: Detection | None,
     *,
     rules: rule_files.RuleFiles,
     made: publishing.Publishing,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
+    reads = checks.connect(settings)
     return application.create_app(
         store=remembered,
         anomaly_store=anomalies.PostgresAnomalyStore(store),
@@ -462,11 +471,32 @@ def _application(
         api_token=_token(settings.token_file or settings.home / "token"),
         webhook_token=_token(settings.webhook_token_file or settings.home / "webhook_token"),
         clock=instant,
-        policy_store=policies.PostgresPolicyStore(store),
-        made=made,
-        policy_states=policy_states.PolicyStates(rules, remembered, refused=lambda: made.refused),
-        reload=reload,
+        about=application.PolicyParts(
+            store=policies.PostgresPolicyStore(store),
+            made=made,
+            states=policy_states.PolicyStates(rules, remembered, refused=lambda: made.refused),
+            previewer=lambda at: previewing.Previewer(
+                reads,
+                base.Given(settings.thresholds, at),
+                lambda period: reads.metric_names(start_ms=period.start_ms, end_ms=period.end_ms),
+                most_samples=previews.MOST_SAMPLES,
+            ),
+            readings=readings.Readings(
+                reads,
+                names=lambda at: _names_at(reads, at),
+                thresholds=settings.thresholds,
+            ),
+            interval=settings.metric_collection_interval,
+        ),
+        collect=None if detection is None else detection.collecting.collect,
+        reload=None if detection is None else detection.reloading.reload,
     )
+
+
+def _names_at(reads: reader.Reader, at: datetime) -> frozenset[str]:
+    at_ms = round(at.timestamp() * 1000)
+    within_ms = NAMES_WITHIN // timedelta(milliseconds=1)
+    return reads.metric_names(start_ms=at_ms - within_ms, end_ms=at_ms)
 
 
 def _token(path: Path) -> auth.Token:

@@ -220,6 +220,23 @@ class PolicyManager:
         is `untested`; nothing is stored."""
         return self._ask("POST", "/api/policies/validate", document)
 
+    def preview(
+        self, document: Document, *, days: float = 7, step: timedelta | None = None
+    ) -> dict[str, Any]:
+        """When this policy would have fired in the last days, for which series and how long, what
+        it would have asked for, and what to look at before it is saved (`warnings`)."""
+        step_s = None if step is None else step.total_seconds()
+        return self._ask("POST", "/api/policies/preview", document, days=days, step=step_s)
+
+    def metrics(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The names that policies use, or one of them or of Prometheus: unit, help, values now."""
+        found: list[dict[str, Any]] = self._ask("GET", "/api/metrics", name=name)["metrics"]
+        return found
+
+    def collect(self) -> dict[str, Any]:
+        """Have all queries read and scored now: what came in and went out."""
+        return self._ask("POST", "/api/metrics/collect")
+
     def apply(
         self, documents: Sequence[Document], *, prune: bool = False, dry_run: bool = False
     ) -> list[Planned]:

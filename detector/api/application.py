@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import fastapi
@@ -15,7 +16,9 @@ from detector.api import (
     bodies,
     episodes,
     limits,
+    metrics,
     policies,
+    previews,
     probes,
     problems,
     reloads,
@@ -23,14 +26,39 @@ from detector.api import (
     webhook,
 )
 from detector.policy import documents
-from detector.services import callers, memory, publishing, reloading, status
-from detector.services import policy_states as states
+from detector.services import (
+    callers,
+    collecting,
+    memory,
+    policy_states,
+    previewing,
+    publishing,
+    readings,
+    reloading,
+    status,
+)
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
 """Some 10,000 alerts; Alertmanager's max_alerts keeps deliveries below it."""
 BODY_DEADLINE = timedelta(seconds=10)
 REQUESTS_MAX = 100
 """At a time; FastAPI runs 40 of them, the others wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyParts:
+    """What the routes of policies stand on.
+
+    previewer  at an instant
+    interval   at which metrics are collected
+    """
+
+    store: ports.PolicyStore
+    made: publishing.Publishing
+    states: policy_states.PolicyStates
+    previewer: Callable[[datetime], previewing.Previewer]
+    readings: readings.Readings
+    interval: timedelta
 
 
 def create_app(
@@ -44,9 +72,8 @@ def create_app(
     api_token: auth.Token,
     webhook_token: auth.Token,
     clock: Callable[[], datetime],
-    policy_store: ports.PolicyStore,
-    made: publishing.Publishing,
-    policy_states: states.PolicyStates,
+    about: PolicyParts,
+    collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
     reload: Callable[[], reloading.Changes] | None = None,
     body_max_bytes: int = BODY_MAX_BYTES,
     body_deadline: timedelta = BODY_DEADLINE,
@@ -66,7 +93,11 @@ def create_app(
     app.include_router(webhook.router(remembering, auth.webhook_guard(webhook_token), read))
     app.include_router(episodes.router(store, guards))
     app.include_router(anomalies.router(anomaly_store, guards))
-    app.include_router(policies.router(policy_store, made, policy_states, guards, read))
+    app.include_router(
+        previews.router(about.previewer, guards, read, interval=about.interval, clock=clock)
+    )
+    app.include_router(policies.router(about.store, about.made, about.states, guards, read))
+    app.include_router(metrics.router(about.readings, collect, guards, clock=clock))
     app.include_router(probes.status_router(status_source, guards))
     app.include_router(reloads.router(reload, guards))
     app.include_router(tokens.router(token_store, guards, read, clock=clock))

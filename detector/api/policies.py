@@ -166,6 +166,14 @@ _APPLY = {
     },
 }
 
+TAKES_DOCUMENT = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _DOCUMENT}}}
+}
+"""What a route that reads a document itself adds to the OpenAPI document."""
+_TAKES_SEVERAL = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _APPLY}}}
+}
+
 PolicyId = Annotated[int, Path(ge=1, le=paging.LARGEST_ID)]
 Number = Annotated[int, Path(ge=1, le=LARGEST_REVISION)]
 Expected = Annotated[
@@ -201,11 +209,11 @@ def router(
             next_cursor=None if page.next_id is None else paging.cursor_after(page.next_id),
         )
 
-    @routes.post("", status_code=201, openapi_extra=_takes(_DOCUMENT))
+    @routes.post("", status_code=201, openapi_extra=TAKES_DOCUMENT)
     def create_policy(caller: Operator, body: Body, response: fastapi.Response) -> Policy:
         """Create a policy and publish its rules. 422 for what is wrong with it, 409 if its name
         is taken, 502 or 503 if Prometheus does not take its rules; then nothing is stored."""
-        policy = made.create(_document(body), by=caller.name)
+        policy = made.create(document_from(body), by=caller.name)
         response.headers["Location"] = f"/api/policies/{policy.id}"
         response.headers["ETag"] = _etag(policy)
         return _policy(policy)
@@ -215,10 +223,10 @@ def router(
         """JSON Schema of a policy's document."""
         return documents.json_schema()
 
-    @routes.post("/validate", dependencies=viewer, openapi_extra=_takes(_DOCUMENT))
+    @routes.post("/validate", dependencies=viewer, openapi_extra=TAKES_DOCUMENT)
     def validate_policy(body: Body) -> Validated:
         """What a policy would become; nothing is stored. 422 for what is wrong with it."""
-        draft = made.validate(_document(body))
+        draft = made.validate(document_from(body))
         return Validated(
             name=draft.document.name,
             rules=draft.rules_text,
@@ -226,7 +234,7 @@ def router(
             untested=[str(each) for each in draft.tests.untested],
         )
 
-    @routes.post("/apply", openapi_extra=_takes(_APPLY))
+    @routes.post("/apply", openapi_extra=_TAKES_SEVERAL)
     def apply_policies(caller: Operator, body: Body) -> Applied:
         """Make the policies of these names what the documents say, all of them or none; with
         `prune`, those of other names are deleted; with `dry_run`, nothing is done."""
@@ -244,7 +252,7 @@ def router(
         response.headers["ETag"] = _etag(policy)
         return _with_state(states.state(policy))
 
-    @routes.put("/{policy_id}", openapi_extra=_takes(_DOCUMENT))
+    @routes.put("/{policy_id}", openapi_extra=TAKES_DOCUMENT)
     def replace_policy(
         caller: Operator,
         body: Body,
@@ -253,7 +261,7 @@ def router(
         revision: Expected = None,
     ) -> Policy:
         """Put another document in place of a policy's. The same one makes no revision."""
-        policy = made.replace(policy_id, _document(body), expected=revision, by=caller.name)
+        policy = made.replace(policy_id, document_from(body), expected=revision, by=caller.name)
         response.headers["ETag"] = _etag(policy)
         return _policy(policy)
 
@@ -313,11 +321,6 @@ def router(
     return routes
 
 
-def _takes(schema: dict[str, Any]) -> dict[str, Any]:
-    """The body of a route that reads it itself, for OpenAPI."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
 class _Apply(pydantic.BaseModel):
     """The body of apply, its documents still trees."""
 
@@ -351,7 +354,8 @@ def _wanted(body: bytes) -> tuple[list[documents.Document], bool, bool]:
     return found, given.prune, given.dry_run
 
 
-def _document(body: bytes) -> documents.Document:
+def document_from(body: bytes) -> documents.Document:
+    """The document of a body. Raises Problem 400, PolicyError."""
     return documents.parse(trees.parse(body), "body")
 
 

@@ -122,6 +122,7 @@ def install(app: fastapi.FastAPI) -> None:
     app.add_exception_handler(errors.ConflictError, _on_conflict)
     app.add_exception_handler(errors.PublishError, _on_unpublished)
     app.add_exception_handler(errors.StackError, _on_stack)
+    app.add_exception_handler(errors.UpstreamError, _on_upstream)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -170,6 +171,16 @@ async def _on_conflict(_: fastapi.Request, error: Exception) -> JSONResponse:
 async def _on_unpublished(_: fastapi.Request, error: Exception) -> JSONResponse:
     """503 for what may pass, 502 for what Prometheus has against it."""
     assert isinstance(error, errors.PublishError)  # noqa: S101 - registered for it
+    if error.retryable:
+        return response(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
+    return response(502, str(error))
+
+
+async def _on_upstream(_: fastapi.Request, error: Exception) -> JSONResponse:
+    """422 for what Prometheus does not take of somebody's PromQL, else as of what is published."""
+    assert isinstance(error, errors.UpstreamError)  # noqa: S101 - registered for it
+    if error.kind == "query":
+        return response(422, str(error))
     if error.retryable:
         return response(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
     return response(502, str(error))

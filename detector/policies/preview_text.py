@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from rich import text
 
+from detector.api import previews as api_previews
 from detector.backtest import results
 from detector.policies import preview, strips
-from detector.policy import actions, firing, promql
+from detector.policy import actions, promql
 from detector.services import previews
 
 MOST_SERIES = 20
@@ -62,30 +63,8 @@ def _lines(each: preview.Previewed, width: int) -> Iterator[text.Text]:
 
 
 def summary_of(each: preview.Previewed) -> dict[str, object]:
-    """For a script: lengths of time in seconds, instants in UTC, null for what goes on."""
-    found = each.found
-    return {
-        "policy": found.policy,
-        "source": each.source,
-        "start": results.instant(found.period.start_ms),
-        "end": results.instant(found.period.end_ms),
-        "step_s": found.period.step.total_seconds(),
-        "evaluations": found.period.steps,
-        "rules": [_rule(rule) for rule in found.rules],
-        "asked": [
-            {
-                "rule": asked.rule,
-                "action": asked.action,
-                "times": asked.times,
-                "targets": asked.targets,
-            }
-            for asked in found.asked
-        ],
-        "warnings": [
-            {"rule": warned.rule, "kind": str(warned.doubt), "text": warned.text}
-            for warned in found.warnings
-        ],
-    }
+    """For a script: as POST /api/policies/preview tells it, and the file."""
+    return {"source": each.source, **api_previews.told(each.found).model_dump(mode="json")}
 
 
 def head(rule: previews.Rule) -> str:
@@ -137,38 +116,6 @@ def _strips(rule: previews.Rule, period: previews.Period, width: int) -> Iterato
     more = rule.series[MOST_SERIES:]
     if more:
         yield text.Text(f"  and {len(more)} more series: {figures(more)}")
-
-
-def _rule(rule: previews.Rule) -> dict[str, object]:
-    return {
-        "rule": rule.number,
-        "priority": rule.priority,
-        "severity": str(rule.severity),
-        "condition": rule.condition,
-        "action": rule.action,
-        "times": rule.times,
-        "series_fired": len(rule.fired),
-        "series_looked_at": rule.looked_at,
-        "fired_ratio": rule.fired_ratio,
-        "firing_s": rule.firing.total_seconds(),
-        "longest_s": rule.longest.total_seconds(),
-        "series": [_series(each) for each in rule.series],
-    }
-
-
-def _series(each: previews.Series) -> dict[str, object]:
-    return {
-        "labels": dict(each.labels),
-        "times": each.times,
-        "firing_s": each.firing.total_seconds(),
-        "longest_s": each.longest.total_seconds(),
-        "spells": [_spell(spell) for spell in each.spells],
-    }
-
-
-def _spell(spell: firing.Spell) -> dict[str, object]:
-    instants = {"since": spell.since_ms, "firing": spell.firing_ms, "until": spell.until_ms}
-    return {name: None if ms is None else results.instant(ms) for name, ms in instants.items()}
 
 
 def span(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,6 +51,17 @@ class Matcher:
 
     def __str__(self) -> str:
         return f"{self.name}{_OPERATORS[self.type]}{quoted(self.value)}"
+
+
+def selector(metric: str) -> str:
+    """All series of a metric, whatever its name is made of.
+
+    >>> selector("a:b"), selector("c d")
+    ('a:b', '{__name__="c d"}')
+    """
+    if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", metric):
+        return metric
+    return matchers([Matcher(NAME, MatchType.EQUAL, metric)])
 
 
 def matchers(each: Iterable[Matcher]) -> str:

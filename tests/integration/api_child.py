@@ -13,9 +13,18 @@ import prometheus_client
 
 from detector import config, log
 from detector.api import application, auth, server
-from detector.services import memory, policy_states, publishing, status
+from detector.policy.conditions import base
+from detector.services import (
+    memory,
+    policy_states,
+    previewing,
+    publishing,
+    readings,
+    status,
+)
 from detector.store import anomalies, database, episodes, migrate, policies, tokens
 from tests.fakes.alerts import FakeAlertEnder
+from tests.fakes.prometheus import FakeReader
 from tests.fakes.rules import FakeRulePublisher
 
 
@@ -45,9 +54,18 @@ def main(url: str, token_file: str, port: str) -> None:
     )
     app = application.create_app(
         store=store,
-        policy_store=kept,
-        made=made,
-        policy_states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
+        about=application.PolicyParts(
+            store=kept,
+            made=made,
+            states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
+            previewer=lambda at: previewing.Previewer(
+                FakeReader({}), base.Given(config.Thresholds(), at), lambda _: ()
+            ),
+            readings=readings.Readings(
+                FakeReader({}), names=lambda _: (), thresholds=config.Thresholds()
+            ),
+            interval=timedelta(minutes=1),
+        ),
         anomaly_store=anomalies.PostgresAnomalyStore(connections),
         token_store=tokens.PostgresTokenStore(connections),
         remembering=memory.Memory(

@@ -13,16 +13,30 @@ import requests
 
 from detector import access, config, errors
 from detector.api import application, auth, server
-from detector.services import issuing, memory, policy_states, publishing, reloading, status
+from detector.policy.conditions import base
+from detector.services import (
+    collecting,
+    issuing,
+    memory,
+    policy_states,
+    previewing,
+    publishing,
+    readings,
+    reloading,
+    status,
+)
 from tests.factories import T0, at, new_token
 from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
 from tests.fakes.policies import FakePolicyStore
+from tests.fakes.prometheus import FakeReader
 from tests.fakes.rules import FakeRulePublisher
 from tests.fakes.tokens import FakeTokenStore
 
 API_TOKEN = "canary-api-token-0123456789"
+NAMES = ("up", "node_load1", "m")
+"""Metrics that Prometheus has."""
 WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
 BODY_MAX_BYTES = 1_000_000
 BODY_DEADLINE = timedelta(seconds=1)
@@ -72,6 +86,8 @@ class Served:
     reloads: list[reloading.Changes | errors.ConfigError]
     policies: FakePolicyStore
     rules: FakeRulePublisher
+    reader: FakeReader
+    collected: list[tuple[collecting.Collected, ...] | errors.ConflictError]
 
     def ask(
         self, method: str, path: str, body: object = None, **parameters: object
@@ -147,7 +163,15 @@ def served() -> Iterator[Served]:
         return found
 
     remembered, tokens, clock = FakeAnomalyStore(), FakeTokenStore(), FakeClock()
-    policies, rules = FakePolicyStore(), FakeRulePublisher()
+    policies, rules, reader = FakePolicyStore(), FakeRulePublisher(), FakeReader({})
+    collected: list[tuple[collecting.Collected, ...] | errors.ConflictError] = []
+
+    def collect() -> tuple[collecting.Collected, ...]:
+        found = collected.pop(0)
+        if isinstance(found, errors.ConflictError):
+            raise found
+        return found
+
     made = publishing.Publishing(
         policies,
         rules,
@@ -165,9 +189,19 @@ def served() -> Iterator[Served]:
         api_token=auth.Token(API_TOKEN),
         webhook_token=auth.Token(WEBHOOK_TOKEN),
         clock=clock,
-        policy_store=policies,
-        made=made,
-        policy_states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
+        about=application.PolicyParts(
+            store=policies,
+            made=made,
+            states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
+            previewer=lambda at: previewing.Previewer(
+                reader, base.Given(config.Thresholds(), at), lambda _: NAMES
+            ),
+            readings=readings.Readings(
+                reader, names=lambda _: NAMES, thresholds=config.Thresholds()
+            ),
+            interval=timedelta(minutes=1),
+        ),
+        collect=collect,
         reload=reload,
         body_max_bytes=BODY_MAX_BYTES,
         body_deadline=BODY_DEADLINE,
@@ -189,5 +223,7 @@ def served() -> Iterator[Served]:
         reloads=reloads,
         policies=policies,
         rules=rules,
+        reader=reader,
+        collected=collected,
     )
     assert running.stop(timedelta(seconds=5))
