@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("startup", "exporter", "first_read", "models", "server", "labelled", "cycle")
+NAMES = ("startup", "exporter", "first_read", "models", "server", "policies", "labelled", "cycle")
 
 
 def main(names: list[str]) -> int:

@@ -75,11 +75,17 @@ def tests_of(
     step = LONG if longest > LONG_FROM else SHORT
     for rule in found:
         plan = _Plan(document, rule, given, step)
+        scenes: list[tuple[str, list[_Stage]]] = []
+        found_cases = []
         for what, stages in plan.scenes():
+            scene = what, list(stages)
             try:
-                cases.append(plan.case(what, list(stages)))
+                found_cases.append(plan.case(*scene))
             except base.NotStagedError as exc:
                 untested.append(Untested(rule.number, what, str(exc)))
+            else:
+                scenes.append(scene)
+        cases += [plan.joined(scenes)] if scenes and plan.is_joined else found_cases
     return Tests(cases, untested, step)
 
 
@@ -164,6 +170,22 @@ class _Plan:
         back = self._settle + self._keep + 5
         yield _Stage(base.Level.QUIET, back, {back - 1: False})
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether the scenes can follow each other in one test: it is left alone in between, and
+        needs no hour of the day. promtool takes ten milliseconds for each test, whatever is in it.
+        """
+        return self._condition.needs_series and not list(_windows(self._condition))
+
+    def joined(self, scenes: Sequence[tuple[str, list[_Stage]]]) -> dict[str, Any]:
+        """One test of all scenes, each a while after the series of the one before have gone."""
+        forgets = math.ceil(max(self._condition.settles, self._condition.reach) / self._step)
+        pause = _Stage(None, forgets + self._keep + 5)
+        stages: list[_Stage] = []
+        for _, following in scenes:
+            stages += [pause, *following] if stages else following
+        return self.case("; ".join(what for what, _ in scenes), stages)
+
     def case(self, what: str, stages: list[_Stage]) -> dict[str, Any]:
         """One test of promtool. Raises NotStagedError."""
         lead = self._lead(sum(stage.steps for stage in stages))
@@ -171,8 +193,12 @@ class _Plan:
         asked, position = [], lead
         ends: dict[str, float] = {}
         for stage in stages:
+            if stage.level is None:
+                ends.clear()
             series = () if stage.level is None else self._condition.staged(stage.level, self._given)
             texts = {_series(each): each for each in series}
+            for text in traces.keys() - texts.keys():
+                traces[text].append(_gone(stage.steps))
             for text, each in texts.items():
                 trace = traces.setdefault(text, [f"_x{position}"] if position else [])
                 trace.append(self._trace(each, stage.steps, ends, text))

@@ -74,6 +74,11 @@ class Readings:
         values = self._reader.read_instant(expr, at_ms=round(at.timestamp() * 1000), table=table)
         rows = np.flatnonzero(np.isfinite(values))
         best = rows[np.argsort(-values[rows], kind="stable")][:MOST_VALUES]
-        found = tuple((table.labels[row] or (), float(values[row])) for row in best.tolist())
+        found = tuple((_unnamed(table.labels[row]), float(values[row])) for row in best.tolist())
         threshold = None if metric.limit is None else getattr(self._thresholds, metric.limit)
         return Reading(name, metric, threshold, len(rows), found)
+
+
+def _unnamed(labels: frames.Labels | None) -> frames.Labels:
+    """Without the metric's own name, which is told once."""
+    return tuple(each for each in labels or () if each[0] != promql.NAME)

@@ -11,7 +11,7 @@ from tests.detector.api.conftest import Served
 def test_the_catalogue_has_units_help_and_values(served: Served) -> None:
     served.reader.series = {
         (("instance", "a"),): lambda _: 12.5,
-        (("instance", "b"),): lambda _: 93.0,
+        (("__name__", "x"), ("instance", "b")): lambda _: 93.0,
         (("instance", "c"),): lambda _: float("inf"),
     }
     found = {each["name"]: each for each in served.get("/api/metrics").json()["metrics"]}
