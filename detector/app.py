@@ -34,7 +34,7 @@ from detector.files import policies as policy_files
 from detector.models import budget, exhaustion, gates, warming
 from detector.models import scoring as models_scoring
 from detector.policy.conditions import base
-from detector.prometheus import connection, promtool, reader, rule_files, writer
+from detector.prometheus import connection, promtool, reader, rule_files, ruler, writer
 from detector.services import (
     collecting,
     cycles,
@@ -414,24 +414,24 @@ def gates_of(query: config.Query) -> gates.Gates:
     )
 
 
-def _rules(settings: config.Settings) -> rule_files.RuleFiles:
+def _rules(settings: config.Settings) -> ports.RulePublisher:
     given = settings.policies
     program = given.promtool or shutil.which("promtool")
     if program is None:
         logger.warning("no promtool on PATH: rules are parsed, their tests are not run")
-    return rule_files.RuleFiles(
-        (given.rules_dir or settings.home / "rendered" / "rules" / "generated").absolute(),
-        connection.Client(
-            settings.prometheus.url,
-            timeout=settings.prometheus.timeout,
-            auth=checks.auth(settings),
-        ),
-        None if program is None else promtool.Promtool(Path(program)),
+    judge = None if program is None else promtool.Promtool(Path(program))
+    client = connection.Client(
+        settings.prometheus.url, timeout=settings.prometheus.timeout, auth=checks.auth(settings)
     )
+    if given.ruler:
+        tenant = given.ruler_tenant
+        return ruler.Ruler(client, judge, headers={"X-Scope-OrgID": tenant} if tenant else {})
+    folder = given.rules_dir or settings.home / "rendered" / "rules" / "generated"
+    return rule_files.RuleFiles(folder.absolute(), client, judge)
 
 
 def _publishing(
-    settings: config.Settings, store: database.Database, rules: rule_files.RuleFiles
+    settings: config.Settings, store: database.Database, rules: ports.RulePublisher
 ) -> publishing.Publishing:
     initial = settings.policies.initial
     found = [] if initial is None else policy_files.load([initial])
@@ -452,7 +452,7 @@ def _application(
     meters: telemetry.Telemetry,
     detection: Detection | None,
     *,
-    rules: rule_files.RuleFiles,
+    rules: ports.RulePublisher,
     made: publishing.Publishing,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)

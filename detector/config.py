@@ -336,6 +336,8 @@ class PolicySettings(_Section):
     rules_dir: Path | None = None
     promtool: Path | None = None
     initial: Path | None = None
+    ruler: bool = False
+    ruler_tenant: str | None = None
 
 
 class LogSettings(_Section):

@@ -107,10 +107,15 @@ def compiled(
     return grouped(document.name, revision, found if document.enabled else ())
 
 
+def group_name(policy: str) -> str:
+    """What the group of a policy is called."""
+    return f"policy {policy}"
+
+
 def grouped(policy: str, revision: int, found: Iterable[AlertingRule]) -> Compiled:
     """These rules as the group of a policy."""
     live = tuple(found)
-    tree = {"name": f"policy {policy}", "rules": [rule.tree() for rule in live]}
+    tree = {"name": group_name(policy), "rules": [rule.tree() for rule in live]}
     return Compiled(policy, revision, live, _dumped([tree]) if live else "")
 
 

@@ -79,6 +79,16 @@ class Promtool:
         raise errors.StackError(f"{self._program} {verb} rules: {said}")
 
 
+def check(promtool: Promtool | None, each: Sequence[drafts.Draft]) -> None:
+    """The same, where there is a promtool; else what the compiler has parsed will do."""
+    if promtool is None:
+        return
+    try:
+        judge(promtool, each)
+    except OSError as exc:
+        raise errors.StackError(f"{exc.filename}: {exc.strerror}") from exc
+
+
 def judge(promtool: Promtool, each: Sequence[drafts.Draft]) -> None:
     """Have the rules of these policies checked, and their tests run.
 

@@ -42,12 +42,7 @@ class RuleFiles:
 
     def check(self, each: Sequence[drafts.Draft]) -> None:
         """By promtool; without one, what the compiler has parsed will do."""
-        if self._judge is None:
-            return
-        try:
-            promtool.judge(self._judge, each)
-        except OSError as exc:
-            raise errors.StackError(f"{exc.filename}: {exc.strerror}") from exc
+        promtool.check(self._judge, each)
 
     @contextlib.contextmanager
     def publishing(self, policies: Sequence[compiler.Compiled]) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePath
 
@@ -43,9 +43,14 @@ class _Groups(msgspec.Struct):
 _GROUPS = msgspec.json.Decoder(_Groups)
 
 
-def read(client: connection.Client, file_name: str) -> tuple[live.LiveRule, ...]:
-    """The rules of files of this name that bear a policy's labels. Raises UpstreamError."""
-    answer = client.call("GET", "/api/v1/rules?type=alert")
+def read(
+    client: connection.Client, file_name: str, *, headers: Mapping[str, str] | None = None
+) -> tuple[live.LiveRule, ...]:
+    """The rules of files, or namespaces, of this name that bear a policy's labels.
+
+    Raises UpstreamError.
+    """
+    answer = client.call("GET", "/api/v1/rules?type=alert", headers=headers)
     envelope = query.envelope_from_answer(answer.status, answer.body)
     try:
         groups = _GROUPS.decode(envelope.data)

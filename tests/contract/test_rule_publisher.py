@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,19 +10,24 @@ import pytest
 
 from detector import errors, ports
 from detector.policy import compiler, documents, drafts
-from detector.prometheus import connection, promtool, rule_files
+from detector.prometheus import connection, promtool, rule_files, ruler
 from tests import stack
 from tests.conftest import MakePrometheus
 from tests.detector.policy import factories
+from tests.fakes.ruler import FakeRuler
 from tests.fakes.rules import FakeRulePublisher
 
 CONFIG = "global: {evaluation_interval: 1s}\nrule_files: ['{folder}/*.yml']\n"
 
 
-@pytest.fixture(params=["fake", "prometheus"])
+@pytest.fixture(params=["fake", "prometheus", "ruler"])
 def rules(request: pytest.FixtureRequest, tmp_path: Path) -> ports.RulePublisher:
     if request.param == "fake":
         return FakeRulePublisher()
+    if request.param == "ruler":
+        fake: FakeRuler = request.getfixturevalue("fake_ruler")
+        client = connection.Client(fake.url, timeout=timedelta(seconds=10))
+        return ruler.Ruler(client, None, headers={"X-Scope-OrgID": "team"})
     make: MakePrometheus = request.getfixturevalue("prometheus")
     binaries: stack.Binaries = request.getfixturevalue("stack_binaries")
     folder = tmp_path / "generated"
@@ -29,6 +35,13 @@ def rules(request: pytest.FixtureRequest, tmp_path: Path) -> ports.RulePublisher
     server = make(CONFIG.replace("{folder}", str(folder)))
     client = connection.Client(server.url, timeout=timedelta(seconds=10))
     return rule_files.RuleFiles(folder, client, promtool.Promtool(binaries.find("promtool")))
+
+
+@pytest.fixture
+def fake_ruler() -> Iterator[FakeRuler]:
+    fake = FakeRuler()
+    yield fake
+    fake.stop()
 
 
 def document(name: str = "High CPU", **more: object) -> documents.Document:
