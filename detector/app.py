@@ -36,6 +36,7 @@ from detector.models import scoring as models_scoring
 from detector.policy.conditions import base
 from detector.prometheus import connection, promtool, reader, rule_files, ruler, writer
 from detector.services import (
+    advising,
     collecting,
     cycles,
     forecasting,
@@ -457,6 +458,7 @@ def _application(
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
     reads = checks.connect(settings)
+    adviser = advising.Adviser(reads, lambda: watched(settings))
     return application.create_app(
         store=remembered,
         anomaly_store=anomalies.PostgresAnomalyStore(store),
@@ -480,7 +482,9 @@ def _application(
                 base.Given(settings.thresholds, at),
                 lambda period: reads.metric_names(start_ms=period.start_ms, end_ms=period.end_ms),
                 most_samples=previews.MOST_SAMPLES,
+                advise=adviser.advice,
             ),
+            adviser=adviser,
             readings=readings.Readings(
                 reads,
                 names=lambda at: _names_at(reads, at),
@@ -491,6 +495,21 @@ def _application(
         collect=None if detection is None else detection.collecting.collect,
         reload=None if detection is None else detection.reloading.reload,
     )
+
+
+def watched(settings: config.Settings) -> dict[str, advising.Watched]:
+    """The queries that are scored, by name, as far as advice on policies goes."""
+    if not settings.anomaly_detection_enabled:
+        return {}
+    return {
+        query.name: advising.Watched(
+            query.name,
+            settings.expr_of(query),
+            budget.parse_budget(query.budget),
+            query.valid_range,
+        )
+        for query in settings.all_queries()
+    }
 
 
 def _names_at(reads: reader.Reader, at: datetime) -> frozenset[str]:

@@ -27,6 +27,7 @@ from detector.api import (
 )
 from detector.policy import documents
 from detector.services import (
+    advising,
     callers,
     collecting,
     memory,
@@ -58,6 +59,7 @@ class PolicyParts:
     states: policy_states.PolicyStates
     previewer: Callable[[datetime], previewing.Previewer]
     readings: readings.Readings
+    adviser: advising.Adviser
     interval: timedelta
 
 
@@ -96,7 +98,16 @@ def create_app(
     app.include_router(
         previews.router(about.previewer, guards, read, interval=about.interval, clock=clock)
     )
-    app.include_router(policies.router(about.store, about.made, about.states, guards, read))
+    app.include_router(
+        policies.router(
+            about.store,
+            about.made,
+            about.states,
+            guards,
+            read,
+            lambda document: about.adviser.advice(document, clock()),
+        )
+    )
     app.include_router(metrics.router(about.readings, collect, guards, clock=clock))
     app.include_router(probes.status_router(status_source, guards))
     app.include_router(reloads.router(reload, guards))

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from pydantic import Field
 from detector import access, errors, ports
 from detector.api import auth, bodies, paging, problems, trees
 from detector.policy import documents, live, revisions
-from detector.services import policy_states, publishing
+from detector.services import policy_states, previews, publishing
 
 MOST_REVISIONS = 100
 """Of one page."""
@@ -130,6 +131,7 @@ class Validated(pydantic.BaseModel):
     rules: str = Field(description="A rule file for Prometheus.")
     tests: int = Field(description="How often the tests, which passed, look at the rules.")
     untested: list[str]
+    advice: list[str] = Field(description="What to know of conditions that ask for anomalies.")
 
 
 class Planned(pydantic.BaseModel):
@@ -193,6 +195,7 @@ def router(
     states: policy_states.PolicyStates,
     guards: auth.Guards,
     read: bodies.Reader,
+    advise: Callable[[documents.Document], Sequence[previews.Warned]],
 ) -> APIRouter:
     """The routes: viewers read, operators change."""
     routes = APIRouter(prefix="/api/policies", tags=["policies"])
@@ -232,6 +235,7 @@ def router(
             rules=draft.rules_text,
             tests=draft.tests.count,
             untested=[str(each) for each in draft.tests.untested],
+            advice=[str(each) for each in advise(draft.document)],
         )
 
     @routes.post("/apply", openapi_extra=_TAKES_SEVERAL)

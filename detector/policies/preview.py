@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from detector import checks, config, errors
+from detector import app, checks, config, errors
 from detector.files import policies as files
 from detector.policy import compiler, documents
 from detector.policy.conditions import base
 from detector.score import progress
-from detector.services import previewing, previews
+from detector.services import advising, previewing, previews
 
 LONGEST_DAYS = 366
 SHORTEST_STEP, LONGEST_STEP = timedelta(seconds=1), timedelta(days=1)
@@ -50,6 +50,7 @@ def run(settings: config.Settings, options: Options, *, now: datetime) -> list[P
         reader,
         given,
         lambda period: reader.metric_names(start_ms=period.start_ms, end_ms=period.end_ms),
+        advise=advising.Adviser(reader, lambda: app.watched(settings)).advice,
     )
     reads = sum(previewer.reads(each.document) for each in loaded)
     with progress.shown(reads * period.steps, word="read", unit="evaluations") as advance:

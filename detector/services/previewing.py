@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -35,11 +36,19 @@ def _count_nothing(_: int) -> None:
     """For who shows no progress of it."""
 
 
+def _no_advice(_: documents.Document, __: datetime) -> Sequence[previews.Warned]:
+    return ()
+
+
+Advise = Callable[[documents.Document, datetime], Sequence[previews.Warned]]
+
+
 @dataclass(frozen=True, slots=True)
 class Previewer:
     """Previews policies on what one Prometheus holds.
 
     names         of all metrics that it had in a time; asked where one may be missing
+    advise        what else to tell, at the end of the period
     most_samples  of one expression: series times evaluations
     advance       is told of evaluations as they are read: `reads` times those of the period
     """
@@ -48,6 +57,7 @@ class Previewer:
     given: base.Given
     names: Names
     most_samples: int = MOST_SAMPLES
+    advise: Advise = _no_advice
     advance: Callable[[int], None] = _count_nothing
 
     def reads(self, document: documents.Document) -> int:
@@ -75,6 +85,7 @@ class Previewer:
             rule = tallying.rule_of(document, one, each.looked_at, period, self.given.now)
             found.append(rule)
             warned += doubts.warnings(each, one, period, names)
+        warned += self.advise(document, datetime.fromtimestamp(period.end_ms / 1000, UTC))
         return previews.Preview(document.name, period, tuple(found), tuple(warned))
 
     def _read(

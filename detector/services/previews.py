@@ -136,6 +136,11 @@ class Doubt(StrEnum):
     REFUSED = "refused"
     SHORT = "short"
     DISABLED = "disabled"
+    NO_QUERY = "no_query"
+    BUDGET = "budget"
+    TWO_VALUES = "two_values"
+    ONLY_RISES = "only_rises"
+    LIMIT = "limit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from detector import config, log
 from detector.api import application, auth, server
 from detector.policy.conditions import base
 from detector.services import (
+    advising,
     memory,
     policy_states,
     previewing,
@@ -64,6 +65,7 @@ def main(url: str, token_file: str, port: str) -> None:
             readings=readings.Readings(
                 FakeReader({}), names=lambda _: (), thresholds=config.Thresholds()
             ),
+            adviser=advising.Adviser(FakeReader({}), lambda: {}),
             interval=timedelta(minutes=1),
         ),
         anomaly_store=anomalies.PostgresAnomalyStore(connections),

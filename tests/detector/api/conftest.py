@@ -15,6 +15,7 @@ from detector import access, config, errors
 from detector.api import application, auth, server
 from detector.policy.conditions import base
 from detector.services import (
+    advising,
     collecting,
     issuing,
     memory,
@@ -199,6 +200,7 @@ def served() -> Iterator[Served]:
             readings=readings.Readings(
                 reader, names=lambda _: NAMES, thresholds=config.Thresholds()
             ),
+            adviser=advising.Adviser(reader, lambda: {}),
             interval=timedelta(minutes=1),
         ),
         collect=collect,

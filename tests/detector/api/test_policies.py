@@ -256,7 +256,7 @@ def test_validating_tells_what_a_policy_becomes_and_stores_nothing(served: Serve
     assert found["name"] == "High CPU"
     assert "alert: High CPU" in found["rules"]
     assert found["tests"] == 5
-    assert found["untested"] == []
+    assert (found["untested"], found["advice"]) == ([], [])
     assert served.rules.checked == ["High CPU"]
     assert served.get("/api/policies").json()["policies"] == []
     answer = served.ask("POST", "/api/policies/validate", {"name": "a"})
