@@ -15,6 +15,7 @@ from detector.api import (
     bodies,
     episodes,
     limits,
+    parameters,
     policies,
     probes,
     problems,
@@ -64,12 +65,15 @@ def create_app(
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     app.include_router(webhook.router(remembering, auth.webhook_guard(webhook_token), read))
-    app.include_router(episodes.router(store, guards))
-    app.include_router(anomalies.router(anomaly_store, guards))
-    app.include_router(policies.router(policy_store, made, policy_states, guards, read))
-    app.include_router(probes.status_router(status_source, guards))
-    app.include_router(reloads.router(reload, guards))
-    app.include_router(tokens.router(token_store, guards, read, clock=clock))
+    for routes in (
+        episodes.router(store, guards),
+        anomalies.router(anomaly_store, guards),
+        policies.router(policy_store, made, policy_states, guards, read),
+        probes.status_router(status_source, guards),
+        reloads.router(reload, guards),
+        tokens.router(token_store, guards, read, clock=clock),
+    ):
+        app.include_router(routes, dependencies=[fastapi.Depends(parameters.each_once(guards))])
     app.include_router(probes.router(status_source, registry))
     _describe(app)
     return app
