@@ -52,7 +52,11 @@ class ApiError(errors.MdaError):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy at its newest revision."""
+    """A policy at its newest revision.
+
+    refused  why its document, changed by hand or by another release, is not taken and not
+             evaluated; empty if it is
+    """
 
     id: int
     revision: int
@@ -62,11 +66,19 @@ class Policy:
     changed_at: datetime
     changed_by: str
     deleted: bool
+    refused: str = ""
 
     @property
     def name(self) -> str:
         """What it is called."""
-        return str(self.document["name"])
+        return str(self.document.get("name", f"policy {self.id}"))
+
+    @property
+    def rules(self) -> list[dict[str, Any]]:
+        """Its rules."""
+        rules = self.document.get("rules")
+        found = rules if isinstance(rules, list) else []
+        return [each for each in found if isinstance(each, dict)]
 
     @property
     def enabled(self) -> bool:
@@ -184,7 +196,7 @@ class PolicyManager:
                 "name": each.name,
                 "enabled": each.enabled,
                 "revision": each.revision,
-                "rules": len(each.document["rules"]),
+                "rules": len(each.rules),
                 "created_at": each.created_at,
                 "created_by": each.created_by,
                 "changed_at": each.changed_at,

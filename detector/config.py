@@ -119,7 +119,11 @@ Duration = Annotated[
     timedelta,
     pydantic.BeforeValidator(parse_duration),
     pydantic.WithJsonSchema(
-        {"type": ["string", "number"], "description": "seconds, or as 90s, 5m, 1h30m"}
+        {
+            "type": ["string", "number"],
+            "pattern": f"^(?:{_DURATION.pattern}|[0-9]+([.][0-9]+)?)$",
+            "description": "seconds, or as 90s, 5m, 1h30m",
+        }
     ),
 ]
 TimeOfDay = Annotated[

@@ -243,6 +243,13 @@ class PolicyStore(Protocol):
         """
         ...
 
+    def all_policies(self) -> tuple[revisions.Policy, ...]:
+        """Every policy that is not deleted, by id, as committed last; it waits for no block.
+
+        Raises StoreError.
+        """
+        ...
+
     def list_policies(self, wanted: revisions.Filter) -> revisions.Page:
         """The policies that match and are not deleted, by name, one page.
 
@@ -294,7 +301,7 @@ class PolicyChanges(Protocol):
     def revise(
         self,
         policy: revisions.Policy,
-        document: documents.Document,
+        document: revisions.Kept,
         change: revisions.Change,
         made: revisions.Made,
     ) -> revisions.Policy:

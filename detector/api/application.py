@@ -17,6 +17,7 @@ from detector.api import (
     episodes,
     limits,
     metrics,
+    parameters,
     policies,
     previews,
     probes,
@@ -93,12 +94,10 @@ def create_app(
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     app.include_router(webhook.router(remembering, auth.webhook_guard(webhook_token), read))
-    app.include_router(episodes.router(store, guards))
-    app.include_router(anomalies.router(anomaly_store, guards))
-    app.include_router(
-        previews.router(about.previewer, guards, read, interval=about.interval, clock=clock)
-    )
-    app.include_router(
+    for routes in (
+        episodes.router(store, guards),
+        anomalies.router(anomaly_store, guards),
+        previews.router(about.previewer, guards, read, interval=about.interval, clock=clock),
         policies.router(
             about.store,
             about.made,
@@ -106,12 +105,13 @@ def create_app(
             guards,
             read,
             lambda document: about.adviser.advice(document, clock()),
-        )
-    )
-    app.include_router(metrics.router(about.readings, collect, guards, clock=clock))
-    app.include_router(probes.status_router(status_source, guards))
-    app.include_router(reloads.router(reload, guards))
-    app.include_router(tokens.router(token_store, guards, read, clock=clock))
+        ),
+        metrics.router(about.readings, collect, guards, clock=clock),
+        probes.status_router(status_source, guards),
+        reloads.router(reload, guards),
+        tokens.router(token_store, guards, read, clock=clock),
+    ):
+        app.include_router(routes, dependencies=[fastapi.Depends(parameters.each_once(guards))])
     app.include_router(probes.router(status_source, registry))
     _describe(app)
     return app

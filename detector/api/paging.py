@@ -40,7 +40,9 @@ def cursor_after(last_id: int) -> str:
     return base64.urlsafe_b64encode(_CURSOR + str(last_id).encode()).decode()
 
 
-Label = Annotated[str, BeforeValidator(_label)]
+Label = Annotated[
+    str, BeforeValidator(_label), Field(json_schema_extra={"pattern": r"^[^:]+:[\s\S]+$"})
+]
 """name:value, neither of them empty."""
 
 Cursor = Annotated[

@@ -51,6 +51,10 @@ class Policy(pydantic.BaseModel):
     changed_at: datetime
     changed_by: str
     deleted: bool
+    refused: str = Field(
+        description="Why the document that is kept, changed by hand or by another release, is not "
+        "taken and not evaluated; empty if it is."
+    )
 
 
 class PolicyPage(pydantic.BaseModel):
@@ -388,12 +392,13 @@ def _policy(policy: revisions.Policy) -> Policy:
     return Policy(
         id=policy.id,
         revision=policy.revision,
-        document=documents.tree_of(policy.document),
+        document=revisions.tree_of(policy.document),
         created_at=policy.created.at,
         created_by=policy.created.by,
         changed_at=policy.changed.at,
         changed_by=policy.changed.by,
         deleted=policy.is_deleted,
+        refused=revisions.refusal(policy.document),
     )
 
 
@@ -403,7 +408,7 @@ def _revision(revision: revisions.Revision) -> Revision:
         change=revision.change,
         made_at=revision.made.at,
         made_by=revision.made.by,
-        document=documents.tree_of(revision.document),
+        document=revisions.tree_of(revision.document),
     )
 
 
@@ -415,13 +420,19 @@ def _with_state(state: policy_states.PolicyState) -> PolicyWithState:
         rules=rules,
         firing=sum(alert.state is live.State.FIRING for rule in rules for alert in rule.alerts),
         last_fired_at=state.last_fired,
-        actions=[
-            ActionState(rule=number, type=rule.action.type, state=NO_EXECUTOR)
-            for number, rule in enumerate(state.policy.document.rules, 1)
-            if rule.action.type != "alert"
-        ],
+        actions=_actions(state.policy.document),
         trouble=state.trouble,
     )
+
+
+def _actions(document: revisions.Kept) -> list[ActionState]:
+    if isinstance(document, revisions.Refused):
+        return []
+    return [
+        ActionState(rule=number, type=rule.action.type, state=NO_EXECUTOR)
+        for number, rule in enumerate(document.rules, 1)
+        if rule.action.type != "alert"
+    ]
 
 
 def _rule(rule: live.LiveRule) -> RuleState:
@@ -457,11 +468,11 @@ def _planned(planned: publishing.Planned) -> Planned:
 
 
 def _diff(
-    before: documents.Document | None,
-    after: documents.Document | None,
+    before: revisions.Kept | None,
+    after: revisions.Kept | None,
     before_name: str,
     after_name: str,
 ) -> str:
     """A unified diff of two documents as YAML; None: there is none."""
-    old, new = (documents.yaml_of(each).splitlines() if each else [] for each in (before, after))
+    old, new = (revisions.yaml_of(each).splitlines() if each else [] for each in (before, after))
     return "\n".join(difflib.unified_diff(old, new, before_name, after_name, lineterm=""))

@@ -2,16 +2,26 @@
 
 import asyncio
 from concurrent import futures
+from typing import Any
 
 import pydantic
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CollectorRegistry, exposition
+from starlette.responses import PlainTextResponse
 
 from detector.api import auth, problems
 from detector.services import status
 
 PATHS = ("/-/healthy", "/-/ready", "/metrics")
 _STATUS = pydantic.TypeAdapter(status.Status)
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            each: {"schema": {"type": "string"}}
+            for each in ("text/plain", "application/openmetrics-text")
+        }
+    }
+}
 
 
 class Readiness(pydantic.BaseModel):
@@ -30,10 +40,10 @@ def router(source: status.StatusSource, registry: CollectorRegistry) -> APIRoute
     writing = futures.ThreadPoolExecutor(1, thread_name_prefix="metrics")
 
     @routes.head("/-/healthy", include_in_schema=False)
-    @routes.get("/-/healthy")
+    @routes.get("/-/healthy", response_class=PlainTextResponse)
     async def healthy() -> Response:
         """The process serves."""
-        return Response("healthy\n", media_type="text/plain")
+        return PlainTextResponse("healthy\n")
 
     @routes.head("/-/ready", include_in_schema=False, response_model=None)
     @routes.get("/-/ready", response_model=Readiness)
@@ -44,7 +54,7 @@ def router(source: status.StatusSource, registry: CollectorRegistry) -> APIRoute
             return Readiness(ready=True)
         return problems.response(503, "; ".join(reasons), ready=False, reasons=reasons)
 
-    @routes.get("/metrics", response_class=Response)
+    @routes.get("/metrics", response_class=Response, responses=_METRICS)
     async def metrics(request: Request) -> Response:
         """Own metrics, in OpenMetrics or the text format as asked for."""
         encode, content_type = exposition.choose_encoder(request.headers.get("accept", ""))

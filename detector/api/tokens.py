@@ -35,7 +35,8 @@ class NewToken(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
     name: Annotated[str, pydantic.AfterValidator(_name)] = Field(
-        description=f"Whose it is, for records; no other token has it. {access.NAME_ALLOWED}."
+        description=f"Whose it is, for records; no other token has it. {access.NAME_ALLOWED}.",
+        json_schema_extra={"pattern": access.NAME},
     )
     role: access.Role
     expires_in: Annotated[config.Duration, pydantic.AfterValidator(_life)] | None = Field(

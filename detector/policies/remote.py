@@ -106,9 +106,9 @@ def list_rows(policies: Sequence[client.Policy]) -> list[tuple[str, ...]]:
         (
             str(each.id),
             each.name,
-            "enabled" if each.enabled else "disabled",
+            "refused" if each.refused else "enabled" if each.enabled else "disabled",
             str(each.revision),
-            str(len(each.document["rules"])),
+            str(len(each.rules)),
             ", ".join(_severities(each)),
             each.changed_by,
             f"{each.changed_at.astimezone(UTC):%Y-%m-%d %H:%M}",
@@ -121,7 +121,8 @@ HEADS = ("id", "name", "state", "revision", "rules", "severity", "changed by", "
 
 
 def _severities(policy: client.Policy) -> list[str]:
-    found = (each["action"].get("severity", "warning") for each in policy.document["rules"])
+    actions = (each.get("action") for each in policy.rules)
+    found = (str(each.get("severity", "warning")) for each in actions if isinstance(each, dict))
     return list(dict.fromkeys(found))
 
 

@@ -46,7 +46,11 @@ class Document(sections.Section):
          priority quietens the other; all labels, if not given
     """
 
-    name: Annotated[str, Field(max_length=200), pydantic.AfterValidator(_one_line)]
+    name: Annotated[
+        str,
+        Field(max_length=200, json_schema_extra={"minLength": 1}),
+        pydantic.AfterValidator(_one_line),
+    ]
     description: Annotated[str, Field(max_length=5_000)] = ""
     enabled: bool = True
     rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=100)]

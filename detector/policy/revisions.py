@@ -2,11 +2,77 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, TypeAlias
 
+import yaml
+
+from detector import errors
 from detector.policy import documents
+
+WAY_OUT = "put another document in its place, or restore a revision before it"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A document that is kept and that this release does not take: changed by hand, or written by
+    another release. It is shown as it is, and evaluated no more.
+
+    tree    as it is kept, of whatever shape
+    reason  what is wrong with it, on one line
+    """
+
+    name: str
+    enabled: bool
+    tree: object
+    reason: str
+
+
+Kept: TypeAlias = documents.Document | Refused
+
+
+def kept(tree: object, *, name: str, enabled: bool) -> Kept:
+    """What a kept tree is; it is refused under another name than the policy has, too.
+
+    name  of the policy, in letters of any case
+    """
+    try:
+        document = documents.parse(tree, name)
+    except errors.PolicyError as error:
+        more = len(error.faults) - 1
+        reason = str(error.faults[0]) + (f" (and {more} more)" if more else "")
+    else:
+        if name_key(document.name) == name_key(name):
+            return document
+        reason = f"name: {document.name}: the policy is known as {name}"
+    return Refused(name, enabled, tree, reason)
+
+
+def tree_of(document: Kept) -> dict[str, Any]:
+    """The document as it is shown; empty where what is kept is no mapping."""
+    if isinstance(document, documents.Document):
+        return documents.tree_of(document)
+    if not isinstance(document.tree, dict):
+        return {}
+    text = json.dumps(document.tree, ensure_ascii=False).encode("utf-8", "replace")
+    tree: dict[str, Any] = json.loads(text)
+    return tree
+
+
+def yaml_of(document: Kept) -> str:
+    """The document as YAML that people read."""
+    if isinstance(document, documents.Document):
+        return documents.yaml_of(document)
+    text: str = yaml.safe_dump(tree_of(document), sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def refusal(document: Kept) -> str:
+    """Why a document that is kept is not taken; empty if it is."""
+    return document.reason if isinstance(document, Refused) else ""
 
 
 class Change(StrEnum):
@@ -34,7 +100,7 @@ class Policy:
 
     id: int
     revision: int
-    document: documents.Document
+    document: Kept
     created: Made
     changed: Made
     is_deleted: bool = False
@@ -45,7 +111,7 @@ class Revision:
     """What a policy was from this revision on; numbers begin at 1 and leave none out."""
 
     number: int
-    document: documents.Document
+    document: Kept
     change: Change
     made: Made
 

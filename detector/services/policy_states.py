@@ -44,7 +44,7 @@ class PolicyStates:
     def state(self, policy: revisions.Policy) -> PolicyState:
         """Of one policy. Raises StoreError; that Prometheus does not answer is told in it."""
         name = policy.document.name
-        trouble = self._refused().get(policy.id, "")
+        trouble = revisions.refusal(policy.document) or self._refused().get(policy.id, "")
         rules: tuple[live.LiveRule, ...] = ()
         try:
             rules = tuple(

@@ -39,7 +39,7 @@ class Planned:
 
     change: revisions.Change | None
     policy: revisions.Policy
-    before: documents.Document | None
+    before: revisions.Kept | None
 
 
 class Publishing:
@@ -100,7 +100,8 @@ class Publishing:
 
         def change(changes: ports.PolicyChanges) -> revisions.Policy:
             policy = _current(changes, policy_id, expected)
-            document = documents.switched(policy.document, is_enabled=is_enabled)
+            document = _taken(policy.document, f"policy {policy_id}")
+            document = documents.switched(document, is_enabled=is_enabled)
             return self._revised(changes, policy, document, what, by)
 
         return self._commit([], change)
@@ -112,7 +113,7 @@ class Publishing:
         past = self._store.revisions(policy_id, below=number + 1, limit=1)
         if not past or past[0].number != number:
             raise errors.NotFoundError(f"policy {policy_id}: it has no revision {number}")
-        document = past[0].document
+        document = _taken(past[0].document, f"policy {policy_id}: revision {number}")
 
         def change(changes: ports.PolicyChanges) -> revisions.Policy:
             policy = self._store.policy(policy_id)
@@ -139,9 +140,8 @@ class Publishing:
 
         Raises PolicyError too where promtool refuses what would change.
         """
-        with self._store.changing() as changes:
-            planned = _planned(changes.all_policies(), wanted, prune=prune, made=self._made(""))
-        self._check([each.policy.document for each in planned if _needs_check(each)])
+        planned = _planned(self._store.all_policies(), wanted, prune=prune, made=self._made(""))
+        self._check(_to_check(planned))
         return planned
 
     def apply(
@@ -155,10 +155,8 @@ class Publishing:
             planned = _planned(changes.all_policies(), wanted, prune=prune, made=made)
             return tuple(_carried_out(changes, each, made) for each in planned)
 
-        with self._store.changing() as changes:
-            before = _planned(changes.all_policies(), wanted, prune=prune, made=self._made(by))
-        to_check = [each.policy.document for each in before if _needs_check(each)]
-        return self._commit(to_check, change)
+        before = _planned(self._store.all_policies(), wanted, prune=prune, made=self._made(by))
+        return self._commit(_to_check(before), change)
 
     def seed(self, wanted: Sequence[documents.Document]) -> int:
         """Create these if there has never been a policy; how many were created."""
@@ -256,16 +254,19 @@ class Publishing:
             if before is not None and before.fits(policy, given):
                 kept[policy.id] = before
                 continue
+            document = policy.document
+            if isinstance(document, revisions.Refused):
+                refused[policy.id] = document.reason
+                continue
             try:
-                found = compiler.compiled(policy.document, policy.revision, given)
+                found = compiler.compiled(document, policy.revision, given)
             except errors.PolicyError as error:
                 refused[policy.id] = str(error)
-                if self.refused.get(policy.id) != refused[policy.id]:
-                    logger.error(
-                        "policy left out", extra={"policy": policy.id, "reason": str(error)}
-                    )
                 continue
             kept[policy.id] = _Kept(policy, given.now.year, found)
+        for policy_id, reason in refused.items():
+            if self.refused.get(policy_id) != reason:
+                logger.error("policy left out", extra={"policy": policy_id, "reason": reason})
         self._compiled, self.refused = kept, refused
         return [each.compiled for each in kept.values()]
 
@@ -367,8 +368,22 @@ def _check_names(wanted: Iterable[documents.Document]) -> None:
         seen.add(key)
 
 
-def _needs_check(planned: Planned) -> bool:
-    return planned.change in (revisions.Change.CREATED, revisions.Change.CHANGED)
+def _to_check(planned: Iterable[Planned]) -> list[documents.Document]:
+    """What is new of a plan."""
+    return [
+        each.policy.document
+        for each in planned
+        if each.change in (revisions.Change.CREATED, revisions.Change.CHANGED)
+        and isinstance(each.policy.document, documents.Document)
+    ]
+
+
+def _taken(document: revisions.Kept, what: str) -> documents.Document:
+    if isinstance(document, revisions.Refused):
+        raise errors.ConflictError(
+            f"{what}: the document that is kept is refused: {document.reason}: {revisions.WAY_OUT}"
+        )
+    return document
 
 
 def _carried_out(changes: ports.PolicyChanges, planned: Planned, made: revisions.Made) -> Planned:
@@ -376,6 +391,7 @@ def _carried_out(changes: ports.PolicyChanges, planned: Planned, made: revisions
     if change is None:
         return planned
     if change is revisions.Change.CREATED:
+        assert isinstance(policy.document, documents.Document)  # noqa: S101 - it is wanted
         return dataclasses.replace(planned, policy=changes.add(policy.document, made))
     return dataclasses.replace(
         planned, policy=changes.revise(policy, policy.document, change, made)

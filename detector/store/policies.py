@@ -22,11 +22,12 @@ TURN_TIMEOUT = timedelta(seconds=30)
 """How long a change waits for the one before it."""
 LONGEST_CHANGE = timedelta(minutes=5)
 """For what is done between two statements of a change: Prometheus may take its time to reload."""
-_NOT_OURS = "changed by hand, or by a newer release"
 
 _NEWEST = (
     sa.select(
         _POLICIES.c.id,
+        _POLICIES.c.name_key,
+        _POLICIES.c.is_enabled,
         _POLICIES.c.revision,
         _POLICIES.c.is_deleted,
         _REVISIONS.c.document,
@@ -56,6 +57,11 @@ class PostgresPolicyStore:
         with self._database.begin() as connection:
             _take_turn(connection)
             yield _Changes(connection)
+
+    def all_policies(self) -> tuple[revisions.Policy, ...]:
+        """One statement, which waits for nobody's turn."""
+        with self._database.begin() as connection:
+            return _Changes(connection).all_policies()
 
     def list_policies(self, wanted: revisions.Filter) -> revisions.Page:
         """One page; an unknown after_id gives an empty one."""
@@ -87,7 +93,7 @@ class PostgresPolicyStore:
         return tuple(
             revisions.Revision(
                 row.revision,
-                _document(row.document, policy_id),
+                _past(row.document, policy_id),
                 revisions.Change(row.change),
                 revisions.Made(row.made_by, row.made_at),
             )
@@ -120,7 +126,7 @@ class _Changes:
     def revise(
         self,
         policy: revisions.Policy,
-        document: documents.Document,
+        document: revisions.Kept,
         change: revisions.Change,
         made: revisions.Made,
     ) -> revisions.Policy:
@@ -160,7 +166,7 @@ class _Changes:
         self,
         policy_id: int,
         number: int,
-        document: documents.Document,
+        document: revisions.Kept,
         change: revisions.Change,
         made: revisions.Made,
     ) -> None:
@@ -168,7 +174,7 @@ class _Changes:
             _REVISIONS.insert().values(
                 policy_id=policy_id,
                 revision=number,
-                document=documents.tree_of(document),
+                document=_tree(document),
                 change=change.value,
                 made_by=text.storable(made.by),
                 made_at=made.at,
@@ -187,7 +193,9 @@ def _take_turn(connection: sa.Connection) -> None:
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
 
 
-def _columns(document: documents.Document) -> dict[str, object]:
+def _columns(document: revisions.Kept) -> dict[str, object]:
+    if isinstance(document, revisions.Refused):
+        return {}  # which may be deleted, and stays what it is
     return {"name_key": revisions.name_key(document.name), "is_enabled": document.enabled}
 
 
@@ -213,15 +221,21 @@ def _policy(row: Any) -> revisions.Policy:
     return revisions.Policy(
         id=row.id,
         revision=row.revision,
-        document=_document(row.document, row.id),
+        document=revisions.kept(row.document, name=row.name_key, enabled=row.is_enabled),
         created=revisions.Made(row.created_by, row.created_at),
         changed=revisions.Made(row.made_by, row.made_at),
         is_deleted=row.is_deleted,
     )
 
 
-def _document(tree: object, policy_id: int) -> documents.Document:
-    try:
-        return documents.parse(tree, f"policy {policy_id}")
-    except errors.PolicyError as error:
-        raise errors.StoreError(f"{error}: {_NOT_OURS}", retryable=False) from error
+def _past(tree: object, policy_id: int) -> revisions.Kept:
+    """The document of a revision, which may have had another name."""
+    given = tree.get("name") if isinstance(tree, dict) else None
+    name = given if isinstance(given, str) else f"policy {policy_id}"
+    return revisions.kept(tree, name=name, enabled=False)
+
+
+def _tree(document: revisions.Kept) -> object:
+    if isinstance(document, revisions.Refused):
+        return document.tree
+    return documents.tree_of(document)

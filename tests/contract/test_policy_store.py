@@ -189,6 +189,12 @@ def test_policies_are_found_by_part_of_the_name_and_by_state(store: ports.Policy
     assert found(is_enabled=False) == ["CPU off"]
 
 
+def test_all_are_read_while_somebody_changes_them(store: ports.PolicyStore) -> None:
+    (policy,) = added(store, "High CPU")
+    with store.changing():
+        assert store.all_policies() == (policy,)
+
+
 def test_changes_take_turns(store: ports.PolicyStore) -> None:
     inside, most = [0], [0]
 

@@ -37,6 +37,10 @@ class FakePolicyStore:
                 self._kept, self._past = before
                 raise
 
+    def all_policies(self) -> tuple[revisions.Policy, ...]:
+        self._fail()
+        return _FakeChanges(self._kept, self._past).all_policies()
+
     def list_policies(self, wanted: revisions.Filter) -> revisions.Page:
         self._fail()
         ordered = sorted(self._kept.values(), key=_order)
@@ -84,7 +88,7 @@ class _FakeChanges:
     def revise(
         self,
         policy: revisions.Policy,
-        document: documents.Document,
+        document: revisions.Kept,
         change: revisions.Change,
         made: revisions.Made,
     ) -> revisions.Policy:

@@ -168,7 +168,7 @@ def served() -> Iterator[Served]:
     collected: list[tuple[collecting.Collected, ...] | errors.ConflictError] = []
 
     def collect() -> tuple[collecting.Collected, ...]:
-        found = collected.pop(0)
+        found = collected.pop(0) if collected else ()
         if isinstance(found, errors.ConflictError):
             raise found
         return found

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from detector import errors
-from detector.policy import live
+from detector.policy import live, revisions
 from tests.detector.api.conftest import Served
 from tests.detector.policy import factories
 from tests.factories import at, notification
@@ -48,6 +48,7 @@ def test_a_policy_is_created_and_shown_with_its_state(served: Served) -> None:
         "changed_at": NOW,
         "changed_by": "token file",
         "deleted": False,
+        "refused": "",
     }
     assert answer.json() == policy
     assert served.get("/api/policies/1").json() == policy | {
@@ -329,3 +330,26 @@ def test_a_firing_alert_is_counted(served: Served) -> None:
     state = served.get("/api/policies/1").json()
     assert state["firing"] == 1
     assert [each["value"] for each in state["rules"][0]["alerts"]] == [93.5, None]
+
+
+def test_a_document_that_is_refused_is_shown_as_it_is_kept(served: Served) -> None:
+    created(served, "bad", "good")
+    found = {"name": "bad", "rules": [{"condition": {"type": "from_the_future"}}, 7]}
+    bad = revisions.kept(found, name="bad", enabled=True)
+    policy = served.policies.policy(1)
+    assert policy is not None
+    served.policies._kept[1] = dataclasses.replace(policy, document=bad)
+    listed = served.get("/api/policies").json()["policies"]
+    assert [(each["id"], each["refused"] == "") for each in listed] == [(1, False), (2, True)]
+    assert listed[0]["document"] == found
+    state = served.get("/api/policies/1").json()
+    assert state["trouble"] == state["refused"]
+    assert state["refused"].startswith("rules.0.condition.type: from_the_future: ")
+    answer = served.ask("POST", "/api/policies/1/disable")
+    assert answer.status_code == 409
+    assert detail(answer).endswith(revisions.WAY_OUT)
+    plan = {"policies": [tree("bad")], "dry_run": True}
+    (told,) = served.ask("POST", "/api/policies/apply", plan).json()["policies"]
+    assert told["change"] == "changed"
+    assert "-    type: from_the_future" in told["diff"]
+    assert served.ask("PUT", "/api/policies/1", tree("bad")).json()["refused"] == ""

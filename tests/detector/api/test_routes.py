@@ -238,3 +238,13 @@ def test_secrets_appear_in_no_answer_and_no_log(
     )
     for secret in (API_TOKEN, WEBHOOK_TOKEN):
         assert secret not in written
+
+
+def test_a_parameter_that_stands_twice_is_refused_but_for_lists(served: Served) -> None:
+    answer = served.get("/api/policies?text=a&text=b")
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "text: given 2 times: once is allowed"
+    assert served.ask("DELETE", "/api/policies/1?revision=1&revision=2").status_code == 422
+    assert served.send("GET", "/api/policies?text=a&text=b").status_code == 401
+    assert served.get("/api/alerts?label=a:b&label=c:d").status_code == 200
+    assert served.send("GET", "/metrics?name=a&name=b").status_code == 200

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from detector import client
+from detector.policies import remote
 from tests import stack
 from tests.detector import test_cli
 from tests.detector.api.conftest import API_TOKEN, Served, served
 from tests.detector.policy import factories
+from tests.factories import at
 
 __all__ = ["served"]  # the fixture
 
@@ -116,3 +119,10 @@ def test_a_missing_token_is_told_with_the_way_out(mda: Shell) -> None:
     status, _, err = mda("list")
     assert status == 2
     assert "No such file or directory: name one with --token-file" in err
+
+
+@pytest.mark.parametrize("rules", [None, 7, [7, {}, {"action": 7}]])
+def test_a_refused_policy_of_any_shape_has_its_line(rules: object) -> None:
+    policy = client.Policy(1, 2, {"rules": rules}, at(0), "ann", at(0), "bob", False, "no")
+    (row,) = remote.list_rows([policy])
+    assert row[:4] == ("1", "policy 1", "refused", "2")
