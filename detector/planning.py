@@ -10,8 +10,8 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from detector import config, errors, frames
-from detector.models import calendars, plans, wall_clock
+from detector import config, errors, frames, plans, wall_clock
+from detector.models import calendars
 
 if TYPE_CHECKING:
     from detector.models import events

@@ -9,8 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from detector import frames
-from detector.models import wall_clock
+from detector import frames, wall_clock
 
 CHUNK = timedelta(days=28)
 """Planned time is worked out for so long at once: a cycle needs one, a year of back-fill 14."""

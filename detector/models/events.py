@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import icalendar
 import recurring_ical_events
 
-from detector.models import wall_clock
+from detector import wall_clock
 
 Moment: TypeAlias = date | datetime
 """A whole day, or a time: with a zone, or floating."""

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector import frames
-from detector.models import calendars, plans, wall_clock
+from detector import frames, plans, wall_clock
+from detector.models import calendars
 
 MINUTE = timedelta(minutes=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

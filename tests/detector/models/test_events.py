@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detector.models import calendars, events, wall_clock
+from detector import wall_clock
+from detector.models import calendars, events
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 MARCH = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 10, tzinfo=UTC)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detector import errors, frames, ports, telemetry
-from detector.models import budget, calendars, plans
+from detector import errors, frames, plans, ports, telemetry
+from detector.models import budget, calendars
 from detector.models import scoring as models_scoring
 from detector.services import scoring
 from tests.fakes import prometheus

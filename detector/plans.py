@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 
-from detector.models import wall_clock
+from detector import wall_clock
 
 _DAY = timedelta(days=1)
 _CODE = re.compile(r"(?P<country>[A-Z]{2})(?:-(?P<subdivision>.+))?")
