@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from detector import anomalies, frames
+from detector import anomalies, frames, wall_clock
 from detector.models import (
     arrays,
     decisions,
@@ -26,7 +26,6 @@ from detector.models import (
     parallel,
     siblings,
     smoothing,
-    wall_clock,
 )
 from detector.models import budget as budgets
 from detector.models.kernels import drift, layout, offsets, steps

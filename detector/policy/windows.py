@@ -1,4 +1,5 @@
-"""Hours of the week in a time zone, as arithmetic on time() that Prometheus evaluates.
+"""Hours of the week, dates and holidays in a time zone, as arithmetic on time() that Prometheus
+evaluates.
 
 What a zone's clocks show is time() plus an offset that changes where clocks are turned. PromQL
 knows no zones, so the turns of some years are written out as numbers. The first of January 1970
@@ -16,7 +17,7 @@ from typing import Annotated, Literal, get_args
 import pydantic
 from pydantic import Field
 
-from detector import config
+from detector import config, plans, wall_clock
 from detector.policy import sections
 
 DAY_S, WEEK_S = 86_400, 604_800
@@ -65,11 +66,34 @@ class WeeklyHours(sections.Section):
                 yield first, next(n for n in range(1, 8) if (first + n) % 7 not in days)
 
 
-class Window(sections.Section):
-    """When a condition counts: `during` these hours, or outside of them."""
+def _known_holidays(codes: tuple[str, ...]) -> tuple[str, ...]:
+    for code in codes:
+        plans.parse_holidays(code, zone=UTC)
+    return codes
+
+
+Codes = Annotated[tuple[str, ...], pydantic.AfterValidator(_known_holidays), Field(max_length=10)]
+
+
+class Hours(sections.Section):
+    """Stretches of time, any of them: of each week, once, and public holidays as whole days."""
+
+    weekly: Annotated[tuple[WeeklyHours, ...], Field(max_length=50)] = ()
+    once: Annotated[tuple[config.OnceWindow, ...], Field(max_length=100)] = ()
+    holidays: Codes = ()
+
+    @pydantic.model_validator(mode="after")
+    def _has_some(self) -> Hours:
+        if not (self.weekly or self.once or self.holidays):
+            raise ValueError("weekly, once or holidays is needed")
+        return self
+
+
+class Window(Hours):
+    """When a condition counts: `during` these hours but for others, or outside of them."""
 
     timezone: config.Zone = zoneinfo.ZoneInfo("UTC")
-    weekly: Annotated[tuple[WeeklyHours, ...], Field(min_length=1, max_length=50)]
+    but: Hours | None = None
     mode: Literal["inside", "outside"] = "inside"
 
 
@@ -81,35 +105,84 @@ def restricted(expr: str, window: Window, now: datetime) -> str:
 
 def is_open(window: Window, at: datetime, now: datetime) -> bool:
     """What the arithmetic that is written at `now` says of an instant."""
-    at_s = at.timestamp() + sum(
-        change for since, change in _turns(window.timezone, now.year) if at.timestamp() >= since
-    )
-    inside = any(
-        (at_s - hours.start_s) % DAY_S < hours.length_s
-        and (at_s - hours.start_s - first * DAY_S) % WEEK_S < count * DAY_S
-        for hours in window.weekly
-        for first, count in hours.runs()
-    )
+    inside = _is_within(window, window.timezone, at, now)
+    if window.but is not None:
+        inside = inside and not _is_within(window.but, window.timezone, at, now)
     return inside == (window.mode == "inside")
 
 
+def _is_within(hours: Hours, zone: zoneinfo.ZoneInfo, at: datetime, now: datetime) -> bool:
+    at_s = at.timestamp() + sum(
+        change for since, change in _turns(zone, now.year) if at.timestamp() >= since
+    )
+    weekly = any(
+        (at_s - each.start_s) % DAY_S < each.length_s
+        and (at_s - each.start_s - first * DAY_S) % WEEK_S < count * DAY_S
+        for each in hours.weekly
+        for first, count in each.runs()
+    )
+    spans = _spans(hours.once, hours.holidays, zone, now.year)
+    return weekly or any(start <= at.timestamp() < end for start, end in spans)
+
+
 def _open(window: Window, now: datetime) -> str:
+    """A scalar above 0 while the window's hours last, and no others that are taken away."""
+    within = _within(window, window.timezone, now)
+    if window.but is None:
+        return within
+    return f"({within} > bool 0) * ({_within(window.but, window.timezone, now)} == bool 0)"
+
+
+def _within(hours: Hours, zone: zoneinfo.ZoneInfo, now: datetime) -> str:
     """A scalar above 0 while one of the stretches lasts.
 
-    Shifted by its start, a stretch lasts from 0 to its length of a day, on a run of days.
+    Shifted by its start, a weekly one lasts from 0 to its length of a day, on a run of days.
     """
-    turns = _turns(window.timezone, now.year)
+    turns = _turns(zone, now.year)
     terms = []
-    for hours in window.weekly:
-        for first, count in hours.runs():
-            of_day = f"{_clock(turns, -hours.start_s)} % {DAY_S} < bool {hours.length_s}"
+    for each in hours.weekly:
+        for first, count in each.runs():
+            of_day = f"{_clock(turns, -each.start_s)} % {DAY_S} < bool {each.length_s}"
             if count == len(_FROM_THURSDAY):
                 terms.append(f"({of_day})")
                 continue
-            shift = -hours.start_s - first * DAY_S
+            shift = -each.start_s - first * DAY_S
             of_week = f"{_clock(turns, shift)} % {WEEK_S} < bool {count * DAY_S}"
             terms.append(f"({of_day}) * ({of_week})")
-    return " + ".join(terms)
+    terms += [
+        f"(time() >= bool {start:.0f}) * (time() < bool {end:.0f})"
+        for start, end in _spans(hours.once, hours.holidays, zone, now.year)
+    ]
+    return " + ".join(terms) if len(terms) == 1 else f"({' + '.join(terms or ['0'])})"
+
+
+@functools.cache
+def _spans(
+    once: tuple[config.OnceWindow, ...],
+    holidays: tuple[str, ...],
+    zone: zoneinfo.ZoneInfo,
+    year: int,
+) -> tuple[tuple[float, float], ...]:
+    """[start, end) in epoch seconds, those that touch as one: single stretches, and the holidays of
+    the years of which the turns of the clocks are written out."""
+    first = datetime(year - 1, 1, 1, tzinfo=UTC)
+    last = datetime(year + YEARS_AHEAD, 1, 1, tzinfo=UTC)
+    found = [_once(each, zone) for each in once]
+    for code in holidays:
+        found += plans.parse_holidays(code, zone=zone).spans(first, last)
+    joined: list[tuple[float, float]] = []
+    for start, end in sorted((a.timestamp(), b.timestamp()) for a, b in found):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+def _once(given: config.OnceWindow, zone: zoneinfo.ZoneInfo) -> wall_clock.Span:
+    if given.start.tzinfo is None:
+        return wall_clock.span_from_wall(given.start, given.end, zone)
+    return given.start, given.end
 
 
 def _clock(turns: Sequence[tuple[float, int]], shift_s: int) -> str:

@@ -58,7 +58,15 @@ def test_a_document_comes_back_as_it_was_written(store: ports.PolicyStore) -> No
         "conditions": [
             factories.above(1e300, labels=labels),
             {"type": "anomaly", "kind": ["spike", "dip"]},
-            {"type": "drift", "window": {"weekly": [{"start": "22:30", "end": "24:00"}]}},
+            {
+                "type": "drift",
+                "window": {
+                    "timezone": "Europe/Berlin",
+                    "weekly": [{"start": "22:30", "end": "24:00"}],
+                    "once": [{"start": "2026-12-24 18:00", "end": "2026-12-27 00:00"}],
+                    "but": {"holidays": ["DE"]},
+                },
+            },
         ],
     }
     action = {"type": "webhook", "url": "https://example.org/x", "message": "{{ $value }} %"}

@@ -7,10 +7,12 @@ import zoneinfo
 from datetime import UTC, datetime, timedelta
 
 import promql_parser
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector import plans, wall_clock
 from detector.policy import windows
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -50,7 +52,19 @@ def open_by_clock(window: windows.Window, at: datetime) -> bool:
             end = start + timedelta(seconds=hours.length_s)
             if DAYS[day.weekday()] in hours.days and start <= shown.replace(tzinfo=None) < end:
                 return window.mode == "inside"
+    for start, end in dates(window):
+        if start <= at < end:
+            return window.mode == "inside"
     return window.mode == "outside"
+
+
+def dates(window: windows.Hours) -> list[wall_clock.Span]:
+    """Holidays of Germany, and what is planned once."""
+    zone = zoneinfo.ZoneInfo("Europe/Berlin")
+    spans = [(each.start, each.end) for each in window.once]
+    for code in window.holidays:
+        spans += plans.parse_holidays(code, zone=zone).spans(FIRST, LAST)
+    return spans
 
 
 times = st.times(datetime.min.time(), datetime.max.time()).map(
@@ -94,3 +108,67 @@ def test_a_rule_stays_the_same_text_for_a_year() -> None:
     )
     texts = {windows.restricted("up", window, datetime(2026, m, 1, tzinfo=UTC)) for m in (1, 7, 12)}
     assert len(texts) == 1
+
+
+def berlin(**more: object) -> windows.Window:
+    return windows.Window.model_validate({"timezone": "Europe/Berlin", **more})
+
+
+@given(at=instants, mode=st.sampled_from(["inside", "outside"]))
+def test_holidays_and_dates_are_whole_days_and_spans_of_the_zone(at: datetime, mode: str) -> None:
+    once = {"start": "2027-03-28T01:00:00+01:00", "end": "2027-08-01T00:00:00Z"}
+    window = berlin(holidays=["DE", "DE-BY"], once=[once], mode=mode)
+    expected = open_by_clock(window, at)
+    assert open_by_promql(window, at) == windows.is_open(window, at, NOW) == expected
+
+
+@given(at=instants)
+def test_hours_but_for_holidays(at: datetime) -> None:
+    hours = [{"days": ["mon", "tue", "wed", "thu", "fri"], "start": "08:00", "end": "18:00"}]
+    window = berlin(weekly=hours, but={"holidays": ["DE"]})
+    expected = open_by_clock(berlin(weekly=hours), at) and not open_by_clock(
+        berlin(holidays=["DE"]), at
+    )
+    assert open_by_promql(window, at) == windows.is_open(window, at, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("instant", "is_open"),
+    [
+        ("2026-12-24T22:59:59Z", False),
+        ("2026-12-24T23:00:00Z", True),  # midnight in Berlin
+        ("2026-12-26T22:59:59Z", True),  # the second day of Christmas
+        ("2026-12-26T23:00:00Z", False),
+    ],
+)
+def test_christmas_begins_at_midnight_of_the_zone(instant: str, is_open: bool) -> None:
+    window = berlin(holidays=["DE"])
+    at = datetime.fromisoformat(instant)
+    assert open_by_promql(window, at) == windows.is_open(window, at, NOW) == is_open
+
+
+def test_holidays_that_touch_are_written_as_one() -> None:
+    text = windows.restricted("up", berlin(holidays=["DE"]), NOW)
+    assert text.count(">= bool") < 8 * 7
+
+
+def test_times_without_an_offset_are_those_of_the_zone() -> None:
+    window = berlin(once=[{"start": "2026-07-01 10:00", "end": "2026-07-01 11:00"}])
+    assert windows.is_open(window, datetime(2026, 7, 1, 8, 30, tzinfo=UTC), NOW)
+    assert not windows.is_open(window, datetime(2026, 7, 1, 10, 30, tzinfo=UTC), NOW)
+
+
+@pytest.mark.parametrize(
+    ("given_", "words"),
+    [
+        ({}, "weekly, once or holidays is needed"),
+        ({"holidays": ["XX"]}, "'XX': no holidays"),
+        ({"holidays": ["DE"], "but": {}}, "weekly, once or holidays is needed"),
+        ({"once": [{"start": "2026-07-01 10:00", "end": "2026-07-01 09:00"}]}, "a time after"),
+    ],
+)
+def test_windows_that_say_nothing_sensible_are_refused(
+    given_: dict[str, object], words: str
+) -> None:
+    with pytest.raises(pydantic.ValidationError, match=words):
+        berlin(**given_)
