@@ -417,7 +417,7 @@ def gates_of(query: config.Query) -> gates.Gates:
 
 def _rules(settings: config.Settings) -> ports.RulePublisher:
     given = settings.policies
-    program = given.promtool or shutil.which("promtool")
+    program = shutil.which(given.promtool or "promtool")
     if program is None:
         logger.warning("no promtool on PATH: rules are parsed, their tests are not run")
     judge = None if program is None else promtool.Promtool(Path(program))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ def offline(settings: config.Settings) -> Iterator[Check]:
         yield _query(settings, query)
         yield from _models(settings, query)
     yield from _calendars(settings)
+    yield _promtool(settings)
     yield database_url(settings)
 
 
@@ -185,6 +187,19 @@ def _models(settings: config.Settings, query: config.Query) -> Iterator[Check]:
         return
     for problem in ensembles.problems_of(chosen):
         yield Check(Verdict.WRONG, subject, problem)
+
+
+def _promtool(settings: config.Settings) -> Check:
+    """What policies are judged by before they are published."""
+    given = settings.policies.promtool
+    found = shutil.which("promtool" if given is None else given)
+    if found is not None:
+        return Check(Verdict.OK, "policies", f"rules are tested by {found}")
+    if given is not None:
+        return Check(Verdict.WRONG, "policies.promtool", f"{given}: not a program that can be run")
+    return Check(
+        Verdict.NOTE, "policies", "no promtool on PATH: rules are parsed, their tests are not run"
+    )
 
 
 def _calendars(settings: config.Settings) -> Iterator[Check]:

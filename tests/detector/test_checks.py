@@ -120,6 +120,23 @@ def test_promql_that_cannot_be_parsed_is_wrong_without_asking_anybody(site: Site
     ]
 
 
+def test_a_promtool_that_cannot_be_run_is_wrong_and_none_is_a_note(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    def told(**policies: object) -> tuple[checks.Verdict, str]:
+        each = [c for c in checks.offline(site.settings(policies=policies)) if "polic" in c.subject]
+        return each[0].verdict, str(each[0])
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert told()[0] is NOTE
+    missing = tmp_path / "promtool"
+    subject = f"policies.promtool: {missing}: not a program that can be run"
+    assert told(promtool=missing) == (WRONG, subject)
+    missing.write_text("#!/bin/sh\n")
+    missing.chmod(0o755)
+    assert told() == told(promtool=missing) == (OK, f"policies: rules are tested by {missing}")
+
+
 def test_a_horizon_below_the_step_is_wrong(site: Site) -> None:
     query = {"name": "q", "expr": "x", "step": "10m", "forecast": ["1h", "5m"]}
     wrong = [c for c in checks.offline(site.settings(queries=(query,))) if c.verdict is WRONG]

@@ -234,7 +234,7 @@ def test_secrets_stand_in_no_log_line_no_metric_and_no_answer(
     assert answers["store down"].status_code >= 500
     shown = {name: f"{answer.headers}{answer.text}" for name, answer in answers.items()}
     shown["log"] = detector.log
-    assert "msg=serving" in shown["log"]
+    assert 'msg="serving"' in shown["log"]
     secrets = [CANARY, detector.token(), detector.token("webhook_token")]
     assert [name for name, text in shown.items() if any(each in text for each in secrets)] == []
 
