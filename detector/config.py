@@ -115,6 +115,12 @@ def _refuse_numbers(value: object) -> object:
     return value
 
 
+def _no_number(name: str) -> str:
+    if name.lower() in ("inf", "nan"):
+        raise ValueError("a number of PromQL, which no list of labels can name")
+    return name
+
+
 Duration = Annotated[
     timedelta,
     pydantic.BeforeValidator(parse_duration),
@@ -142,7 +148,11 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 ModelName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=100)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
 
-LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=200)]
+LabelName = Annotated[
+    str,
+    Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=200),
+    pydantic.AfterValidator(_no_number),
+]
 
 Least = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Scale = Annotated[float, Field(gt=0, le=100)]

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from detector import app, config
@@ -19,6 +20,12 @@ from tests import stack
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 WHOLE_STACKS = "whole stacks"
+
+# How long an example takes says more of what else the machine does than of our code.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 # A developer's own DATABASE_URL or token must never reach a test.
 for _name in [*os.environ]:

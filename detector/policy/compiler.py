@@ -209,9 +209,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""Ends of lines for PyYAML, which writes them as such; Prometheus reads them otherwise."""
+
+
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text.strip() else None
     return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style="|" if "\n" in text.strip() else None
+        "tag:yaml.org,2002:str", text, style='"' if _OTHER_BREAKS.search(text) else style
     )
 
 

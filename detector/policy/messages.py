@@ -6,10 +6,13 @@ import re
 
 SIGN = "{{"
 _PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_SPACE = "[ \t\r\n]"
+"""All that Go's templates take for a space; Python's \\s is more."""
 _INSIDE = re.compile(
-    r"\s*\$(?:value|labels\.[a-zA-Z_][a-zA-Z0-9_]*)"
-    r"(?:\s*\|\s*(?:humanize|humanize1024|humanizeDuration|humanizePercentage|title|toUpper|toLower"
-    r'|printf\s+"%\.[0-9]f"))?\s*'
+    rf"{_SPACE}*\$(?:value|labels\.[a-zA-Z_][a-zA-Z0-9_]*)"
+    rf"(?:{_SPACE}*\|{_SPACE}*"
+    "(?:humanize|humanize1024|humanizeDuration|humanizePercentage|title|toUpper|toLower"
+    rf'|printf{_SPACE}+"%\.[0-9]f"))?{_SPACE}*'
 )
 ALLOWED = (
     "{{ $value }} and {{ $labels.NAME }} are allowed, each with | humanize, humanize1024, "

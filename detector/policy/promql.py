@@ -122,7 +122,9 @@ _ESCAPES = {
     '"': '\\"',
     "\\": "\\\\",
     **{chr(code): f"\\x{code:02x}" for code in [*range(0x20), 0x7F]},
+    **{char: f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"},
 }
+"""The last three end a line in YAML, where PromQL stands in rule files."""
 
 
 def regex_of(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
+import promql_parser
 import pydantic
 from pydantic import Field
 
@@ -35,4 +36,21 @@ _AS_WRITTEN = pydantic.PlainSerializer(promql.duration, return_type=str, when_us
 
 Wait = Annotated[config.Duration, _between(timedelta(0), timedelta(days=30)), _AS_WRITTEN]
 Range = Annotated[config.Duration, _between(timedelta(seconds=1), timedelta(days=90)), _AS_WRITTEN]
-MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length=200)]
+
+
+def _selects(name: str) -> str:
+    """As bool, on and inf do not."""
+    try:
+        is_selector = isinstance(promql_parser.parse(name), promql_parser.VectorSelector)
+    except ValueError:
+        is_selector = False
+    if not is_selector:
+        raise ValueError(f'a word of PromQL: {{__name__="{name}"}} in an expression is allowed')
+    return name
+
+
+MetricName = Annotated[
+    str,
+    Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length=200),
+    pydantic.AfterValidator(_selects),
+]

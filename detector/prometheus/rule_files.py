@@ -24,6 +24,8 @@ READABLE = 0o644
 """Prometheus runs as another user, and rules are no secret."""
 RELOAD_TIMEOUT = timedelta(seconds=60)
 """10,000 rules take 1.5 s; a Prometheus that is busy takes longer."""
+PUT_BACK_TIMEOUT = timedelta(seconds=5)
+"""Nobody waits for it: a Prometheus that hangs does it when it goes on."""
 SEEN_WITHIN = timedelta(seconds=5)
 """A reload is done when it is answered; a proxy before several may need a moment."""
 POLL_S = 0.1
@@ -34,11 +36,17 @@ class RuleFiles:
     """ports.RulePublisher by file and reload."""
 
     def __init__(
-        self, folder: Path, client: connection.Client, judge: promtool.Promtool | None
+        self,
+        folder: Path,
+        client: connection.Client,
+        judge: promtool.Promtool | None,
+        *,
+        reload_timeout: timedelta = RELOAD_TIMEOUT,
     ) -> None:
         self._file = folder / FILE_NAME
         self._client = client
         self._judge = judge
+        self._reload_timeout = reload_timeout
 
     def check(self, each: Sequence[drafts.Draft]) -> None:
         """By promtool; without one, what the compiler has parsed will do."""
@@ -56,7 +64,7 @@ class RuleFiles:
         try:
             if text != before:
                 self._write(text)
-            self._reload()
+            self._reload(self._reload_timeout)
             self._confirm(wanted)
             yield
         except BaseException:
@@ -88,9 +96,9 @@ class RuleFiles:
         except OSError as exc:
             raise self._failed(exc) from exc
 
-    def _reload(self) -> None:
+    def _reload(self, timeout: timedelta) -> None:
         try:
-            answer = self._client.call("POST", "/-/reload", timeout=RELOAD_TIMEOUT)
+            answer = self._client.call("POST", "/-/reload", timeout=timeout)
         except errors.UpstreamError as exc:
             raise errors.PublishError(f"Prometheus does not reload: {exc}", retryable=True) from exc
         if answer.status in (FORBIDDEN, NO_ROUTE, NOT_ALLOWED):
@@ -140,7 +148,7 @@ class RuleFiles:
         """As it was; what fails here is mended by the next turn that looks at it."""
         try:
             self._write(before)
-            self._reload()
+            self._reload(min(PUT_BACK_TIMEOUT, self._reload_timeout))
         except errors.PublishError as exc:
             logger.warning("rules of before not reloaded", extra={"reason": str(exc)})
 

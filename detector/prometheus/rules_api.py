@@ -24,6 +24,7 @@ class _Alert(msgspec.Struct):
 
 
 class _Rule(msgspec.Struct):
+    name: str = ""
     labels: dict[str, str] = {}
     health: str = "unknown"
     last_error: str = msgspec.field(name="lastError", default="")
@@ -69,7 +70,7 @@ def _rules(groups: _Groups, file_name: str) -> Iterator[live.LiveRule]:
             )
             if compiler.POLICY in rule.labels and revision.isdecimal() and number.isdecimal():
                 yield live.LiveRule(
-                    policy=rule.labels[compiler.POLICY],
+                    policy=rule.name,  # the label is told as the template that it is made from
                     revision=int(revision),
                     number=int(number),
                     health=live.Health(rule.health),

@@ -12,9 +12,9 @@ import contextlib
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from detector import config, errors, loops, ports
@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MOST_POLICIES = 10_000
+MOST_AT_ONCE = 16
+"""Of the 40 threads on which requests run: while Prometheus hangs, the others still read."""
+TURN_TIMEOUT = timedelta(seconds=30)
+"""How long a change waits for the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,15 @@ class Publishing:
         self._clock = clock
         self._initial = tuple(initial)
         self._turn = threading.Lock()
+        self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._compiled: dict[int, _Kept] = {}
         self.refused: dict[int, str] = {}
 
     def validate(self, document: documents.Document) -> drafts.Draft:
         """What a policy would become, seen to pass its tests; nothing is stored."""
         draft = drafts.draft_of(document, self._given(), source=document.name)
-        self._rules.check([draft])
+        with self._slot():
+            self._rules.check([draft])
         return draft
 
     def create(self, document: documents.Document, *, by: str) -> revisions.Policy:
@@ -104,7 +110,16 @@ class Publishing:
             document = documents.switched(document, is_enabled=is_enabled)
             return self._revised(changes, policy, document, what, by)
 
-        return self._commit([], change)
+        return self._commit(self._to_enable(policy_id) if is_enabled else [], change)
+
+    def _to_enable(self, policy_id: int) -> list[documents.Document]:
+        """The policy as it would be: of a disabled one no rules were looked at."""
+        policy = self._store.policy(policy_id)
+        if policy is None or isinstance(policy.document, revisions.Refused):
+            return []  # which the change refuses
+        if policy.document.enabled:
+            return []
+        return [documents.switched(policy.document, is_enabled=True)]
 
     def restore(
         self, policy_id: int, number: int, *, expected: int | None, by: str
@@ -141,7 +156,8 @@ class Publishing:
         Raises PolicyError too where promtool refuses what would change.
         """
         planned = _planned(self._store.all_policies(), wanted, prune=prune, made=self._made(""))
-        self._check(_to_check(planned))
+        with self._slot():
+            self._check(_to_check(planned))
         return planned
 
     def apply(
@@ -179,7 +195,7 @@ class Publishing:
         if self._initial:
             self.seed(self._initial)
             self._initial = ()
-        count = self._commit([], lambda changes: len(changes.all_policies()))
+        count = self._publish(lambda changes: len(changes.all_policies()))
         return loops.Turn(came_in=count, went_out=count - len(self.refused))
 
     def _commit(
@@ -189,8 +205,38 @@ class Publishing:
     ) -> T:
         """The change made and published; documents that it brings are checked before, so that
         nobody waits for promtool."""
-        self._check(to_check)
-        with self._turn:
+        with self._slot():
+            self._check(to_check)
+            return self._publish(change)
+
+    @contextlib.contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(blocking=False):
+            raise errors.PublishError(
+                f"policies: {MOST_AT_ONCE} changes or checks are under way, which is the most: "
+                "try again",
+                retryable=True,
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    @contextlib.contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=TURN_TIMEOUT.total_seconds()):
+            raise errors.PublishError(
+                "policies: the change before this one takes longer than "
+                f"{TURN_TIMEOUT.total_seconds():g} s: see whether Prometheus answers and try again",
+                retryable=True,
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _publish(self, change: Callable[[ports.PolicyChanges], T]) -> T:
+        with self._my_turn():
             before = self._live()
             with contextlib.ExitStack() as published, self._store.changing() as changes:
                 done = change(changes)

@@ -203,7 +203,8 @@ def _page(wanted: revisions.Filter) -> sa.Select[Any]:
     c = _POLICIES.c
     query = _NEWEST.where(~c.is_deleted).order_by(c.name_key, c.id).limit(wanted.limit + 1)
     if wanted.text is not None:
-        query = query.where(c.name_key.contains(revisions.name_key(wanted.text), autoescape=True))
+        part = text.storable(revisions.name_key(wanted.text))
+        query = query.where(c.name_key.contains(part, autoescape=True))
     if wanted.is_enabled is not None:
         query = query.where(c.is_enabled == wanted.is_enabled)
     if wanted.after_id is not None:

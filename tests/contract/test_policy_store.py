@@ -193,6 +193,7 @@ def test_policies_are_found_by_part_of_the_name_and_by_state(store: ports.Policy
     assert found(text="cpu") == ["CPU off", "cpu_steal", "High CPU"]
     assert found(text="%") == ["50 % disk"]
     assert found(text="u_s") == ["cpu_steal"]
+    assert found(text="cpu\0") == []
     assert found(text="cpu", is_enabled=True) == ["cpu_steal", "High CPU"]
     assert found(is_enabled=False) == ["CPU off"]
 

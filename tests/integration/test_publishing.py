@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from detector import errors
-from detector.policy import revisions
-from detector.prometheus import rule_files
-from detector.services import publishing
+from detector.policy import compiler, documents, live, revisions
+from detector.prometheus import connection, rule_files
+from detector.services import policy_states, publishing
 from detector.stack import children
 from detector.store import migrate
 from tests import conftest, stack
 from tests.conftest import MakePrometheus, Tally
+from tests.detector.policy import factories
+from tests.fakes.episodes import FakeEpisodeStore
 from tests.integration import publish_child
 
 CONFIG = "global: {evaluation_interval: 1s}\nrule_files: ['{folder}/*.yml']\n"
@@ -216,3 +222,117 @@ def test_a_full_disk_leaves_the_old_set(
     assert (rig.file.read_text(), rig.kept()) == (text, {("High CPU Alert", 1)})
     assert {each.name for each in tiny_disk.iterdir()} == {rig.file.name, "filler"}
     assert len(rig.live()) == 2
+
+
+def test_a_prometheus_that_stops_within_a_reload_is_waited_for_no_longer_than_said(
+    rig: Rig,
+) -> None:
+    rig.made.create(publish_child.document(50), by="test")
+    text = rig.file.read_text()
+    client = connection.Client(rig.server.url, timeout=timedelta(seconds=2))
+    patient = publish_child.publisher(rig.url, rig.server.url, rig.folder)
+    hasty = publish_child.publisher(rig.url, rig.server.url, rig.folder)
+    hasty._rules = rule_files.RuleFiles(
+        rig.folder, client, None, reload_timeout=timedelta(seconds=2)
+    )
+    os.kill(rig.server.child.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(errors.PublishError, match=r"does not reload: .* no answer in 0:00:02") as e:
+        hasty.replace(1, publish_child.document(60), expected=1, by="test")
+    assert time.monotonic() - began < 8
+    assert e.value.retryable
+    assert (rig.file.read_text(), rig.kept()) == (text, {("High CPU Alert", 1)})
+    os.kill(rig.server.child.pid, signal.SIGCONT)
+    patient.turn()
+    assert rig.live() == {("High CPU Alert", 1, 1), ("High CPU Alert", 1, 2)}
+    patient.replace(1, publish_child.document(60), expected=1, by="test")
+    assert rig.live() == {("High CPU Alert", 2, 1), ("High CPU Alert", 2, 2)}
+
+
+def test_a_postgresql_killed_within_a_change_leaves_the_old_set(
+    prometheus: MakePrometheus, own_postgres: stack.Postgres, tmp_path: Path
+) -> None:
+    migrate.migrate(own_postgres.url)
+    server = prometheus(CONFIG.replace("{folder}", str(tmp_path)))
+    made = publish_child.publisher(own_postgres.url, server.url, tmp_path)
+    rig = Rig(server, own_postgres.url, tmp_path, made)
+    rig.made.create(publish_child.document(50), by="test")
+    text = rig.file.read_text()
+    rules = rig.made._rules
+
+    class Killing:
+        """Kills PostgreSQL where Prometheus has the new rules and nothing is committed."""
+
+        check, live = rules.check, rules.live
+
+        @contextlib.contextmanager
+        def publishing(self, policies: Sequence[compiler.Compiled]) -> Iterator[None]:
+            with rules.publishing(policies):
+                assert {each[1] for each in rig.live()} == {2}
+                own_postgres.kill9()
+                yield
+
+    rig.made._rules = Killing()
+    with pytest.raises(errors.StoreError) as e:
+        rig.made.replace(1, publish_child.document(60), expected=None, by="test")
+    assert e.value.retryable
+    rig.made._rules = rules
+    assert (rig.file.read_text(), {each[1] for each in rig.live()}) == (text, {1})
+    own_postgres.restart()
+    rig.made.turn()
+    assert rig.kept() == {("High CPU Alert", 1)}
+    rig.made.replace(1, publish_child.document(60), expected=1, by="test")
+    assert {each[1] for each in rig.live()} == {2}
+
+
+def test_two_detectors_on_one_database_come_to_agree(
+    rig: Rig, prometheus: MakePrometheus, tmp_path: Path
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    server = prometheus(CONFIG.replace("{folder}", str(folder)))
+    made = publish_child.publisher(rig.url, server.url, folder)
+    other = Rig(server, rig.url, folder, made)
+    rig.made.create(publish_child.document(50), by="test")
+    other.made.turn()
+    assert other.live() == rig.live() != set()
+    other.made.replace(1, publish_child.document(60), expected=1, by="test")
+    with pytest.raises(errors.ConflictError):
+        rig.made.replace(1, publish_child.document(70), expected=1, by="test")
+    rig.made.turn()
+    assert other.live() == rig.live() == {("High CPU Alert", 2, 1), ("High CPU Alert", 2, 2)}
+    assert other.file.read_text() == rig.file.read_text()
+
+
+def test_a_folder_in_the_place_of_the_file_is_named_and_harms_nothing(rig: Rig) -> None:
+    rig.made.create(publish_child.document(50), by="test")
+    text = rig.file.read_text()
+    rig.file.unlink()
+    rig.file.mkdir()
+    with pytest.raises(errors.PublishError, match=r"policies\.yml: Is a directory: the rules stay"):
+        rig.made.replace(1, publish_child.document(60), expected=None, by="test")
+    assert rig.kept() == {("High CPU Alert", 1)}
+    assert len(rig.live()) == 2
+    rig.file.rmdir()
+    rig.made.turn()
+    assert rig.file.read_text() == text
+
+
+def test_a_rule_that_fails_when_it_is_evaluated_says_so(rig: Rig) -> None:
+    fails = {"type": "expression", "expr": "vector(1) == on () group_left () {__name__=~'up|two'}"}
+    wanted = documents.parse(factories.tree(fails, name="many"), "policy")
+    (rig.folder / "of_others.yml").write_text(
+        "groups: [{name: a, rules: [{record: two, expr: 'vector(1)', labels: {a: b}}, "
+        "{record: two, expr: 'vector(1)'}, {record: up, expr: 'vector(1)'}]}]\n"
+    )
+    policy = rig.made.create(wanted, by="test")
+    episodes = FakeEpisodeStore()
+    states = policy_states.PolicyStates(rig.made._rules, episodes, refused=lambda: {})
+
+    def failed() -> live.LiveRule | None:
+        (rule,) = states.state(policy).rules
+        return rule if rule.health is live.Health.ERR else None
+
+    rule = stack.wait_until(failed, 15, "the rule to fail")
+    assert rule is not None
+    assert "many-to-many" in rule.last_error or "duplicate" in rule.last_error

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent import futures
 from typing import Any
 
 import pytest
 import requests
 
 from detector import errors
-from detector.policy import live, revisions
+from detector.policy import compiler, live, revisions
+from detector.services import publishing
 from tests.detector.api.conftest import Served
 from tests.detector.policy import factories
 from tests.factories import at, notification
@@ -353,3 +360,47 @@ def test_a_document_that_is_refused_is_shown_as_it_is_kept(served: Served) -> No
     assert told["change"] == "changed"
     assert "-    type: from_the_future" in told["diff"]
     assert served.ask("PUT", "/api/policies/1", tree("bad")).json()["refused"] == ""
+
+
+def test_a_prometheus_that_hangs_leaves_the_other_routes_alive(served: Served) -> None:
+    created(served, "High CPU")
+    goes_on = threading.Event()
+    publishing_once = served.rules.publishing
+
+    @contextlib.contextmanager
+    def publish(policies: Sequence[compiler.Compiled]) -> Iterator[None]:
+        assert goes_on.wait(30)
+        with publishing_once(policies):
+            yield
+
+    served.rules.publishing = publish  # type: ignore[method-assign]
+    with futures.ThreadPoolExecutor(60) as pool:
+        asked = [
+            pool.submit(served.ask, "PUT", "/api/policies/1", tree(threshold=90 + number / 10))
+            for number in range(60)
+        ]
+        refused = [each.result() for each in itertools.islice(futures.as_completed(asked), 40)]
+        assert {each.status_code for each in refused} == {503}
+        assert all("under way" in detail(each) for each in refused)
+        assert served.get("/api/policies").status_code == 200
+        assert served.get("/api/status").status_code == 200
+        goes_on.set()
+    codes = Counter(each.result().status_code for each in asked)
+    assert codes == {200: publishing.MOST_AT_ONCE, 503: 60 - publishing.MOST_AT_ONCE}
+
+
+def test_of_many_changes_to_one_revision_one_wins(served: Served) -> None:
+    created(served, "High CPU")
+
+    def change(revision: int, number: int) -> requests.Response:
+        body = tree(threshold=revision + number / 1_000)
+        return served.ask("PUT", "/api/policies/1", body, revision=revision)
+
+    with futures.ThreadPoolExecutor(50) as pool:
+        for revision in range(1, 11):
+            numbers = range(100)
+            answers = list(pool.map(change, itertools.repeat(revision), numbers))
+            codes = Counter(each.status_code for each in answers)
+            assert codes[200] == 1
+            assert set(codes) <= {200, 409, 503}
+            assert served.get("/api/policies/1").json()["revision"] == revision + 1

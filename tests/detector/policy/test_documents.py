@@ -206,3 +206,18 @@ trees = st.recursive(
 def test_any_tree_is_a_policy_or_a_policy_error(tree: object) -> None:
     with contextlib.suppress(errors.PolicyError):
         documents.parse(tree, "p")
+
+
+@pytest.mark.parametrize("name", ["inf", "NaN", "on", "bool", "group_left"])
+def test_words_of_promql_are_no_names_of_metrics(name: str) -> None:
+    tree = factories.tree(factories.above() | {"metric_name": name})
+    with pytest.raises(errors.PolicyError, match=rf"metric_name: {name}: a word of PromQL"):
+        documents.parse(tree, "policy")
+
+
+@pytest.mark.parametrize("space", ["\xa0", "\x0b", "\x1f", "\u2028"])
+def test_spaces_that_go_does_not_know_are_none_of_a_place(space: str) -> None:
+    tree = factories.tree(factories.above())
+    tree["rules"][0]["action"] = {"type": "alert", "message": f"{{{{{space}$value }}}}"}
+    with pytest.raises(errors.PolicyError, match=r"is not taken"):
+        documents.parse(tree, "policy")

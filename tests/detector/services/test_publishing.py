@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -306,3 +307,24 @@ def test_a_failed_change_ends_no_alerts(rig: Rig) -> None:
     with pytest.raises(errors.StoreError):
         rig.made.delete(1, expected=None, by="bob")
     assert rig.alerts.ended == []
+
+
+def test_a_policy_that_is_enabled_is_checked_as_a_new_one_is(rig: Rig) -> None:
+    rig.made.create(document(enabled=False), by="ann")
+    rig.rules.refuses = {"High CPU"}
+    with pytest.raises(errors.PolicyError, match="High CPU: refused"):
+        rig.made.switch(1, is_enabled=True, expected=None, by="ann")
+    assert rig.kept() == {("High CPU", 1)}
+
+
+def test_changes_beyond_the_most_are_refused_at_once_and_turns_are_not(rig: Rig) -> None:
+    with contextlib.ExitStack() as under_way:
+        for _ in range(publishing.MOST_AT_ONCE):
+            under_way.enter_context(rig.made._slot())
+        with pytest.raises(errors.PublishError, match="16 changes or checks are under way") as told:
+            rig.made.create(document(), by="ann")
+        assert told.value.retryable
+        with pytest.raises(errors.PublishError):
+            rig.made.validate(document())
+        assert rig.made.turn() == loops.Turn(came_in=0, went_out=0)
+    rig.made.create(document(), by="ann")
