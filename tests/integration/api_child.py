@@ -11,7 +11,7 @@ from pathlib import Path
 
 import prometheus_client
 
-from detector import config, log
+from detector import config, log, telemetry
 from detector.api import application, auth, server
 from detector.services import memory, policy_states, publishing, status
 from detector.store import anomalies, database, episodes, migrate, policies, tokens
@@ -39,7 +39,9 @@ def main(url: str, token_file: str, port: str) -> None:
     store = episodes.PostgresEpisodeStore(connections)
     token = auth.token_from_file(Path(token_file))
     kept, rules = policies.PostgresPolicyStore(connections), FakeRulePublisher()
-    made = publishing.Publishing(kept, rules, thresholds=config.Thresholds(), clock=time.time)
+    made = publishing.Publishing(
+        kept, rules, thresholds=config.Thresholds(), clock=time.time, meters=telemetry.Telemetry()
+    )
     app = application.create_app(
         store=store,
         policy_store=kept,

@@ -11,7 +11,7 @@ import prometheus_client
 import pytest
 import requests
 
-from detector import access, config, errors
+from detector import access, config, errors, telemetry
 from detector.api import application, auth, server
 from detector.services import issuing, memory, policy_states, publishing, reloading, status
 from tests.factories import T0, at, new_token
@@ -148,7 +148,11 @@ def served() -> Iterator[Served]:
     remembered, tokens, clock = FakeAnomalyStore(), FakeTokenStore(), FakeClock()
     policies, rules = FakePolicyStore(), FakeRulePublisher()
     made = publishing.Publishing(
-        policies, rules, thresholds=config.Thresholds(), clock=lambda: at(0).timestamp()
+        policies,
+        rules,
+        thresholds=config.Thresholds(),
+        clock=lambda: at(0).timestamp(),
+        meters=telemetry.Telemetry(),
     )
     app = application.create_app(
         store=store,
