@@ -17,7 +17,7 @@ from statistics import median
 import requests
 
 from benchmarks import report
-from detector import config
+from detector import config, telemetry
 from detector.policy import documents, drafts
 from detector.policy.conditions import base
 from detector.prometheus import connection, promtool, rule_files
@@ -91,6 +91,7 @@ def measure(
         alerts=FakeAlertEnder(),
         thresholds=config.Thresholds(),
         clock=time.time,
+        meters=telemetry.Telemetry(),
     )
     wanted = [document(number, 50 + number % 40) for number in range(POLICIES)]
     began = time.perf_counter()

@@ -127,7 +127,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     if settings.anomaly_detection_enabled:
         detection = _detection(settings, load, store, meters)
     rules = _rules(settings)
-    made = _publishing(settings, store, rules)
+    made = _publishing(settings, store, rules, meters)
     upkeep = loops.Loop("policies", made.turn, interval=POLICIES_EVERY, meters=meters, clock=clock)
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
@@ -432,7 +432,10 @@ def _rules(settings: config.Settings) -> ports.RulePublisher:
 
 
 def _publishing(
-    settings: config.Settings, store: database.Database, rules: ports.RulePublisher
+    settings: config.Settings,
+    store: database.Database,
+    rules: ports.RulePublisher,
+    meters: telemetry.Telemetry,
 ) -> publishing.Publishing:
     initial = settings.policies.initial
     found = [] if initial is None else policy_files.load([initial])
@@ -442,6 +445,7 @@ def _publishing(
         alerts=alertmanager.Alertmanager(settings.alertmanager.url),
         thresholds=settings.thresholds,
         clock=clock,
+        meters=meters,
         initial=[each.document for each in found],
     )
 

@@ -23,6 +23,7 @@ FAILURE_KINDS = (
 """Every value of the label `kind`: UpstreamError's, and one each for the other errors. A counter
 is made at 0 for each, because rate() cannot see the first failure of a series that begins with it.
 """
+POLICY_STATES = ("enabled", "disabled", "refused")
 _TURN_BUCKETS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
@@ -158,6 +159,18 @@ class Telemetry:
             ("outcome",),
             registry=registry,
         )
+        self.policies = Gauge(
+            "detector_policies",
+            "Policies that are kept, by state; refused are those that this release does not take.",
+            ("state",),
+            registry=registry,
+        )
+        self.policy_changes = Counter(
+            "detector_policy_changes_total",
+            "Changes of policies that were asked for, by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
         self.reload_succeeded = Gauge(
             "detector_config_last_reload_successful",
             "1 if the configuration in use is the one that was read last, 0 if that was refused.",
@@ -190,6 +203,8 @@ class Telemetry:
         )
         for outcome in ("stored", "duplicate", "refused", "failed"):
             self.webhook_notifications.labels(outcome)
+        for outcome in ("published", "refused", "conflict", "failed"):
+            self.policy_changes.labels(outcome)
 
     def forget_query(self, name: str) -> None:
         """Take away the series of a query that is not run any more."""

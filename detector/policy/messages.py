@@ -8,15 +8,20 @@ SIGN = "{{"
 _PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _SPACE = "[ \t\r\n]"
 """All that Go's templates take for a space; Python's \\s is more."""
+_NUMBER = "humanize|humanize1024|humanizeDuration|humanizePercentage"
 _INSIDE = re.compile(
-    rf"{_SPACE}*\$(?:value|labels\.[a-zA-Z_][a-zA-Z0-9_]*)"
-    rf"(?:{_SPACE}*\|{_SPACE}*"
-    "(?:humanize|humanize1024|humanizeDuration|humanizePercentage|title|toUpper|toLower"
-    rf'|printf{_SPACE}+"%\.[0-9]f"))?{_SPACE}*'
+    rf"{_SPACE}*(?:"
+    rf'\$value(?:{_SPACE}*\|{_SPACE}*(?:{_NUMBER}|printf{_SPACE}+"%\.[0-9]f"))?'
+    r"|\$labels\.[a-zA-Z_][a-zA-Z0-9_]*"
+    rf"(?:{_SPACE}*\|{_SPACE}*(?:{_NUMBER}|title|toUpper|toLower))?"
+    rf"){_SPACE}*"
 )
+"""What else Prometheus parses fails when an alert is made, and the whole message with it: text of a
+value in capitals, or a label as %.1f."""
 ALLOWED = (
     "{{ $value }} and {{ $labels.NAME }} are allowed, each with | humanize, humanize1024, "
-    'humanizeDuration, humanizePercentage, title, toUpper, toLower or printf "%.1f"'
+    'humanizeDuration or humanizePercentage, the value with | printf "%.1f", a label with | title, '
+    "toUpper or toLower"
 )
 
 

@@ -12,12 +12,13 @@ import contextlib
 import dataclasses
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from detector import config, errors, loops, ports
+from detector import config, errors, loops, ports, telemetry
 from detector.policy import compiler, documents, drafts, live, revisions
 from detector.policy.conditions import base
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 MOST_POLICIES = 10_000
 MOST_AT_ONCE = 16
 """Of the 40 threads on which requests run: while Prometheus hangs, the others still read."""
+NAMES_TOLD = 20
+"""In a line of the log, of each kind of change."""
 TURN_TIMEOUT = timedelta(seconds=30)
 """How long a change waits for the one before it."""
 
@@ -62,6 +65,7 @@ class Publishing:
         alerts: ports.AlertEnder,
         thresholds: config.Thresholds,
         clock: Callable[[], float],
+        meters: telemetry.Telemetry,
         initial: Sequence[documents.Document] = (),
     ) -> None:
         """initial  what the first turn creates where there has never been a policy"""
@@ -70,6 +74,7 @@ class Publishing:
         self._alerts = alerts
         self._thresholds = thresholds
         self._clock = clock
+        self._meters = meters
         self._initial = tuple(initial)
         self._turn = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
@@ -85,18 +90,23 @@ class Publishing:
 
     def create(self, document: documents.Document, *, by: str) -> revisions.Policy:
         """A new policy, evaluated from now on."""
-        return self._commit([document], lambda changes: changes.add(document, self._made(by)))
+
+        def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
+            added = changes.add(document, self._made(by))
+            return (Planned(revisions.Change.CREATED, added, None),)
+
+        return self._commit([document], change, by=by)[0].policy
 
     def replace(
         self, policy_id: int, document: documents.Document, *, expected: int | None, by: str
     ) -> revisions.Policy:
         """The policy with another document; the same one makes no revision."""
 
-        def change(changes: ports.PolicyChanges) -> revisions.Policy:
+        def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
             policy = _current(changes, policy_id, expected)
             return self._revised(changes, policy, document, revisions.Change.CHANGED, by)
 
-        return self._commit([document], change)
+        return self._commit([document], change, by=by)[0].policy
 
     def switch(
         self, policy_id: int, *, is_enabled: bool, expected: int | None, by: str
@@ -104,13 +114,14 @@ class Publishing:
         """The policy enabled or disabled."""
         what = revisions.Change.ENABLED if is_enabled else revisions.Change.DISABLED
 
-        def change(changes: ports.PolicyChanges) -> revisions.Policy:
+        def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
             policy = _current(changes, policy_id, expected)
             document = _taken(policy.document, f"policy {policy_id}")
             document = documents.switched(document, is_enabled=is_enabled)
             return self._revised(changes, policy, document, what, by)
 
-        return self._commit(self._to_enable(policy_id) if is_enabled else [], change)
+        to_check = self._to_enable(policy_id) if is_enabled else []
+        return self._commit(to_check, change, by=by)[0].policy
 
     def _to_enable(self, policy_id: int) -> list[documents.Document]:
         """The policy as it would be: of a disabled one no rules were looked at."""
@@ -130,25 +141,29 @@ class Publishing:
             raise errors.NotFoundError(f"policy {policy_id}: it has no revision {number}")
         document = _taken(past[0].document, f"policy {policy_id}: revision {number}")
 
-        def change(changes: ports.PolicyChanges) -> revisions.Policy:
+        def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
             policy = self._store.policy(policy_id)
             assert policy is not None  # noqa: S101 - it has revisions
             if expected is not None and policy.revision != expected:
                 raise _outdated(policy, expected)
-            if not policy.is_deleted and policy.document == document:
-                return policy
-            return changes.revise(policy, document, revisions.Change.RESTORED, self._made(by))
+            what = revisions.Change.RESTORED
+            if not policy.is_deleted:
+                return self._revised(changes, policy, document, what, by)
+            revised = changes.revise(policy, document, what, self._made(by))
+            return (Planned(what, revised, None),)
 
-        return self._commit([document], change)
+        return self._commit([document], change, by=by)[0].policy
 
     def delete(self, policy_id: int, *, expected: int | None, by: str) -> revisions.Policy:
         """The policy as it was; it is evaluated no more, and its revisions are kept."""
 
-        def change(changes: ports.PolicyChanges) -> revisions.Policy:
+        def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
             policy = _current(changes, policy_id, expected)
-            return changes.revise(policy, policy.document, revisions.Change.DELETED, self._made(by))
+            what = revisions.Change.DELETED
+            revised = changes.revise(policy, policy.document, what, self._made(by))
+            return (Planned(what, revised, policy.document),)
 
-        return self._commit([], change)
+        return self._commit([], change, by=by)[0].policy
 
     def plan(self, wanted: Sequence[documents.Document], *, prune: bool) -> tuple[Planned, ...]:
         """What apply() would do, in the order of the documents, then what is deleted.
@@ -172,22 +187,22 @@ class Publishing:
             return tuple(_carried_out(changes, each, made) for each in planned)
 
         before = _planned(self._store.all_policies(), wanted, prune=prune, made=self._made(by))
-        return self._commit(_to_check(before), change)
+        return self._commit(_to_check(before), change, by=by)
 
     def seed(self, wanted: Sequence[documents.Document]) -> int:
         """Create these if there has never been a policy; how many were created."""
 
-        def change(changes: ports.PolicyChanges) -> int:
-            if not changes.is_first():
-                return 0
-            for document in wanted:
-                changes.add(document, self._made(FIRST_START))
-            return len(wanted)
+        def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
+            made = self._made(FIRST_START)
+            return tuple(
+                Planned(revisions.Change.CREATED, changes.add(document, made), None)
+                for document in (wanted if changes.is_first() else ())
+            )
 
         with self._store.changing() as changes:
             if not changes.is_first():
                 return 0
-        return self._commit(wanted, change)
+        return len(self._commit(wanted, change, by=FIRST_START))
 
     def turn(self) -> loops.Turn:
         """Make what Prometheus evaluates what it should be, after a crash, after a change of
@@ -201,13 +216,28 @@ class Publishing:
     def _commit(
         self,
         to_check: Sequence[documents.Document],
-        change: Callable[[ports.PolicyChanges], T],
-    ) -> T:
+        change: Callable[[ports.PolicyChanges], tuple[Planned, ...]],
+        *,
+        by: str,
+    ) -> tuple[Planned, ...]:
         """The change made and published; documents that it brings are checked before, so that
         nobody waits for promtool."""
-        with self._slot():
-            self._check(to_check)
-            return self._publish(change)
+        outcome = "failed"
+        try:
+            with self._slot():
+                self._check(to_check)
+                done = self._publish(change)
+            outcome = "published"
+        except errors.PolicyError:
+            outcome = "refused"
+            raise
+        except (errors.ConflictError, errors.NotFoundError):
+            outcome = "conflict"
+            raise
+        finally:
+            self._meters.policy_changes.labels(outcome).inc()
+        _log(done, by)
+        return done
 
     @contextlib.contextmanager
     def _slot(self) -> Iterator[None]:
@@ -246,6 +276,7 @@ class Publishing:
                 now_live = self._compile(policies)
                 published.enter_context(self._rules.publishing(now_live))
                 # Only here is it committed: if that fails, the rules of before are put back.
+            self._count(policies)
             self._end_alerts(before, now_live)
             return done
 
@@ -274,6 +305,18 @@ class Publishing:
             self._alerts.end(ended, at=self._now())
         except errors.UpstreamError as error:
             logger.warning("alerts of old rules not ended", extra={"reason": str(error)})
+
+    def _count(self, policies: Iterable[revisions.Policy]) -> None:
+        counts = Counter(
+            "refused"
+            if each.id in self.refused
+            else "enabled"
+            if each.document.enabled
+            else "disabled"
+            for each in policies
+        )
+        for state in telemetry.POLICY_STATES:
+            self._meters.policies.labels(state).set(counts[state])
 
     def _check(self, to_check: Sequence[documents.Document]) -> None:
         given = self._given()
@@ -323,10 +366,11 @@ class Publishing:
         document: documents.Document,
         change: revisions.Change,
         by: str,
-    ) -> revisions.Policy:
+    ) -> tuple[Planned, ...]:
         if document == policy.document:
-            return policy
-        return changes.revise(policy, document, change, self._made(by))
+            return (Planned(None, policy, policy.document),)
+        revised = changes.revise(policy, document, change, self._made(by))
+        return (Planned(change, revised, policy.document),)
 
     def _made(self, by: str) -> revisions.Made:
         return revisions.Made(by, self._now())
@@ -359,6 +403,21 @@ class _Kept:
             and self.year == given.now.year
             and self.policy.document == policy.document
         )
+
+
+def _log(done: Iterable[Planned], by: str) -> None:
+    """One line for a change, however many policies it is of."""
+    names: dict[str, list[str]] = {}
+    for each in done:
+        if each.change is not None:
+            # A record of the log has an attribute `created` of its own.
+            names.setdefault(f"policies_{each.change}", []).append(each.policy.document.name)
+    if names:
+        told = {
+            what: [*each[:NAMES_TOLD], *(["…"] if len(each) > NAMES_TOLD else [])]
+            for what, each in names.items()
+        }
+        logger.info("policies published", extra={"by": by, **told})
 
 
 def _current(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import prometheus_client
 
-from detector import config, log
+from detector import config, log, telemetry
 from detector.api import application, auth, server
 from detector.policy.conditions import base
 from detector.services import (
@@ -51,7 +51,12 @@ def main(url: str, token_file: str, port: str) -> None:
     token = auth.token_from_file(Path(token_file))
     kept, rules = policies.PostgresPolicyStore(connections), FakeRulePublisher()
     made = publishing.Publishing(
-        kept, rules, alerts=FakeAlertEnder(), thresholds=config.Thresholds(), clock=time.time
+        kept,
+        rules,
+        alerts=FakeAlertEnder(),
+        thresholds=config.Thresholds(),
+        clock=time.time,
+        meters=telemetry.Telemetry(),
     )
     app = application.create_app(
         store=store,

@@ -18,7 +18,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from detector import config
+from detector import config, telemetry
 from detector.policy import documents
 from detector.prometheus import connection, rule_files
 from detector.services import publishing
@@ -56,6 +56,7 @@ def publisher(database_url: str, prometheus_url: str, folder: Path) -> publishin
         alerts=FakeAlertEnder(),
         thresholds=config.Thresholds(),
         clock=time.time,
+        meters=telemetry.Telemetry(),
     )
 
 

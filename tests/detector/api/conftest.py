@@ -11,7 +11,7 @@ import prometheus_client
 import pytest
 import requests
 
-from detector import access, config, errors
+from detector import access, config, errors, telemetry
 from detector.api import application, auth, server
 from detector.policy.conditions import base
 from detector.services import (
@@ -179,6 +179,7 @@ def served() -> Iterator[Served]:
         alerts=FakeAlertEnder(),
         thresholds=config.Thresholds(),
         clock=lambda: at(0).timestamp(),
+        meters=telemetry.Telemetry(),
     )
     app = application.create_app(
         store=store,

@@ -221,3 +221,13 @@ def test_spaces_that_go_does_not_know_are_none_of_a_place(space: str) -> None:
     tree["rules"][0]["action"] = {"type": "alert", "message": f"{{{{{space}$value }}}}"}
     with pytest.raises(errors.PolicyError, match=r"is not taken"):
         documents.parse(tree, "policy")
+
+
+@pytest.mark.parametrize(
+    "place", ["$value | title", "$value|toUpper", "$value | toLower", '$labels.a | printf "%.1f"']
+)
+def test_what_would_spoil_a_message_when_it_is_made_is_refused(place: str) -> None:
+    tree = factories.tree(factories.above())
+    tree["rules"][0]["action"] = {"type": "alert", "message": f"{{{{ {place} }}}}"}
+    with pytest.raises(errors.PolicyError, match=r"is not taken: .* a label with \| title"):
+        documents.parse(tree, "policy")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from detector.policy import compiler, documents, rule_tests
+from detector.policy import compiler, documents, drafts, rule_tests
 from detector.prometheus import promtool
 from tests import stack
 from tests.detector.policy import factories
@@ -237,3 +237,13 @@ def test_the_graver_of_two_rules_speaks_alone_and_the_milder_one_before_and_afte
     tree = {"rule_files": ["p.yml"], "evaluation_interval": "1m", "tests": [case]}
     (tmp_path / "p_test.yml").write_text(yaml.safe_dump(tree))
     assert judge.test([tmp_path / "p_test.yml"]) == {}
+
+
+def test_the_tests_of_a_hundred_rules_are_kept_to_what_people_wait_for() -> None:
+    tree = factories.tree(*(factories.above(float(at)) for at in range(100)))
+    draft = drafts.draft_of(documents.parse(tree, "policy"), factories.GIVEN)
+    assert 0 <= 100 * len(draft.tests.cases) - rule_tests.MOST_WORK < 400  # whole rules
+    rules = {int(case["name"].split()[1].rstrip(":")) for case in draft.tests.cases}
+    assert {each.rule for each in draft.tests.untested if each.what == "all of it"} == set(
+        range(1, 101)
+    ) - rules

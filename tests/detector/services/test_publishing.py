@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 
-from detector import config, errors, loops
+from detector import config, errors, loops, telemetry
 from detector.policy import documents, live, revisions
 from detector.policy.revisions import Change
 from detector.services import publishing
@@ -28,6 +29,7 @@ class Rig:
         self.rules = FakeRulePublisher()
         self.alerts = FakeAlertEnder()
         self.now_s = NOW_S
+        self.meters = telemetry.Telemetry()
         self.made = self.anew()
 
     def anew(self, **thresholds: float) -> publishing.Publishing:
@@ -38,6 +40,7 @@ class Rig:
             alerts=self.alerts,
             thresholds=config.Thresholds(**thresholds),
             clock=lambda: self.now_s,
+            meters=self.meters,
         )
 
     def live(self) -> set[tuple[str, int]]:
@@ -328,3 +331,52 @@ def test_changes_beyond_the_most_are_refused_at_once_and_turns_are_not(rig: Rig)
             rig.made.validate(document())
         assert rig.made.turn() == loops.Turn(came_in=0, went_out=0)
     rig.made.create(document(), by="ann")
+
+
+def test_what_was_published_and_by_whom_is_one_line_of_the_log(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rig.made.apply([document("one"), document("two")], prune=True, by="ann")
+    rig.made.apply([document("one", 90)], prune=True, by="bob")
+    rig.made.replace(1, document("one", 90), expected=None, by="eve")  # as it was
+    rig.made.turn()
+    first, second = caplog.records
+    assert {each.message for each in caplog.records} == {"policies published"}
+    assert (first.__dict__["by"], first.__dict__["policies_created"]) == ("ann", ["one", "two"])
+    told = second.__dict__
+    assert (told["by"], told["policies_changed"], told["policies_deleted"]) == (
+        "bob",
+        ["one"],
+        ["two"],
+    )
+
+
+def test_policies_and_what_became_of_changes_are_counted(rig: Rig) -> None:
+    def counted(name: str, **labels: str) -> float | None:
+        return rig.meters.registry.get_sample_value(name, labels)
+
+    assert counted("detector_policy_changes_total", outcome="failed") == 0
+    rig.made.create(document("on"), by="ann")
+    rig.made.create(document("off", enabled=False), by="ann")
+    kept = revisions.kept(7, name="on", enabled=True)
+    rig.store._kept[1] = dataclasses.replace(rig.store._kept[1], document=kept)
+    rig.made.turn()
+    states = {
+        each: counted("detector_policies", state=each)
+        for each in ("enabled", "disabled", "refused")
+    }
+    assert states == {"enabled": 0, "disabled": 1, "refused": 1}
+    with pytest.raises(errors.ConflictError):
+        rig.made.create(document("OFF"), by="ann")
+    rig.rules.refuses = {"bad"}
+    with pytest.raises(errors.PolicyError):
+        rig.made.create(document("bad"), by="ann")
+    rig.rules.failure = errors.PublishError("away", retryable=True)
+    with pytest.raises(errors.PublishError):
+        rig.made.create(document("late"), by="ann")
+    outcomes = {
+        each: counted("detector_policy_changes_total", outcome=each)
+        for each in ("published", "conflict", "refused", "failed")
+    }
+    assert outcomes == {"published": 2, "conflict": 1, "refused": 1, "failed": 1}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import sqlalchemy as sa
 
-from detector import config, errors
+from detector import config, errors, telemetry
 from detector.policy import documents, revisions
 from detector.services import publishing
 from detector.store import database, migrate, policies
@@ -49,6 +49,7 @@ def rig(database_url: str) -> Iterator[Rig]:
         alerts=FakeAlertEnder(),
         thresholds=config.Thresholds(),
         clock=lambda: at(0).timestamp(),
+        meters=telemetry.Telemetry(),
     )
     made.apply([document("bad"), document("good")], prune=False, by="ann")
     yield Rig(connections, store, rules, made)
