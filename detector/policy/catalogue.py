@@ -91,6 +91,26 @@ CATALOGUE: Mapping[str, Metric] = {
         unit="1/s",
         help="Packets that a host dropped when sending.",
     ),
+    "cloud_cost_daily": Metric(
+        "cloud_cost:daily",
+        unit="currency",
+        help="Money of the latest day that a cloud has told of.",
+    ),
+    "cloud_cost_month_to_date": Metric(
+        "cloud_cost:month_to_date",
+        unit="currency",
+        help="Money of the month of the latest day that a cloud has told of, up to it.",
+    ),
+    "cloud_cost_projected_month": Metric(
+        "cloud_cost:projected_month",
+        unit="currency",
+        help="Money of that month, if all its other days are like the last seven.",
+    ),
+    "cloud_cost_age_seconds": Metric(
+        "cloud_cost:age_seconds",
+        unit="s",
+        help="Time since the end of the latest day that a cloud has told of.",
+    ),
 }
 """By name; what is not here is taken for the name of a metric in Prometheus."""
 

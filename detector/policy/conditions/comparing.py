@@ -130,5 +130,18 @@ def value_at(
     return found
 
 
+def unscaled(value: float, scale: float, *, exact: bool) -> float:
+    """What times the scale gives the value; the float next to it will do unless it must be exact.
+
+    Raises NotStagedError where no float times the scale is the value.
+    """
+    raw = value / scale
+    near = (raw, math.nextafter(raw, -math.inf), math.nextafter(raw, math.inf))
+    found = next((each for each in near if each * scale == value), None)
+    if found is None and exact:
+        raise base.NotStagedError(f"no number times {scale:g} is exactly {value:g}")
+    return raw if found is None else found
+
+
 def _compared(value: str, operator: Operator, threshold: float) -> str:
     return f"{value} {_SYMBOLS[operator]} {promql.number(threshold)}"

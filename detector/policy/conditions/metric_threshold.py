@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
@@ -111,7 +110,7 @@ class MetricThreshold(comparing.Compared):
         if self.aggregate is not None:
             for name in self.aggregate.by or ():
                 labels.setdefault(name, "example")
-        raw = unscaled(value, metric.scale, exact=level is base.Level.EDGE)
+        raw = comparing.unscaled(value, metric.scale, exact=level is base.Level.EDGE)
         return (base.Staged(metric.series, labels, raw),)
 
     @property
@@ -133,19 +132,6 @@ class MetricThreshold(comparing.Compared):
                 ("threshold",),
             )
         return float(getattr(given.thresholds, limit))
-
-
-def unscaled(value: float, scale: float, *, exact: bool) -> float:
-    """What times the scale gives the value; the float next to it will do unless it must be exact.
-
-    Raises NotStagedError where no float times the scale is the value.
-    """
-    raw = value / scale
-    near = (raw, math.nextafter(raw, -math.inf), math.nextafter(raw, math.inf))
-    found = next((each for each in near if each * scale == value), None)
-    if found is None and exact:
-        raise base.NotStagedError(f"no number times {scale:g} is exactly {value:g}")
-    return raw if found is None else found
 
 
 def _over_time(value: str, summary: TimeSummary) -> str:

@@ -13,6 +13,7 @@ from detector.policy.conditions import (
     anomaly,
     any_of,
     base,
+    cost,
     drift,
     expression,
     forecast,
@@ -28,6 +29,7 @@ AnyCondition: TypeAlias = Annotated[
     | rate_of_change.RateOfChange
     | forecast.Forecast
     | absent.Absent
+    | cost.Cost
     | expression.Expression
     | all_of.AllOf
     | any_of.AnyOf
@@ -42,6 +44,7 @@ TYPES: Mapping[str, type[base.Condition]] = {
     "rate_of_change": rate_of_change.RateOfChange,
     "forecast": forecast.Forecast,
     "absent": absent.Absent,
+    "cost": cost.Cost,
     "expression": expression.Expression,
     "all": all_of.AllOf,
     "any": any_of.AnyOf,

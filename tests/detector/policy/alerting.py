@@ -71,7 +71,7 @@ def _tree(case: Case, rule_file: str) -> dict[str, object]:
     test = {
         "interval": step,
         "input_series": [
-            {"series": text_of(labels), "values": " ".join(_trace(values))}
+            {"series": text_of(labels), "values": " ".join(trace(values))}
             for labels, values in case.series.items()
         ],
         "promql_expr_test": asked,
@@ -88,7 +88,7 @@ def text_of(labels: frames.Labels) -> str:
     )
 
 
-def _trace(values: frames.Floats) -> Iterable[str]:
+def trace(values: frames.Floats) -> Iterable[str]:
     """A value each step; where a series ends a stale marker, or it would stand for longer."""
     was_there = False
     for value in values.tolist():

@@ -25,6 +25,13 @@ LOW_MEMORY = {
     "operator": "lt",
     "threshold": 20,
 }
+BILLED = 'sum by ({by}) (cloud_cost:{measure}{{basis="billed"}})'
+RISE, WEEK_BEFORE = (
+    BILLED.format(by="account, currency", measure=each) for each in ("jump", "week_before")
+)
+SETTLED_MONTH = 'cloud_cost_settled:projected_month{basis="billed",provider=~"aws|gcp"}'
+MONTH = {"type": "cost", "measure": "month_to_date"}
+JUMP = {"type": "cost", "measure": "jump", "by": ["account"]}
 X = {"type": "metric_threshold", "metric_name": "x", "operator": "gt", "threshold": 1}
 
 CASES: list[tuple[dict[str, Any], str]] = [
@@ -124,6 +131,33 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"type": "absent", "metric_name": "up", "seen_within": "1h"},
         "last_over_time(up[1h]) unless up",
     ),
+    (
+        {"type": "cost", "measure": "daily", "threshold": 99.5},
+        BILLED.format(by="currency", measure="daily") + " > 99.5",
+    ),
+    (
+        {
+            "type": "cost",
+            "measure": "projected_month",
+            "operator": "gte",
+            "budget": 5000,
+            "threshold": 80,
+            "by": ["provider", "currency"],
+            "labels": {"provider": ["aws", "gcp"]},
+            "settled": True,
+        },
+        f"100 / 5000 * sum by (provider, currency) ({SETTLED_MONTH}) >= 80",
+    ),
+    (
+        {**MONTH, "budget": 5000, "basis": "estimate"},
+        '100 / 5000 * sum by (currency) (cloud_cost:month_to_date{basis="estimate"}) > 100',
+    ),
+    ({**JUMP, "above": 20}, f"{RISE} > 20"),
+    ({**JUMP, "above_percent": 50}, f"100 * {RISE} / abs({WEEK_BEFORE}) > 50"),
+    (
+        {**JUMP, "above_percent": 50, "above": 20},
+        f"100 * {RISE} / abs({WEEK_BEFORE}) > 50\nand {RISE} > 20",
+    ),
     ({"type": "expression", "expr": "up == 0 # down"}, "(up == 0 # down\n)"),
     (
         {"type": "all", "conditions": [factories.above(), LOW_MEMORY]},
@@ -215,6 +249,37 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         {"type": "absent", "metric_name": "up", "for": "1h", "seen_within": "5m"},
         "seen_within",
         "more than for (1h)",
+    ),
+    ({"type": "cost", "measure": "weekly"}, "measure", "'daily', 'month_to_date'"),
+    ({"type": "cost", "threshold": 1}, "measure", "is needed"),
+    (MONTH, "", "threshold or budget is needed"),
+    ({**MONTH, "budget": 0}, "budget", "greater than 0"),
+    ({**MONTH, "budget": -5}, "budget", "greater than 0"),
+    ({**MONTH, "budget": 5, "threshold": 0}, "", "threshold: percent of the budget, more than 0"),
+    ({**MONTH, "threshold": 5, "operator": "eq"}, "operator", "'gt', 'gte', 'lt' or 'lte'"),
+    ({**MONTH, "threshold": 5, "above": 1}, "", "above: only with measure jump"),
+    (
+        {**MONTH, "budget": 5, "resolve_when": {"operator": "lt", "threshold": 101}},
+        "resolve_when",
+        "lt or lte and at most 100",
+    ),
+    ({**MONTH, "threshold": 5, "settled": True, "basis": "estimate"}, "", "settled: only with"),
+    ({**MONTH, "threshold": 5, "basis": "list"}, "basis", "'billed' or 'estimate'"),
+    ({**MONTH, "threshold": 5, "by": ["day"]}, "by", "other than day, instance, job"),
+    ({**MONTH, "threshold": 5, "by": ["a-b"]}, "by.0", "should match"),
+    (
+        {**MONTH, "threshold": 5, "labels": {"basis": "billed"}},
+        "labels",
+        "other than day, and basis",
+    ),
+    (JUMP, "", "above_percent or above is needed"),
+    ({**JUMP, "above": 0}, "above", "greater than 0"),
+    ({**JUMP, "above": 5, "budget": 100}, "", "budget: not with measure jump"),
+    ({**JUMP, "above": 5, "operator": "gt"}, "", "operator: not with measure jump"),
+    (
+        {**JUMP, "above": 5, "resolve_when": {"operator": "lt", "threshold": 1}},
+        "",
+        "resolve_when: not with measure jump",
     ),
     ({"type": "expression", "expr": "up =="}, "expr", "not PromQL"),
     ({"type": "expression", "expr": "1"}, "expr", "this gives a scalar"),

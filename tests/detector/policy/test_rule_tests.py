@@ -12,7 +12,7 @@ from detector.policy import compiler, documents, drafts, rule_tests
 from detector.prometheus import promtool
 from tests import stack
 from tests.detector.policy import factories
-from tests.detector.policy.test_conditions import CASES, CPU, LOW_MEMORY, X
+from tests.detector.policy.test_conditions import CASES, CPU, JUMP, LOW_MEMORY, MONTH, X
 
 RESOLVING = factories.above(resolve_when={"operator": "lt", "threshold": 70})
 OFFICE = {
@@ -73,6 +73,26 @@ POLICIES = [
             "over": "10m",
             "operator": "gte",
             "threshold": 50,
+        }
+    ],
+    [
+        {
+            **MONTH,
+            "budget": 3000,
+            "operator": "lte",
+            "for": "1h",
+            "resolve_when": {"operator": "gt", "threshold": 105},
+            "labels": {"service": ["ec2", "s3"], "charge_type": {"not": "tax"}},
+        }
+    ],
+    [{**JUMP, "above_percent": 40, "above": 30, "settled": True, "window": OFFICE}],
+    [{"type": "not", "condition": {**MONTH, "threshold": 70, "basis": "estimate"}}],
+    [{"type": "any", "conditions": [{**JUMP, "above": 5}, {**JUMP, "above": 5, "settled": True}]}],
+    [
+        {
+            "type": "all",
+            "match_on": ["account"],
+            "conditions": [{**JUMP, "above_percent": 40}, {**X, "labels": {"account": "example"}}],
         }
     ],
     [
@@ -176,6 +196,8 @@ def test_a_rule_that_is_not_what_the_policy_says_fails_its_tests(
             "no value of label a",
         ),
         ({"type": "all", "conditions": [X, X]}, "below, then above", "same series"),
+        ({**JUMP, "above_percent": 1 / 3}, "exactly at", "is exactly 0.333333 %"),
+        ({**MONTH, "budget": 7, "threshold": 120}, "exactly at", "is exactly 120"),
         ({**X, "over_time": {"function": "sum", "range": "5m"}}, "exactly at", "how many samples"),
         (
             {**X, "window": {"weekly": [{"start": "08:00", "end": "08:05"}]}},
