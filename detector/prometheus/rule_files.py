@@ -58,7 +58,8 @@ class RuleFiles:
         text = compiler.file_text(policies)
         wanted = _rules_of(policies)
         before = self._read()
-        if text == before and self._is_live(wanted):
+        nothing_ever = before is None and not wanted  # and Prometheus need not be able to reload
+        if nothing_ever or (text == before and self._is_live(wanted)):
             yield
             return
         try:

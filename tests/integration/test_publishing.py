@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from detector import errors
+from detector import errors, loops
 from detector.policy import compiler, documents, live, revisions
 from detector.prometheus import connection, rule_files
 from detector.services import policy_states, publishing
@@ -135,6 +135,14 @@ def test_prometheus_without_lifecycle_says_which_flag_is_missing(
     with pytest.raises(errors.PublishError, match=r"start it with --web\.enable-lifecycle"):
         made.create(publish_child.document(50), by="test")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_policies_nothing_is_asked_of_prometheus(database_url: str, tmp_path: Path) -> None:
+    migrate.migrate(database_url)
+    nowhere = f"http://127.0.0.1:{stack.free_port()}"
+    folder = tmp_path / "never made"
+    assert publish_child.publisher(database_url, nowhere, folder).turn() == loops.Turn()
+    assert not folder.exists()
 
 
 def test_a_folder_that_prometheus_does_not_read_is_named(
