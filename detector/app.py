@@ -461,6 +461,7 @@ def _application(
     made: publishing.Publishing,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
+    kept = policies.PostgresPolicyStore(store)
     reads = checks.connect(settings)
     adviser = advising.Adviser(reads, lambda: watched(settings))
     return application.create_app(
@@ -478,9 +479,11 @@ def _application(
         webhook_token=_token(settings.webhook_token_file or settings.home / "webhook_token"),
         clock=instant,
         about=application.PolicyParts(
-            store=policies.PostgresPolicyStore(store),
+            store=kept,
             made=made,
-            states=policy_states.PolicyStates(rules, remembered, refused=lambda: made.refused),
+            states=policy_states.PolicyStates(
+                rules, remembered, policies=kept.all_policies, refused=lambda: made.refused
+            ),
             previewer=lambda at: previewing.Previewer(
                 reads,
                 base.Given(settings.thresholds, at),

@@ -89,6 +89,7 @@ class ActionState(pydantic.BaseModel):
 
     rule: int
     type: str
+    asked: bool = Field(description="Its rule fires now.")
     state: str
 
 
@@ -420,19 +421,16 @@ def _with_state(state: policy_states.PolicyState) -> PolicyWithState:
         rules=rules,
         firing=sum(alert.state is live.State.FIRING for rule in rules for alert in rule.alerts),
         last_fired_at=state.last_fired,
-        actions=_actions(state.policy.document),
+        actions=[_action(each) for each in state.actions],
         trouble=state.trouble,
     )
 
 
-def _actions(document: revisions.Kept) -> list[ActionState]:
-    if isinstance(document, revisions.Refused):
-        return []
-    return [
-        ActionState(rule=number, type=rule.action.type, state=NO_EXECUTOR)
-        for number, rule in enumerate(document.rules, 1)
-        if rule.action.type != "alert"
-    ]
+def _action(action: policy_states.ActionState) -> ActionState:
+    state = NO_EXECUTOR
+    if action.superseded_by is not None:
+        state = f"superseded: {action.superseded_by} acts on the same with a higher priority"
+    return ActionState(rule=action.rule, type=action.type, asked=action.is_asked, state=state)
 
 
 def _rule(rule: live.LiveRule) -> RuleState:

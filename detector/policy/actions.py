@@ -38,6 +38,11 @@ class Action(sections.Section):
     message: Message | None = None
     runbook: sections.Text | None = None
 
+    @property
+    def acts_on(self) -> str | None:
+        """What two actions must not change at once; None where there is no such thing."""
+        return None
+
 
 class Alert(Action):
     """Tell people."""
@@ -53,12 +58,20 @@ class ScaleDown(Action):
     by: Annotated[int, Field(ge=1, le=1_000)] = 1
     least: Annotated[int, Field(ge=0, le=100_000)] = 1
 
+    @property
+    def acts_on(self) -> str:
+        return self.target
+
 
 class ShutdownService(Action):
     """Stop a service."""
 
     type: Literal["shutdown_service"]
     service: sections.Text
+
+    @property
+    def acts_on(self) -> str:
+        return self.service
 
 
 class Webhook(Action):

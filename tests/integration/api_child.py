@@ -63,7 +63,9 @@ def main(url: str, token_file: str, port: str) -> None:
         about=application.PolicyParts(
             store=kept,
             made=made,
-            states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
+            states=policy_states.PolicyStates(
+                rules, store, policies=kept.all_policies, refused=lambda: made.refused
+            ),
             previewer=lambda at: previewing.Previewer(
                 FakeReader({}), base.Given(config.Thresholds(), at), lambda _: ()
             ),

@@ -335,7 +335,9 @@ def test_a_rule_that_fails_when_it_is_evaluated_says_so(rig: Rig) -> None:
     )
     policy = rig.made.create(wanted, by="test")
     episodes = FakeEpisodeStore()
-    states = policy_states.PolicyStates(rig.made._rules, episodes, refused=lambda: {})
+    states = policy_states.PolicyStates(
+        rig.made._rules, episodes, policies=lambda: (), refused=lambda: {}
+    )
 
     def failed() -> live.LiveRule | None:
         (rule,) = states.state(policy).rules

@@ -194,7 +194,9 @@ def served() -> Iterator[Served]:
         about=application.PolicyParts(
             store=policies,
             made=made,
-            states=policy_states.PolicyStates(rules, store, refused=lambda: made.refused),
+            states=policy_states.PolicyStates(
+                rules, store, policies=policies.all_policies, refused=lambda: made.refused
+            ),
             previewer=lambda at: previewing.Previewer(
                 reader, base.Given(config.Thresholds(), at), lambda _: NAMES
             ),

@@ -89,7 +89,7 @@ def test_an_action_that_nothing_carries_out_is_shown_so(served: Served) -> None:
     body["rules"][0]["action"] = {"type": "webhook", "url": "https://example.org/x"}
     assert served.ask("POST", "/api/policies", body).status_code == 201
     (action,) = served.get("/api/policies/1").json()["actions"]
-    assert (action["rule"], action["type"]) == (1, "webhook")
+    assert (action["rule"], action["type"], action["asked"]) == (1, "webhook", False)
     assert action["state"].startswith("not executed: ")
 
 
@@ -404,3 +404,43 @@ def test_of_many_changes_to_one_revision_one_wins(served: Served) -> None:
             assert codes[200] == 1
             assert set(codes) <= {200, 409, 503}
             assert served.get("/api/policies/1").json()["revision"] == revision + 1
+
+
+def scaling(served: Served, name: str, priority: int, target: str = "web") -> int:
+    """The id of a policy that takes instances away, whose rule fires."""
+    body = tree(name)
+    body["rules"][0] |= {"action": {"type": "scale_down", "target": target}, "priority": priority}
+    answer = served.ask("POST", "/api/policies", body)
+    assert answer.status_code == 201
+    served.rules.alerts = (live.ActiveAlert((), live.State.FIRING, at(0), 1.0),)
+    return int(answer.json()["id"])
+
+
+def action_of(served: Served, policy_id: int) -> tuple[bool, str]:
+    (action,) = served.get(f"/api/policies/{policy_id}").json()["actions"]
+    return action["asked"], action["state"].split(":")[0]
+
+
+def test_of_actions_on_the_same_the_higher_priority_goes_first(served: Served) -> None:
+    milder, graver = scaling(served, "milder", 5), scaling(served, "graver", 1)
+    elsewhere = scaling(served, "elsewhere", 9, target="db")
+    assert action_of(served, graver) == (True, "not executed")
+    assert action_of(served, milder) == (True, "superseded")
+    assert action_of(served, elsewhere) == (True, "not executed")
+    state = served.get(f"/api/policies/{milder}").json()["actions"][0]["state"]
+    assert state == "superseded: graver acts on the same with a higher priority"
+    served.ask("POST", f"/api/policies/{graver}/disable")
+    assert action_of(served, milder) == (True, "not executed")
+
+
+def test_of_equal_priorities_the_older_policy_goes_first(served: Served) -> None:
+    older, younger = scaling(served, "older", 3), scaling(served, "younger", 3)
+    assert action_of(served, older)[1] == "not executed"
+    assert action_of(served, younger)[1] == "superseded"
+
+
+def test_an_action_that_is_not_asked_for_supersedes_none(served: Served) -> None:
+    scaling(served, "graver", 1)
+    milder = scaling(served, "milder", 5)
+    served.rules.alerts = ()
+    assert action_of(served, milder) == (False, "not executed")
