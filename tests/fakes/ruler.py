@@ -58,7 +58,10 @@ class FakeRuler:
                 {
                     "name": name,
                     "file": namespace,
-                    "rules": [{"health": "ok", **rule} for rule in group["rules"]],
+                    "rules": [
+                        {"name": rule["alert"], "labels": rule["labels"], "health": "ok"}
+                        for rule in group["rules"]
+                    ],
                 }
                 for (_, namespace, name), group in mine.items()
             ]
