@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from detector import client
 from tests import stack
 from tests.e2e import live
 from tests.e2e.conftest import Injected
@@ -57,9 +58,19 @@ def test_the_shipped_policies_are_there_from_the_first_start(
     live_stack: tuple[live.LiveStack, Injected],
 ) -> None:
     running, _ = live_stack
-    found = {each.name: each for each in running.policies.list_policies(text="host")}
+
+    def shipped() -> dict[str, client.Policy]:
+        found = running.policies.list_policies(text="host")
+        return {each.name: each for each in found}
+
+    stack.wait_until(shipped, 60, "the first turn to create policies")
+    found = shipped()
     assert set(found) == {"HostHighCpu", "HostHighMemory", "HostDiskFull"}
     assert {each.created_by for each in found.values()} == {"first start"}
-    state = running.policies.state(found["HostDiskFull"].id)
-    assert state["trouble"] == ""
-    assert [each["health"] for each in state["rules"]] == ["ok"]
+
+    def healths() -> list[str]:
+        state = running.policies.state(found["HostDiskFull"].id)
+        assert state["trouble"] == ""
+        return [each["health"] for each in state["rules"]]
+
+    stack.wait_until(lambda: healths() == ["ok"], 30, "the rule to be evaluated")
