@@ -264,6 +264,13 @@ class PolicyStore(Protocol):
         """
         ...
 
+    def revision(self, policy_id: int, number: int) -> revisions.Revision:
+        """What this policy was at a revision.
+
+        Raises NotFoundError if it has none of this number, StoreError.
+        """
+        ...
+
     def revisions(
         self, policy_id: int, *, below: int | None = None, limit: int = 100
     ) -> tuple[revisions.Revision, ...]:
@@ -279,6 +286,13 @@ class PolicyChanges(Protocol):
 
     def all_policies(self) -> tuple[revisions.Policy, ...]:
         """Every policy that is not deleted, by id.
+
+        Raises StoreError.
+        """
+        ...
+
+    def policy(self, policy_id: int) -> revisions.Policy | None:
+        """The policy of this id, which may be deleted; None if there never was one.
 
         Raises StoreError.
         """
@@ -325,10 +339,10 @@ class RulePublisher(Protocol):
 
     def publishing(
         self, policies: Sequence[compiler.Compiled]
-    ) -> contextlib.AbstractContextManager[None]:
+    ) -> contextlib.AbstractContextManager[tuple[live.LiveRule, ...]]:
         """Make the rules of these policies, and no others, what is evaluated: in the block they
         are, as Prometheus itself says; if it raises, those of before are put back. One block at a
-        time.
+        time. Given to the block are the rules that were evaluated before and by then are no more.
 
         Raises PublishError; then those of before were put back, as far as Prometheus answers.
         """

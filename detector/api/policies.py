@@ -257,7 +257,7 @@ def router(
     @routes.get("/{policy_id}", dependencies=viewer, response_model=PolicyWithState)
     def show_policy(policy_id: PolicyId, response: fastapi.Response) -> PolicyWithState:
         """One policy, and how it fares."""
-        policy = _found(store, policy_id)
+        policy = revisions.not_deleted(store.policy(policy_id), policy_id)
         response.headers["ETag"] = _etag(policy)
         return _with_state(states.state(policy))
 
@@ -296,7 +296,7 @@ def router(
         limit: Annotated[int, Query(ge=1, le=MOST_REVISIONS)] = MOST_REVISIONS,
     ) -> RevisionPage:
         """What a policy has been, newest first; of a deleted one too."""
-        _found(store, policy_id, deleted_too=True)
+        revisions.not_deleted(store.policy(policy_id), policy_id, deleted_too=True)
         found = store.revisions(policy_id, below=below, limit=limit + 1)
         page = found[:limit]
         return RevisionPage(
@@ -307,7 +307,7 @@ def router(
     @routes.get("/{policy_id}/revisions/{number}", dependencies=viewer)
     def show_revision(policy_id: PolicyId, number: Number) -> Revision:
         """One of them."""
-        return _revision(_past(store, policy_id, number))
+        return _revision(store.revision(policy_id, number))
 
     @routes.get("/{policy_id}/diff", dependencies=viewer)
     def diff_revisions(
@@ -316,7 +316,7 @@ def router(
         after: Annotated[int, Query(ge=1, le=LARGEST_REVISION)],
     ) -> Difference:
         """What differs between two revisions of a policy."""
-        first, second = (_past(store, policy_id, each).document for each in (before, after))
+        first, second = (store.revision(policy_id, each).document for each in (before, after))
         text = _diff(first, second, f"revision {before}", f"revision {after}")
         return Difference(before=before, after=after, text=text)
 
@@ -366,23 +366,6 @@ def _wanted(body: bytes) -> tuple[list[documents.Document], bool, bool]:
 def document_from(body: bytes) -> documents.Document:
     """The document of a body. Raises Problem 400, PolicyError."""
     return documents.parse(trees.parse(body), "body")
-
-
-def _found(
-    store: ports.PolicyStore, policy_id: int, *, deleted_too: bool = False
-) -> revisions.Policy:
-    policy = store.policy(policy_id)
-    if policy is None or (policy.is_deleted and not deleted_too):
-        gone = "" if policy is None else f": it was deleted by {policy.changed.by}"
-        raise problems.Problem(404, f"policy {policy_id}: no policy has this id{gone}")
-    return policy
-
-
-def _past(store: ports.PolicyStore, policy_id: int, number: int) -> revisions.Revision:
-    found = store.revisions(policy_id, below=number + 1, limit=1)
-    if not found or found[0].number != number:
-        raise problems.Problem(404, f"policy {policy_id}: it has no revision {number}")
-    return found[0]
 
 
 def _etag(policy: revisions.Policy) -> str:

@@ -50,3 +50,8 @@ class LiveRule:
     last_error: str
     evaluated_at: datetime | None
     alerts: tuple[ActiveAlert, ...]
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Policy, revision and number, which tell it from all others."""
+        return self.policy, self.revision, self.number

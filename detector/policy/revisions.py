@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -137,6 +138,21 @@ class Page:
 
     policies: tuple[Policy, ...]
     next_id: int | None
+
+
+def not_deleted(found: Policy | None, policy_id: int, *, deleted_too: bool = False) -> Policy:
+    """The policy that was found under this id. Raises NotFoundError if there is none."""
+    if found is None or (found.is_deleted and not deleted_too):
+        gone = "" if found is None else f": it was deleted by {found.changed.by}"
+        raise errors.NotFoundError(f"policy {policy_id}: no policy has this id{gone}")
+    return found
+
+
+def the_one(newest: Sequence[Revision], policy_id: int, number: int) -> Revision:
+    """The revision of this number, if the newest of these is it. Raises NotFoundError if not."""
+    if not newest or newest[0].number != number:
+        raise errors.NotFoundError(f"policy {policy_id}: it has no revision {number}")
+    return newest[0]
 
 
 def name_key(name: str) -> str:

@@ -53,25 +53,38 @@ class RuleFiles:
         promtool.check(self._judge, each)
 
     @contextlib.contextmanager
-    def publishing(self, policies: Sequence[compiler.Compiled]) -> Iterator[None]:
+    def publishing(
+        self, policies: Sequence[compiler.Compiled]
+    ) -> Iterator[tuple[live.LiveRule, ...]]:
         """Write, reload, read back; nothing is done where all is as it should be."""
         text = compiler.file_text(policies)
         wanted = _rules_of(policies)
         before = self._read()
-        nothing_ever = before is None and not wanted  # and Prometheus need not be able to reload
-        if nothing_ever or (text == before and self._is_live(wanted)):
-            yield
+        if before is None and not wanted:  # then Prometheus need not be able to reload
+            yield ()
+            return
+        live_before = self._read_back()
+        if text == before and not any(_differences(wanted, live_before)):
+            yield ()
             return
         try:
             if text != before:
                 self._write(text)
             self._reload(self._reload_timeout)
             self._confirm(wanted)
-            yield
+            yield tuple(each for each in live_before if each.key not in wanted)
         except BaseException:
             if text != before:
                 self._put_back(before)
             raise
+
+    def _read_back(self) -> tuple[live.LiveRule, ...]:
+        try:
+            return self.live()
+        except errors.UpstreamError as exc:
+            raise errors.PublishError(
+                f"Prometheus does not tell which rules it has: {exc}", retryable=True
+            ) from exc
 
     def live(self) -> tuple[live.LiveRule, ...]:
         """As GET /api/v1/rules tells them."""
@@ -119,7 +132,7 @@ class RuleFiles:
         """Wait until Prometheus evaluates these. Raises PublishError if it does not."""
         deadline_s = time.monotonic() + SEEN_WITHIN.total_seconds()
         while True:
-            missing, surplus = self._differences(wanted)
+            missing, surplus = _differences(wanted, self._read_back())
             if not missing and not surplus:
                 return
             if time.monotonic() > deadline_s:
@@ -133,17 +146,6 @@ class RuleFiles:
             f"{revision}: is {self._file.parent}/*.yml among its rule_files?",
             retryable=False,
         )
-
-    def _is_live(self, wanted: frozenset[_Rule]) -> bool:
-        return not any(self._differences(wanted))
-
-    def _differences(self, wanted: frozenset[_Rule]) -> tuple[frozenset[_Rule], frozenset[_Rule]]:
-        """(those that are not evaluated, those that are and should not be)."""
-        try:
-            found = frozenset((r.policy, r.revision, r.number) for r in self.live())
-        except errors.UpstreamError as exc:
-            raise errors.PublishError(f"rules can't be read back: {exc}", retryable=True) from exc
-        return wanted - found, found - wanted
 
     def _put_back(self, before: str | None) -> None:
         """As it was; what fails here is mended by the next turn that looks at it."""
@@ -168,3 +170,11 @@ def _rules_of(policies: Sequence[compiler.Compiled]) -> frozenset[_Rule]:
     return frozenset(
         (each.policy, each.revision, rule.number) for each in policies for rule in each.rules
     )
+
+
+def _differences(
+    wanted: frozenset[_Rule], found: Sequence[live.LiveRule]
+) -> tuple[frozenset[_Rule], frozenset[_Rule]]:
+    """(those that are not evaluated, those that are and should not be)."""
+    keys = frozenset(each.key for each in found)
+    return wanted - keys, keys - wanted

@@ -60,7 +60,9 @@ class Ruler:
         promtool.check(self._judge, each)
 
     @contextlib.contextmanager
-    def publishing(self, policies: Sequence[compiler.Compiled]) -> Iterator[None]:
+    def publishing(
+        self, policies: Sequence[compiler.Compiled]
+    ) -> Iterator[tuple[live.LiveRule, ...]]:
         """Send groups that are new or changed, take away those that are no more, read back."""
         wanted = {compiler.group_name(each.policy): each for each in policies if each.rules}
         before = self._groups()
@@ -76,7 +78,7 @@ class Ruler:
                 self._remove(name)
             if changed:
                 self._confirm(wanted)
-            yield
+            yield ()  # it evaluates those of before until it looks
         except BaseException:
             self._put_back(before, changed)
             raise

@@ -23,6 +23,7 @@ from detector import errors
 from detector.prometheus import backlog, blocks, connection, encode
 
 logger = logging.getLogger(__name__)
+_JITTER = random.Random()  # noqa: S311 - spreads retries, hides nothing
 
 PATH = "/api/v1/write"
 WRITTEN = "x-prometheus-remote-write-samples-written"
@@ -89,7 +90,7 @@ class Sender:
         clock: Callable[[], float],
         wait: Callable[[float], bool],
         max_age: timedelta,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = _JITTER.random,
     ) -> None:
         self._client = client
         self._negotiation = negotiation

@@ -78,7 +78,7 @@ class Publishing:
         self._initial = tuple(initial)
         self._turn = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
-        self._compiled: dict[int, _Kept] = {}
+        self._cached: dict[int, _Cached] = {}
         self.refused: dict[int, str] = {}
 
     def validate(self, document: documents.Document) -> drafts.Draft:
@@ -136,16 +136,11 @@ class Publishing:
         self, policy_id: int, number: int, *, expected: int | None, by: str
     ) -> revisions.Policy:
         """The policy as it was at a revision, as a new revision; a deleted one is back again."""
-        past = self._store.revisions(policy_id, below=number + 1, limit=1)
-        if not past or past[0].number != number:
-            raise errors.NotFoundError(f"policy {policy_id}: it has no revision {number}")
-        document = _taken(past[0].document, f"policy {policy_id}: revision {number}")
+        past = self._store.revision(policy_id, number)
+        document = _taken(past.document, f"policy {policy_id}: revision {number}")
 
         def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
-            policy = self._store.policy(policy_id)
-            assert policy is not None  # noqa: S101 - it has revisions
-            if expected is not None and policy.revision != expected:
-                raise _outdated(policy, expected)
+            policy = _current(changes, policy_id, expected, deleted_too=True)
             what = revisions.Change.RESTORED
             if not policy.is_deleted:
                 return self._revised(changes, policy, document, what, by)
@@ -267,35 +262,22 @@ class Publishing:
 
     def _publish(self, change: Callable[[ports.PolicyChanges], T]) -> T:
         with self._my_turn():
-            before = self._live()
             with contextlib.ExitStack() as published, self._store.changing() as changes:
                 done = change(changes)
                 policies = changes.all_policies()
                 if len(policies) > MOST_POLICIES:
                     raise errors.ConflictError(f"policies: {MOST_POLICIES:,} are allowed")
-                now_live = self._compile(policies)
-                published.enter_context(self._rules.publishing(now_live))
+                gone = published.enter_context(self._rules.publishing(self._compile(policies)))
                 # Only here is it committed: if that fails, the rules of before are put back.
             self._count(policies)
-            self._end_alerts(before, now_live)
+            self._end_alerts(gone)
             return done
 
-    def _live(self) -> tuple[live.LiveRule, ...]:
-        """What is evaluated; nothing where that is not known."""
-        try:
-            return self._rules.live()
-        except errors.UpstreamError:
-            return ()
-
-    def _end_alerts(
-        self, before: Iterable[live.LiveRule], now: Iterable[compiler.Compiled]
-    ) -> None:
+    def _end_alerts(self, gone: Iterable[live.LiveRule]) -> None:
         """Alerts of rules that are no more end now, not when Alertmanager gives them up."""
-        kept = {(each.policy, each.revision, rule.number) for each in now for rule in each.rules}
         ended = [
             alert.labels
-            for rule in before
-            if (rule.policy, rule.revision, rule.number) not in kept
+            for rule in gone
             for alert in rule.alerts
             if alert.state is live.State.FIRING
         ]
@@ -336,10 +318,10 @@ class Publishing:
         """All that can be compiled; a policy that this release takes no more is told and left out,
         rather than to keep the others from being published."""
         given = self._given()
-        kept: dict[int, _Kept] = {}
+        kept: dict[int, _Cached] = {}
         refused: dict[int, str] = {}
         for policy in policies:
-            before = self._compiled.get(policy.id)
+            before = self._cached.get(policy.id)
             if before is not None and before.fits(policy, given):
                 kept[policy.id] = before
                 continue
@@ -352,11 +334,11 @@ class Publishing:
             except errors.PolicyError as error:
                 refused[policy.id] = str(error)
                 continue
-            kept[policy.id] = _Kept(policy, given.now.year, found)
+            kept[policy.id] = _Cached(policy, given.now.year, found)
         for policy_id, reason in refused.items():
             if self.refused.get(policy_id) != reason:
                 logger.error("policy left out", extra={"policy": policy_id, "reason": reason})
-        self._compiled, self.refused = kept, refused
+        self._cached, self.refused = kept, refused
         return [each.compiled for each in kept.values()]
 
     def _revised(
@@ -387,7 +369,7 @@ FIRST_START = "first start"
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Cached:
     """What a policy was compiled to; in another year other turns of the clocks are written out.
 
     A revision that was not committed may come again with another document.
@@ -421,19 +403,17 @@ def _log(done: Iterable[Planned], by: str) -> None:
 
 
 def _current(
-    changes: ports.PolicyChanges, policy_id: int, expected: int | None
+    changes: ports.PolicyChanges,
+    policy_id: int,
+    expected: int | None,
+    *,
+    deleted_too: bool = False,
 ) -> revisions.Policy:
-    found = next((each for each in changes.all_policies() if each.id == policy_id), None)
-    if found is None:
-        raise errors.NotFoundError(f"policy {policy_id}: no policy has this id")
+    found = revisions.not_deleted(changes.policy(policy_id), policy_id, deleted_too=deleted_too)
     if expected is not None and found.revision != expected:
-        raise _outdated(found, expected)
+        text = revisions.outdated(policy_id, expected, found.revision)
+        raise errors.ConflictError(text, current=found.revision)
     return found
-
-
-def _outdated(policy: revisions.Policy, expected: int) -> errors.ConflictError:
-    text = revisions.outdated(policy.id, expected, policy.revision)
-    return errors.ConflictError(text, current=policy.revision)
 
 
 def _planned(

@@ -73,8 +73,13 @@ class PostgresPolicyStore:
     def policy(self, policy_id: int) -> revisions.Policy | None:
         """One row."""
         with self._database.begin() as connection:
-            row = connection.execute(_NEWEST.where(_POLICIES.c.id == policy_id)).one_or_none()
-        return None if row is None else _policy(row)
+            return _Changes(connection).policy(policy_id)
+
+    def revision(self, policy_id: int, number: int) -> revisions.Revision:
+        """One of those rows."""
+        return revisions.the_one(
+            self.revisions(policy_id, below=number + 1, limit=1), policy_id, number
+        )
 
     def revisions(
         self, policy_id: int, *, below: int | None = None, limit: int = 100
@@ -110,6 +115,11 @@ class _Changes:
     def all_policies(self) -> tuple[revisions.Policy, ...]:
         query = _NEWEST.where(~_POLICIES.c.is_deleted).order_by(_POLICIES.c.id)
         return tuple(_policy(row) for row in self._connection.execute(query))
+
+    def policy(self, policy_id: int) -> revisions.Policy | None:
+        query = _NEWEST.where(_POLICIES.c.id == policy_id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else _policy(row)
 
     def is_first(self) -> bool:
         return not self._connection.scalar(sa.select(sa.exists(sa.select(_POLICIES.c.id))))

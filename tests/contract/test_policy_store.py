@@ -90,6 +90,8 @@ def test_a_change_makes_the_next_revision_and_keeps_those_before(store: ports.Po
     assert newest == revisions.Revision(2, document("Busy"), Change.CHANGED, BOB)
     assert first.number == 1
     assert store.revisions(policy.id, below=2) == (first,)
+    assert store.revision(policy.id, 1) == first
+    assert store.revision(policy.id, 2) == newest
     assert store.revisions(policy.id, limit=1) == (newest,)
 
 
@@ -114,6 +116,8 @@ def test_a_policy_that_never_was_cannot_be_revised(store: ports.PolicyStore) -> 
         changes.revise(unknown, document(), Change.CHANGED, BOB)
     assert store.policy(7) is None
     assert store.revisions(7) == ()
+    with pytest.raises(errors.NotFoundError, match="policy 7: it has no revision 1"):
+        store.revision(7, 1)
 
 
 def test_a_name_is_taken_in_letters_of_any_case(store: ports.PolicyStore) -> None:

@@ -77,6 +77,19 @@ def test_another_set_replaces_the_one_of_before(rules: ports.RulePublisher) -> N
     assert alive(rules) == set()
 
 
+def test_rules_that_are_no_more_are_given_to_the_block_where_they_are_gone_by_then(
+    rules: ports.RulePublisher,
+) -> None:
+    with rules.publishing([compiled(), compiled("other")]) as gone:
+        assert gone == ()
+    with rules.publishing([compiled(revision=2), compiled("other")]) as gone:
+        told = {each.key for each in gone}
+    is_told_at_once = not isinstance(rules, ruler.Ruler)  # a ruler looks every minute or so
+    assert told == ({("High CPU", 1, 1)} if is_told_at_once else set())
+    with rules.publishing([compiled(revision=2), compiled("other")]) as gone:
+        assert gone == ()
+
+
 def test_a_block_that_raises_puts_back_what_was_before(rules: ports.RulePublisher) -> None:
     for before in ([], [compiled()]):
         with rules.publishing(before):

@@ -55,6 +55,11 @@ class FakePolicyStore:
         self._fail()
         return self._kept.get(policy_id)
 
+    def revision(self, policy_id: int, number: int) -> revisions.Revision:
+        return revisions.the_one(
+            self.revisions(policy_id, below=number + 1, limit=1), policy_id, number
+        )
+
     def revisions(
         self, policy_id: int, *, below: int | None = None, limit: int = 100
     ) -> tuple[revisions.Revision, ...]:
@@ -75,6 +80,9 @@ class _FakeChanges:
 
     def all_policies(self) -> tuple[revisions.Policy, ...]:
         return tuple(each for _, each in sorted(self._kept.items()) if not each.is_deleted)
+
+    def policy(self, policy_id: int) -> revisions.Policy | None:
+        return self._kept.get(policy_id)
 
     def is_first(self) -> bool:
         return not self._kept

@@ -37,13 +37,17 @@ class FakeRulePublisher:
             raise errors.PolicyErrors(faults)
 
     @contextlib.contextmanager
-    def publishing(self, policies: Sequence[compiler.Compiled]) -> Iterator[None]:
+    def publishing(
+        self, policies: Sequence[compiler.Compiled]
+    ) -> Iterator[tuple[live.LiveRule, ...]]:
         if self.failure is not None:
             raise self.failure
-        before, self.published = self.published, tuple(policies)
+        before, live_before = self.published, self.live()
+        self.published = tuple(policies)
         self.publications += before != self.published
+        still = {each.key for each in self.live()}
         try:
-            yield
+            yield tuple(each for each in live_before if each.key not in still)
         except BaseException:
             self.published = before
             raise

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -30,6 +31,8 @@ from tests.fakes.episodes import FakeEpisodeStore
 from tests.integration import publish_child
 
 CONFIG = "global: {evaluation_interval: 1s}\nrule_files: ['{folder}/*.yml']\n"
+
+Rules: TypeAlias = tuple[live.LiveRule, ...]
 
 
 @dataclasses.dataclass
@@ -112,7 +115,9 @@ def test_prometheus_down_refuses_the_change_and_keeps_what_was(rig: Rig) -> None
     rig.made.create(publish_child.document(50), by="test")
     text = rig.file.read_text()
     rig.server.kill9()
-    with pytest.raises(errors.PublishError, match="Prometheus does not reload") as refusal:
+    with pytest.raises(
+        errors.PublishError, match="Prometheus does not tell which rules it has"
+    ) as refusal:
         rig.made.replace(1, publish_child.document(60), expected=None, by="test")
     assert refusal.value.retryable
     assert (rig.file.read_text(), rig.kept()) == (text, {("High CPU Alert", 1)})
@@ -240,10 +245,13 @@ def test_a_prometheus_that_stops_within_a_reload_is_waited_for_no_longer_than_sa
     client = connection.Client(rig.server.url, timeout=timedelta(seconds=2))
     patient = publish_child.publisher(rig.url, rig.server.url, rig.folder)
     hasty = publish_child.publisher(rig.url, rig.server.url, rig.folder)
-    hasty._rules = rule_files.RuleFiles(
-        rig.folder, client, None, reload_timeout=timedelta(seconds=2)
-    )
-    os.kill(rig.server.child.pid, signal.SIGSTOP)
+
+    class Stopping(rule_files.RuleFiles):
+        def _reload(self, timeout: timedelta) -> None:
+            os.kill(rig.server.child.pid, signal.SIGSTOP)
+            super()._reload(timeout)
+
+    hasty._rules = Stopping(rig.folder, client, None, reload_timeout=timedelta(seconds=2))
     began = time.monotonic()
     with pytest.raises(errors.PublishError, match=r"does not reload: .* no answer in 0:00:02") as e:
         hasty.replace(1, publish_child.document(60), expected=1, by="test")
@@ -274,11 +282,11 @@ def test_a_postgresql_killed_within_a_change_leaves_the_old_set(
         check, live = rules.check, rules.live
 
         @contextlib.contextmanager
-        def publishing(self, policies: Sequence[compiler.Compiled]) -> Iterator[None]:
-            with rules.publishing(policies):
+        def publishing(self, policies: Sequence[compiler.Compiled]) -> Iterator[Rules]:
+            with rules.publishing(policies) as gone:
                 assert {each[1] for each in rig.live()} == {2}
                 own_postgres.kill9()
-                yield
+                yield gone
 
     rig.made._rules = Killing()
     with pytest.raises(errors.StoreError) as e:

@@ -368,10 +368,10 @@ def test_a_prometheus_that_hangs_leaves_the_other_routes_alive(served: Served) -
     publishing_once = served.rules.publishing
 
     @contextlib.contextmanager
-    def publish(policies: Sequence[compiler.Compiled]) -> Iterator[None]:
+    def publish(policies: Sequence[compiler.Compiled]) -> Iterator[tuple[live.LiveRule, ...]]:
         assert goes_on.wait(30)
-        with publishing_once(policies):
-            yield
+        with publishing_once(policies) as gone:
+            yield gone
 
     served.rules.publishing = publish  # type: ignore[method-assign]
     with futures.ThreadPoolExecutor(60) as pool:
