@@ -89,7 +89,7 @@ def measure(
         policies.PostgresPolicyStore(database.Database(postgres.place.url())),
         rule_files.RuleFiles(folder, client, judge),
         alerts=FakeAlertEnder(),
-        thresholds=config.Thresholds(),
+        thresholds=config.Thresholds,
         clock=time.time,
         meters=telemetry.Telemetry(),
     )

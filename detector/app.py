@@ -66,8 +66,6 @@ SELF_TEST_EVERY = timedelta(minutes=1)
 """A turn tries one query that is due."""
 FORECAST_EVERY = timedelta(seconds=20)
 RECORD_EVERY = timedelta(seconds=2)
-NAMES_WITHIN = timedelta(hours=1)
-"""A metric that had no samples for so long is not known any more."""
 POLICIES_EVERY = timedelta(seconds=30)
 """How long rules may be others than those of the policies, after a crash or a slip of the hand."""
 MMAP_THRESHOLD_BYTES = 1 << 20
@@ -126,8 +124,9 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     detection = None
     if settings.anomaly_detection_enabled:
         detection = _detection(settings, load, store, meters)
+    current = detection.reloading.current if detection else lambda: settings
     rules = _rules(settings)
-    made = _publishing(settings, store, rules, meters)
+    made = _publishing(settings, store, rules, meters, current=current)
     upkeep = loops.Loop("policies", made.turn, interval=POLICIES_EVERY, meters=meters, clock=clock)
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
@@ -138,7 +137,9 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     )
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     reload = detection.reloading.reload if detection else None
-    web = _application(settings, store, state, meters, detection, rules=rules, made=made)
+    web = _application(
+        settings, store, state, meters, detection, current=current, rules=rules, made=made
+    )
     api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
     is_up = True
@@ -161,8 +162,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
         return 0
     finally:
         watch.stop(STOP_WITHIN / 8)
-        upkeep.stop(STOP_WITHIN / 8)
-        if not _stop(detection, api):
+        if not _stop(detection, api, upkeep):
             # A request or a query that hangs on a dead server holds a thread which the interpreter
             # would wait for: nothing is left to save, so end without it.
             logging.shutdown()
@@ -436,6 +436,8 @@ def _publishing(
     store: database.Database,
     rules: ports.RulePublisher,
     meters: telemetry.Telemetry,
+    *,
+    current: Callable[[], config.Settings],
 ) -> publishing.Publishing:
     initial = settings.policies.initial
     found = [] if initial is None else policy_files.load([initial])
@@ -443,7 +445,7 @@ def _publishing(
         policies.PostgresPolicyStore(store),
         rules,
         alerts=alertmanager.Alertmanager(settings.alertmanager.url),
-        thresholds=settings.thresholds,
+        thresholds=lambda: current().thresholds,
         clock=clock,
         meters=meters,
         initial=[each.document for each in found],
@@ -457,13 +459,14 @@ def _application(
     meters: telemetry.Telemetry,
     detection: Detection | None,
     *,
+    current: Callable[[], config.Settings],
     rules: ports.RulePublisher,
     made: publishing.Publishing,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
     kept = policies.PostgresPolicyStore(store)
     reads = checks.connect(settings)
-    adviser = advising.Adviser(reads, lambda: watched(settings))
+    adviser = advising.Adviser(reads, lambda: watched(current()))
     return application.create_app(
         store=remembered,
         anomaly_store=anomalies.PostgresAnomalyStore(store),
@@ -486,18 +489,13 @@ def _application(
             ),
             previewer=lambda at: previewing.Previewer(
                 reads,
-                base.Given(settings.thresholds, at),
-                lambda period: reads.metric_names(start_ms=period.start_ms, end_ms=period.end_ms),
+                base.Given(current().thresholds, at),
                 most_samples=previews.MOST_SAMPLES,
                 advise=adviser.advice,
             ),
             adviser=adviser,
-            readings=readings.Readings(
-                reads,
-                names=lambda at: _names_at(reads, at),
-                thresholds=settings.thresholds,
-            ),
-            interval=settings.metric_collection_interval,
+            readings=readings.Readings(reads, thresholds=lambda: current().thresholds),
+            interval=lambda: current().metric_collection_interval,
         ),
         collect=None if detection is None else detection.collecting.collect,
         reload=None if detection is None else detection.reloading.reload,
@@ -519,22 +517,19 @@ def watched(settings: config.Settings) -> dict[str, advising.Watched]:
     }
 
 
-def _names_at(reads: reader.Reader, at: datetime) -> frozenset[str]:
-    at_ms = round(at.timestamp() * 1000)
-    within_ms = NAMES_WITHIN // timedelta(milliseconds=1)
-    return reads.metric_names(start_ms=at_ms - within_ms, end_ms=at_ms)
-
-
 def _token(path: Path) -> auth.Token:
     """The token that the file holds; the first start writes a random one, mode 0600."""
     auth.make_token_file(path)
     return auth.token_from_file(path)
 
 
-def _stop(detection: Detection | None, api: server.Server) -> bool:
+def _stop(detection: Detection | None, api: server.Server, upkeep: loops.Loop) -> bool:
     """Stop what takes work in first, and send what is queued; False if not all ended in time."""
     deadline_s = time.monotonic() + STOP_WITHIN.total_seconds()
+    upkeep.stop(timedelta(0))
     late = [] if api.stop(STOP_WITHIN / 2) else ["api"]
+    if not upkeep.stop(STOP_WITHIN / 8):
+        late.append(upkeep.name)
     if detection is not None:
         detection.cycles.stop()
         for loop in detection.loops:

@@ -40,6 +40,13 @@ class SeriesReader(Protocol):
         """
         ...
 
+    def metric_names(self, *, start_ms: int, end_ms: int) -> frozenset[str]:
+        """Names of all metrics that the server has samples of about this time.
+
+        Raises UpstreamError.
+        """
+        ...
+
 
 class ScoreWriter(Protocol):
     """Takes scores for Prometheus; keeps them in order and retries behind the caller's back."""

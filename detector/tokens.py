@@ -11,6 +11,7 @@ from pathlib import Path
 
 from detector import access, app, config, errors, whole
 from detector.services import callers, issuing
+from detector.stack import terminal
 
 MADE_BY = "command line"
 """Who made it, for those who list tokens; no token can have this name."""
@@ -92,12 +93,7 @@ def table_of(tokens: Sequence[access.Token], *, now: datetime) -> str:
     """One line for each token, under a line of titles; without any, a sentence."""
     if not tokens:
         return "no tokens but the file's (mda token create makes one)"
-    rows = [_COLUMNS, *(_cells(token, now) for token in tokens)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return terminal.table_of(_COLUMNS, [_cells(token, now) for token in tokens])
 
 
 def summary_of(token: access.Token) -> dict[str, object]:

@@ -6,19 +6,25 @@ import contextlib
 import os
 from pathlib import Path
 
+from detector import errors
 
-def write(path: Path, text: str, mode: int) -> None:
-    """Replace a file's text; nobody sees half of it, nor with a wider mode, and it is on disk when
-    this returns. Raises OSError; then the file is as it was."""
+PLAIN = 0o644
+"""What is no secret: servers that run as other users read it."""
+
+
+def write(path: Path, content: str | bytes, mode: int = PLAIN) -> None:
+    """Replace a file; nobody sees half of it, nor with a wider mode, and it is on disk when this
+    returns. Raises OSError; then the file is as it was."""
+    data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     with contextlib.suppress(FileNotFoundError):
         unfinished.unlink()
     handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            file.write(text)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -27,6 +33,17 @@ def write(path: Path, text: str, mode: int) -> None:
             unfinished.unlink()
         raise
     settle(path.parent)
+
+
+def write_asked_for(path: Path, content: str | bytes, *, flag: str = "") -> None:
+    """The same of a file that somebody named, by a flag. Raises ConfigError."""
+    try:
+        write(path, content)
+    except OSError as error:
+        named = f"{flag}: {path}" if flag else str(path)
+        raise errors.ConfigError(
+            f"{named}: {error.strerror}: name a file that can be written"
+        ) from None
 
 
 def remove(path: Path) -> None:

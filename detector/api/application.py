@@ -61,7 +61,7 @@ class PolicyParts:
     previewer: Callable[[datetime], previewing.Previewer]
     readings: readings.Readings
     adviser: advising.Adviser
-    interval: timedelta
+    interval: Callable[[], timedelta]
 
 
 def create_app(

@@ -105,7 +105,7 @@ def router(
     guards: auth.Guards,
     read: bodies.Reader,
     *,
-    interval: timedelta,
+    interval: Callable[[], timedelta],
     clock: Callable[[], datetime],
 ) -> APIRouter:
     """The route, for viewers; one preview at a time.
@@ -124,7 +124,7 @@ def router(
         asked for; nothing is stored. 409 while another preview is made."""
         document = policies.document_from(body)
         now = clock()
-        period = previews.period_before(now, days=query.days, step=query.step or interval)
+        period = previews.period_before(now, days=query.days, step=query.step or interval())
         if period.steps > MOST_STEPS:
             every = f"{period.steps} evaluations, {period.step.total_seconds():g} s apart"
             way_out = f"{MOST_STEPS} are allowed: ask for fewer days or a longer step"

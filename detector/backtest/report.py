@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
-from detector import errors
+from detector import whole
 from detector.backtest import job, page, plots, results
 
 
@@ -23,11 +22,11 @@ def write(outcome: job.Outcome, *, html: Path | None, png: Path | None, most: in
     )
     series = [_series(outcome, place) for place in places if _has_counted(outcome, place)]
     if html is not None:
-        _put(html, page.page_of(outcome.found, overview, series).encode())
+        whole.write_asked_for(html, page.page_of(outcome.found, overview, series).encode())
     if png is not None:
-        _put(png / "overview.png", overview.png["light"])
+        whole.write_asked_for(png / "overview.png", overview.png["light"])
         for number, picture in enumerate(series, 1):
-            _put(png / f"series-{number:02}.png", picture.png["light"])
+            whole.write_asked_for(png / f"series-{number:02}.png", picture.png["light"])
 
 
 def _has_counted(outcome: job.Outcome, place: int) -> bool:
@@ -41,17 +40,3 @@ def _series(outcome: job.Outcome, place: int) -> page.Picture:
         {theme.name: plots.series(outcome.scored[place], told, theme) for theme in plots.THEMES},
         f"{told.name}: {len(told.incidents)} incidents",
     )
-
-
-def _put(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise errors.ConfigError(
-            f"{path}: {error.strerror}: name a file that can be written"
-        ) from None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
 from detector import errors
 from detector.policy import documents, revisions
 
+T = TypeVar("T")
 SUFFIXES = {".yml", ".yaml", ".json"}
 MOST_BYTES = 10_000_000
 
@@ -37,6 +39,20 @@ def load(paths: Iterable[Path]) -> list[Loaded]:
         except errors.PolicyError as exc:
             faults.append(exc)
     faults += _taken_names(found)
+    if faults:
+        raise errors.PolicyErrors(faults)
+    return found
+
+
+def each_made(loaded: Iterable[Loaded], make: Callable[[Loaded], T]) -> list[T]:
+    """What is made of each policy. Raises PolicyErrors with the faults of all, by line."""
+    found: list[T] = []
+    faults: list[errors.PolicyError] = []
+    for each in loaded:
+        try:
+            found.append(make(each))
+        except errors.PolicyError as exc:
+            faults.append(documents.with_lines(exc, each.node))
     if faults:
         raise errors.PolicyErrors(faults)
     return found

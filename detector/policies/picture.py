@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from matplotlib import figure, patches
 
-from detector import errors
+from detector import whole
 from detector.backtest import plots
 from detector.policies import preview_text, rows
 from detector.policy import actions, promql
@@ -42,18 +41,7 @@ class _Block:
 
 def write(path: Path, found: Sequence[previews.Preview]) -> None:
     """Write the picture as PNG. Raises ConfigError where the file can't be written."""
-    content = drawn(found)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise errors.ConfigError(
-            f"--png: {path}: {error.strerror}: name a file that can be written"
-        ) from None
+    whole.write_asked_for(path, drawn(found), flag="--png")
 
 
 def drawn(found: Sequence[previews.Preview]) -> bytes:

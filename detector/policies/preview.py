@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from detector import app, checks, config, errors
 from detector.files import policies as files
-from detector.policy import compiler, documents
+from detector.policy import compiler
 from detector.policy.conditions import base
 from detector.score import progress
 from detector.services import advising, previewing, previews
@@ -44,12 +43,13 @@ def run(settings: config.Settings, options: Options, *, now: datetime) -> list[P
     period = _period(settings, options, now)
     loaded = files.load(options.paths)
     given = base.Given(settings.thresholds, now)
-    _check(loaded, given)
+    files.each_made(
+        loaded, lambda each: compiler.rules(each.document, 0, given, source=str(each.file))
+    )
     reader = checks.connect(settings)
     previewer = previewing.Previewer(
         reader,
         given,
-        lambda period: reader.metric_names(start_ms=period.start_ms, end_ms=period.end_ms),
         advise=advising.Adviser(reader, lambda: app.watched(settings)).advice,
     )
     reads = sum(previewer.reads(each.document) for each in loaded)
@@ -82,18 +82,6 @@ def _step(text: str) -> timedelta:
     if not isinstance(step, timedelta) or not SHORTEST_STEP <= step <= LONGEST_STEP:
         raise errors.ConfigError(f"--step: {text!r}: 1s to 1d is allowed")
     return step
-
-
-def _check(loaded: Sequence[files.Loaded], given: base.Given) -> None:
-    """Raises PolicyError with all faults of all policies that make no rules."""
-    faults = []
-    for each in loaded:
-        try:
-            compiler.rules(each.document, 0, given, source=str(each.file))
-        except errors.PolicyError as exc:
-            faults.append(documents.with_lines(exc, each.node))
-    if faults:
-        raise errors.PolicyErrors(faults)
 
 
 def _previewed(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detector import config, errors
 from detector.files import policies as files
-from detector.policy import documents, drafts
+from detector.policy import drafts
 from detector.policy.conditions import base
 from detector.prometheus import promtool
 
@@ -77,15 +77,9 @@ def run(settings: config.Settings, options: Options, *, now: datetime) -> Valida
     """
     loaded = files.load(options.paths)
     given = base.Given(settings.thresholds, now)
-    found: list[drafts.Draft] = []
-    faults: list[errors.PolicyError] = []
-    for each in loaded:
-        try:
-            found.append(drafts.draft_of(each.document, given, source=str(each.file)))
-        except errors.PolicyError as exc:
-            faults.append(documents.with_lines(exc, each.node))
-    if faults:
-        raise errors.PolicyErrors(faults)
+    found = files.each_made(
+        loaded, lambda each: drafts.draft_of(each.document, given, source=str(each.file))
+    )
     program = shutil.which("promtool")
     if program is not None:
         promtool.judge(promtool.Promtool(Path(program)), found)

@@ -20,8 +20,6 @@ from detector.prometheus import connection, promtool, rules_api
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "policies.yml"
-READABLE = 0o644
-"""Prometheus runs as another user, and rules are no secret."""
 RELOAD_TIMEOUT = timedelta(seconds=60)
 """10,000 rules take 1.5 s; a Prometheus that is busy takes longer."""
 PUT_BACK_TIMEOUT = timedelta(seconds=5)
@@ -106,7 +104,7 @@ class RuleFiles:
             if text is None:
                 whole.remove(self._file)
             else:
-                whole.write(self._file, text, READABLE)
+                whole.write(self._file, text)
         except OSError as exc:
             raise self._failed(exc) from exc
 

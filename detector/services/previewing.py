@@ -7,7 +7,7 @@ evaluates the rules over them, as if the policy had been saved when the time beg
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -29,9 +29,6 @@ _NAME_KEPT = "__mda_name__"
 """Comparing takes a series' name away, so it is written into this label before."""
 
 
-Names = Callable[[previews.Period], Collection[str]]
-
-
 def _count_nothing(_: int) -> None:
     """For who shows no progress of it."""
 
@@ -47,7 +44,6 @@ Advise = Callable[[documents.Document, datetime], Sequence[previews.Warned]]
 class Previewer:
     """Previews policies on what one Prometheus holds.
 
-    names         of all metrics that it had in a time; asked where one may be missing
     advise        what else to tell, at the end of the period
     most_samples  of one expression: series times evaluations
     advance       is told of evaluations as they are read: `reads` times those of the period
@@ -55,7 +51,6 @@ class Previewer:
 
     reader: ports.SeriesReader
     given: base.Given
-    names: Names
     most_samples: int = MOST_SAMPLES
     advise: Advise = _no_advice
     advance: Callable[[int], None] = _count_nothing
@@ -78,7 +73,9 @@ class Previewer:
         fired = firing.simulate(
             period.times_ms, [each.evaluated for each in read], per=document.per
         )
-        names = functools.cache(lambda: self.names(period))
+        names = functools.cache(
+            lambda: self.reader.metric_names(start_ms=period.start_ms, end_ms=period.end_ms)
+        )
         warned = [] if document.enabled else [doubts.DISABLED]
         found = []
         for each, one in zip(read, fired, strict=True):

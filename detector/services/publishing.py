@@ -63,12 +63,15 @@ class Publishing:
         rules: ports.RulePublisher,
         *,
         alerts: ports.AlertEnder,
-        thresholds: config.Thresholds,
+        thresholds: Callable[[], config.Thresholds],
         clock: Callable[[], float],
         meters: telemetry.Telemetry,
         initial: Sequence[documents.Document] = (),
     ) -> None:
-        """initial  what the first turn creates where there has never been a policy"""
+        """
+        thresholds  of the settings as they are now
+        initial     what the first turn creates where there has never been a policy
+        """
         self._store = store
         self._rules = rules
         self._alerts = alerts
@@ -334,7 +337,7 @@ class Publishing:
             except errors.PolicyError as error:
                 refused[policy.id] = str(error)
                 continue
-            kept[policy.id] = _Cached(policy, given.now.year, found)
+            kept[policy.id] = _Cached(policy, given, found)
         for policy_id, reason in refused.items():
             if self.refused.get(policy_id) != reason:
                 logger.error("policy left out", extra={"policy": policy_id, "reason": reason})
@@ -358,7 +361,7 @@ class Publishing:
         return revisions.Made(by, self._now())
 
     def _given(self) -> base.Given:
-        return base.Given(self._thresholds, self._now())
+        return base.Given(self._thresholds(), self._now())
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -370,19 +373,20 @@ FIRST_START = "first start"
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
-    """What a policy was compiled to; in another year other turns of the clocks are written out.
+    """What a policy was compiled to; in another year other dates are written out.
 
     A revision that was not committed may come again with another document.
     """
 
     policy: revisions.Policy
-    year: int
+    given: base.Given
     compiled: compiler.Compiled
 
     def fits(self, policy: revisions.Policy, given: base.Given) -> bool:
         return (
             self.policy.revision == policy.revision
-            and self.year == given.now.year
+            and self.given.now.year == given.now.year
+            and self.given.thresholds == given.thresholds
             and self.policy.document == policy.document
         )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from detector import config, errors, frames, ports
 from detector.policy import catalogue, promql
 
+KNOWN_FOR = timedelta(hours=1)
+"""A metric that has had no samples for so long is not known any more."""
 MOST_VALUES = 100
 """Series of one metric whose values are told."""
 
@@ -33,17 +35,16 @@ class Reading:
 class Readings:
     """Reads metrics by the names that policies use. Threads may share it.
 
-    names  of all metrics that Prometheus has at an instant
+    thresholds  of the settings as they are now
     """
 
     def __init__(
         self,
         reader: ports.SeriesReader,
         *,
-        names: Callable[[datetime], Collection[str]],
-        thresholds: config.Thresholds,
+        thresholds: Callable[[], config.Thresholds],
     ) -> None:
-        self._reader, self._names, self._thresholds = reader, names, thresholds
+        self._reader, self._thresholds = reader, thresholds
 
     def all_metrics(self, at: datetime) -> Iterator[Reading]:
         """Every name of the catalogue. Raises UpstreamError."""
@@ -57,7 +58,9 @@ class Readings:
         """
         if name in catalogue.CATALOGUE:
             return self._reading(name, catalogue.CATALOGUE[name], at)
-        known = self._names(at)
+        at_ms = round(at.timestamp() * 1000)
+        within_ms = KNOWN_FOR // timedelta(milliseconds=1)
+        known = self._reader.metric_names(start_ms=at_ms - within_ms, end_ms=at_ms)
         if name not in known:
             close = catalogue.nearest(name, known)
             meant = f": did you mean {' or '.join(close)}?" if close else ""
@@ -75,7 +78,7 @@ class Readings:
         rows = np.flatnonzero(np.isfinite(values))
         best = rows[np.argsort(-values[rows], kind="stable")][:MOST_VALUES]
         found = tuple((_unnamed(table.labels[row]), float(values[row])) for row in best.tolist())
-        threshold = None if metric.limit is None else getattr(self._thresholds, metric.limit)
+        threshold = None if metric.limit is None else getattr(self._thresholds(), metric.limit)
         return Reading(name, metric, threshold, len(rows), found)
 
 

@@ -25,7 +25,7 @@ FREE = frozenset(
         "slack",
     }
 )
-"""Settings that may change: of the queries, and those that only `mda render` asks for."""
+"""Settings that may change: of queries and policies, and those that only `mda render` asks for."""
 FREE_OF_DETECTION = frozenset({"catch_up", "series_ttl", "seed", "startup_timeout"})
 
 
@@ -67,6 +67,10 @@ class Reloading:
         self._roster, self._meters, self._clock = queries, meters, clock
         self._lock = threading.Lock()
         self._succeeded()
+
+    def current(self) -> config.Settings:
+        """The settings that were taken up last."""
+        return self._settings
 
     def reload(self) -> Changes:
         """Take up what has changed. Threads may call it; they take turns.

@@ -63,7 +63,7 @@ def choose(home: pathlib.Path, wanted: Mapping[str, int], say: Callable[[str], N
 
 def save(home: pathlib.Path, addresses: Addresses) -> None:
     """Write urls.json, which tells other commands where this stack is."""
-    whole.write(home / "urls.json", json.dumps(addresses.urls(), indent=1), mode=0o644)
+    whole.write(home / "urls.json", json.dumps(addresses.urls(), indent=1))
 
 
 def load(home: pathlib.Path) -> Addresses:

@@ -124,7 +124,7 @@ def _write_rules(source: pathlib.Path, target: pathlib.Path, thresholds: config.
         if _set_thresholds(tree, thresholds):
             _write(target / file.name, tree)
         else:
-            whole.write(target / file.name, file.read_text(), mode=0o644)
+            whole.write(target / file.name, file.read_text())
 
 
 def _set_thresholds(tree: dict[str, Any], thresholds: config.Thresholds) -> bool:
@@ -176,9 +176,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 def _write(path: pathlib.Path, tree: dict[str, Any]) -> None:
     text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
-    whole.write(
-        path, f"# Written by mda render; edit the project's own file instead.\n{text}", 0o644
-    )
+    whole.write(path, f"# Written by mda render; edit the project's own file instead.\n{text}")
 
 
 def _check(tool: pathlib.Path | None, arguments: list[str]) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import rich.box
 import rich.console
-import rich.table
-import rich.text
 
 
 def console() -> rich.console.Console:
@@ -26,12 +23,17 @@ def sayer(on: rich.console.Console) -> Callable[[str], None]:
     )
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows below their heads; where there is no terminal, no row is broken."""
-    to = console()
-    if not to.is_terminal:
-        to = rich.console.Console(highlight=False, width=10_000)
-    table = rich.table.Table(*heads, box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(rich.text.Text, row))
-    to.print(table)
+def table_of(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """One line for each row below a line of heads, in columns.
+
+    >>> print(table_of(("ID", "NAME"), [("1", "a"), ("12", "b")]))
+    ID  NAME
+    1   a
+    12  b
+    """
+    lines = [heads, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in lines
+    )

@@ -21,6 +21,7 @@ class FakeReader:
     series: dict[frames.Labels, Series]
     written_ms: int | None = None
     broken: bool = False
+    names: frozenset[str] = frozenset()
     instants: list[int] = field(default_factory=list)
     ranges: list[tuple[int, int]] = field(default_factory=list)
 
@@ -44,6 +45,10 @@ class FakeReader:
     def last_written_ms(self, query: str, *, at_ms: int, within: timedelta) -> int | None:
         self._answer()
         return self.written_ms
+
+    def metric_names(self, *, start_ms: int, end_ms: int) -> frozenset[str]:
+        self._answer()
+        return self.names
 
     def _values(self, at_ms: int, table: frames.SeriesTable) -> frames.Floats:
         found = {labels: series(at_ms) for labels, series in self.series.items()}

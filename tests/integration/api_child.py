@@ -54,7 +54,7 @@ def main(url: str, token_file: str, port: str) -> None:
         kept,
         rules,
         alerts=FakeAlertEnder(),
-        thresholds=config.Thresholds(),
+        thresholds=config.Thresholds,
         clock=time.time,
         meters=telemetry.Telemetry(),
     )
@@ -67,13 +67,11 @@ def main(url: str, token_file: str, port: str) -> None:
                 rules, store, policies=kept.all_policies, refused=lambda: made.refused
             ),
             previewer=lambda at: previewing.Previewer(
-                FakeReader({}), base.Given(config.Thresholds(), at), lambda _: ()
+                FakeReader({}), base.Given(config.Thresholds(), at)
             ),
-            readings=readings.Readings(
-                FakeReader({}), names=lambda _: (), thresholds=config.Thresholds()
-            ),
+            readings=readings.Readings(FakeReader({}), thresholds=config.Thresholds),
             adviser=advising.Adviser(FakeReader({}), lambda: {}),
-            interval=timedelta(minutes=1),
+            interval=lambda: timedelta(minutes=1),
         ),
         anomaly_store=anomalies.PostgresAnomalyStore(connections),
         token_store=tokens.PostgresTokenStore(connections),

@@ -54,7 +54,7 @@ def publisher(database_url: str, prometheus_url: str, folder: Path) -> publishin
         policies.PostgresPolicyStore(database.Database(database_url)),
         rule_files.RuleFiles(folder, client, None),
         alerts=FakeAlertEnder(),
-        thresholds=config.Thresholds(),
+        thresholds=config.Thresholds,
         clock=time.time,
         meters=telemetry.Telemetry(),
     )

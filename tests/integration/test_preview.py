@@ -124,7 +124,6 @@ def previewer(server: stack.Prometheus) -> previewing.Previewer:
     return previewing.Previewer(
         by,
         factories.GIVEN,
-        lambda period: by.metric_names(start_ms=period.start_ms, end_ms=period.end_ms),
     )
 
 

@@ -252,9 +252,11 @@ def test_its_configuration_is_reloaded_and_a_wrong_one_refused(
         detector.await_ready(200, 20)
         assert _scored(detector) == {"memory"}
 
-        file.write_text(f"queries:\n{memory}{fds}")
+        file.write_text(f"queries:\n{memory}{fds}thresholds: {{cpu: 55}}\n")
+        assert _cpu_threshold(detector) == 80
         os.kill(detector.child.pid, signal.SIGHUP)
         stack.wait_until(lambda: _scored(detector) == {"memory", "fds"}, 20, "another query")
+        assert _cpu_threshold(detector) == 55
 
         file.write_text(f"queries:\n{fds}{fds}")
         refused = detector.post("/api/reload")
@@ -287,6 +289,12 @@ def test_its_configuration_is_reloaded_and_a_wrong_one_refused(
         assert "detector_config_last_reload_successful 1.0" in detector.metrics()
     finally:
         detector.kill9()
+
+
+def _cpu_threshold(detector: Detector) -> float:
+    """What a policy is compared with that names no threshold."""
+    (metric,) = detector.get("/api/metrics?name=cpu_percent").json()["metrics"]
+    return float(metric["threshold"])
 
 
 def _scored(detector: Detector) -> set[str]:

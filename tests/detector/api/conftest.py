@@ -36,7 +36,7 @@ from tests.fakes.rules import FakeRulePublisher
 from tests.fakes.tokens import FakeTokenStore
 
 API_TOKEN = "canary-api-token-0123456789"
-NAMES = ("up", "node_load1", "m")
+NAMES = frozenset({"up", "node_load1", "m"})
 """Metrics that Prometheus has."""
 WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
 BODY_MAX_BYTES = 1_000_000
@@ -164,7 +164,7 @@ def served() -> Iterator[Served]:
         return found
 
     remembered, tokens, clock = FakeAnomalyStore(), FakeTokenStore(), FakeClock()
-    policies, rules, reader = FakePolicyStore(), FakeRulePublisher(), FakeReader({})
+    policies, rules, reader = FakePolicyStore(), FakeRulePublisher(), FakeReader({}, names=NAMES)
     collected: list[tuple[collecting.Collected, ...] | errors.ConflictError] = []
 
     def collect() -> tuple[collecting.Collected, ...]:
@@ -177,7 +177,7 @@ def served() -> Iterator[Served]:
         policies,
         rules,
         alerts=FakeAlertEnder(),
-        thresholds=config.Thresholds(),
+        thresholds=config.Thresholds,
         clock=lambda: at(0).timestamp(),
         meters=telemetry.Telemetry(),
     )
@@ -197,14 +197,10 @@ def served() -> Iterator[Served]:
             states=policy_states.PolicyStates(
                 rules, store, policies=policies.all_policies, refused=lambda: made.refused
             ),
-            previewer=lambda at: previewing.Previewer(
-                reader, base.Given(config.Thresholds(), at), lambda _: NAMES
-            ),
-            readings=readings.Readings(
-                reader, names=lambda _: NAMES, thresholds=config.Thresholds()
-            ),
+            previewer=lambda at: previewing.Previewer(reader, base.Given(config.Thresholds(), at)),
+            readings=readings.Readings(reader, thresholds=config.Thresholds),
             adviser=advising.Adviser(reader, lambda: {}),
-            interval=timedelta(minutes=1),
+            interval=lambda: timedelta(minutes=1),
         ),
         collect=collect,
         reload=reload,

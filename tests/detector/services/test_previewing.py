@@ -70,7 +70,8 @@ def preview(
     names: Collection[str] = ("m",),
     **more: Any,
 ) -> previews.Preview:
-    previewer = previewing.Previewer(reader, factories.GIVEN, lambda _: names, **more)
+    reader.names = frozenset(names)
+    previewer = previewing.Previewer(reader, factories.GIVEN, **more)
     return previewer.preview(of, period(steps))
 
 
@@ -131,7 +132,7 @@ def test_hold_is_read_only_where_something_fired_that_it_could_hold() -> None:
 def test_all_that_is_to_be_read_is_told_as_it_is_read(fires: range) -> None:
     read: list[int] = []
     previewer = previewing.Previewer(
-        answers(fire={kept("a"): during(fires)}), factories.GIVEN, lambda _: (), advance=read.append
+        answers(fire={kept("a"): during(fires)}), factories.GIVEN, advance=read.append
     )
     of = document(HELD, M)
     previewer.preview(of, period(40))
@@ -244,18 +245,21 @@ def test_a_metric_that_is_not_there_is_named_with_the_way_out(
 
 
 def test_the_names_of_metrics_are_asked_for_once_and_only_where_one_may_be_missing() -> None:
-    asked = []
+    asked: list[tuple[int, int]] = []
 
-    def names(of: previews.Period) -> Collection[str]:
-        asked.append(of)
-        return ()
+    class Counting(Answers):
+        def metric_names(self, *, start_ms: int, end_ms: int) -> frozenset[str]:
+            asked.append((start_ms, end_ms))
+            return frozenset()
 
-    previewing.Previewer(answers(universe=ALL), factories.GIVEN, names).preview(
-        document(M), period(10)
-    )
+    def counting(**by_expr: Mapping[frames.Labels, prometheus.Series]) -> Counting:
+        return Counting({}, by_expr=answers(**by_expr).by_expr)
+
+    of, when = document(M, M), period(10)
+    previewing.Previewer(counting(universe=ALL), factories.GIVEN).preview(document(M), when)
     assert asked == []
-    previewing.Previewer(answers(), factories.GIVEN, names).preview(document(M, M), period(10))
-    assert asked == [period(10)]
+    previewing.Previewer(counting(), factories.GIVEN).preview(of, when)
+    assert asked == [(when.start_ms, when.end_ms)]
 
 
 def test_hours_outside_the_window_are_told() -> None:

@@ -29,6 +29,7 @@ class Rig:
         self.rules = FakeRulePublisher()
         self.alerts = FakeAlertEnder()
         self.now_s = NOW_S
+        self.thresholds: dict[str, float] = {}
         self.meters = telemetry.Telemetry()
         self.made = self.anew()
 
@@ -38,7 +39,7 @@ class Rig:
             self.store,
             self.rules,
             alerts=self.alerts,
-            thresholds=config.Thresholds(**thresholds),
+            thresholds=lambda: config.Thresholds(**(thresholds or self.thresholds)),
             clock=lambda: self.now_s,
             meters=self.meters,
         )
@@ -188,6 +189,9 @@ def test_new_thresholds_are_taken_up(rig: Rig) -> None:
     assert "> 80" in rig.rules.published[0].text
     rig.anew(cpu=95).turn()
     assert "> 95" in rig.rules.published[0].text
+    rig.thresholds = {"cpu": 85}  # as a reload of the configuration does
+    rig.made.turn()
+    assert "> 85" in rig.rules.published[0].text
 
 
 def test_another_year_writes_other_turns_of_the_clocks(rig: Rig) -> None:

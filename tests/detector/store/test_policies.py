@@ -47,7 +47,7 @@ def rig(database_url: str) -> Iterator[Rig]:
         store,
         rules,
         alerts=FakeAlertEnder(),
-        thresholds=config.Thresholds(),
+        thresholds=config.Thresholds,
         clock=lambda: at(0).timestamp(),
         meters=telemetry.Telemetry(),
     )
