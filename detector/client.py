@@ -180,10 +180,10 @@ class PolicyManager:
         return self._ask("GET", f"/api/policies/{policy_id}")
 
     def list_policies(
-        self, *, text: str | None = None, enabled: bool | None = None
+        self, *, text: str | None = None, enabled: bool | None = None, deleted: bool = False
     ) -> list[Policy]:
-        """All policies by name; `text` is part of the name."""
-        return list(self._pages(text=text, enabled=enabled))
+        """All policies by name, or the deleted ones; `text` is part of the name."""
+        return list(self._pages(text=text, enabled=enabled, deleted=deleted))
 
     def frame(self, *, text: str | None = None, enabled: bool | None = None) -> pd.DataFrame:
         """The same as a pandas frame, one row a policy: id, name, enabled, revision, rules, and

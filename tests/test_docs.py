@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pydantic
 import pytest
 import yaml
 
-from detector import config, planning, telemetry
+from detector import cli, config, planning, telemetry
 from exporter import config as exporter_config
 
 ROOT = Path(__file__).parent.parent
@@ -185,3 +186,22 @@ def test_every_make_target_that_a_page_names_is_there(page: str) -> None:
 
     assert named
     assert set(named) <= set(targets)
+
+
+COMMANDS = [
+    (page.name, line)
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    for line in re.findall(
+        r"^ +(?:\.venv/bin/)?mda (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
+]
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_every_command_line_is_one(page: str, line: str) -> None:
+    words = shlex.split(line.partition(" > ")[0], comments=True)
+    assert callable(cli.parser().parse_args(words).command)
+
+
+def test_command_lines_are_found() -> None:
+    assert {page for page, _ in COMMANDS} >= {"README.md", "policies.md", "score.md", "backtest.md"}

@@ -30,13 +30,18 @@ class PoliciesQuery(pydantic.BaseModel):
 
     text: str | None = Field(None, max_length=200, description="Part of the name, in any case.")
     enabled: bool | None = None
+    deleted: bool = Field(False, description="The deleted ones instead.")
     cursor: paging.Cursor = None
     limit: int = Field(100, ge=1, le=1000, description="Policies of a page.")
 
     def wanted(self) -> revisions.Filter:
         """The same for the store."""
         return revisions.Filter(
-            text=self.text, is_enabled=self.enabled, after_id=self.cursor, limit=self.limit
+            text=self.text,
+            is_enabled=self.enabled,
+            is_deleted=self.deleted,
+            after_id=self.cursor,
+            limit=self.limit,
         )
 
 

@@ -1,4 +1,4 @@
-"""`mda policy apply`, `diff`, `list` and `show`: policies of a running detector."""
+"""Policies of a running detector, for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -10,38 +10,11 @@ from typing import Any
 
 import yaml
 
-from detector import client, config, errors
+from detector import client, errors
 from detector.files import policies as files
 from detector.policy import documents
-from detector.stack import addresses
 
-TOKEN = "token"  # noqa: S105 - the name of a file
 SIGNS = {"created": "+", "changed": "~", "deleted": "-", None: " "}
-
-
-def connect(
-    settings: config.Settings, url: str | None, token_file: Path | None
-) -> client.PolicyManager:
-    """A client of the detector that these settings describe, or that of `mda up`.
-
-    Raises ConfigError.
-    """
-    path = token_file or settings.token_file or settings.home / TOKEN
-    try:
-        token = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise errors.ConfigError(
-            f"token file: {path}: {reason}: name one with --token-file"
-        ) from error
-    return client.PolicyManager(url or _url(settings), token=token)
-
-
-def _url(settings: config.Settings) -> str:
-    try:
-        return addresses.load(settings.home.absolute()).url("detector")
-    except errors.StackError:
-        return f"http://{settings.listen_address}"
 
 
 def read(paths: Sequence[Path]) -> list[client.Document]:
@@ -106,7 +79,7 @@ def list_rows(policies: Sequence[client.Policy]) -> list[tuple[str, ...]]:
         (
             str(each.id),
             each.name,
-            "refused" if each.refused else "enabled" if each.enabled else "disabled",
+            _state(each),
             str(each.revision),
             str(len(each.rules)),
             ", ".join(_severities(each)),
@@ -117,7 +90,32 @@ def list_rows(policies: Sequence[client.Policy]) -> list[tuple[str, ...]]:
     ]
 
 
-HEADS = ("id", "name", "state", "revision", "rules", "severity", "changed by", "changed (UTC)")
+def _state(policy: client.Policy) -> str:
+    if policy.deleted:
+        return "deleted"
+    if policy.refused:
+        return "refused"
+    return "enabled" if policy.enabled else "disabled"
+
+
+HEADS = ("ID", "NAME", "STATE", "REVISION", "RULES", "SEVERITY", "CHANGED BY", "CHANGED (UTC)")
+
+
+HISTORY_HEADS = ("REVISION", "CHANGE", "BY", "AT (UTC)", "RULES")
+
+
+def history_rows(revisions: Sequence[client.Revision]) -> list[tuple[str, ...]]:
+    """A row a revision: its number, what was done, by whom, when, and how many rules it has."""
+    return [
+        (
+            str(each.revision),
+            each.change,
+            each.made_by,
+            f"{each.made_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            str(len(each.document.get("rules") or ())),
+        )
+        for each in revisions
+    ]
 
 
 def _severities(policy: client.Policy) -> list[str]:
@@ -126,18 +124,21 @@ def _severities(policy: client.Policy) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def find(manager: client.PolicyManager, given: str) -> int:
-    """The id of the policy with this id or name. Raises ConfigError."""
+def find(manager: client.PolicyManager, given: str, *, deleted_too: bool = False) -> int:
+    """The id of the policy with this id or name, or of the one that had it when it was deleted
+    last. Raises ConfigError."""
     if given.isdecimal():
         return int(given)
-    found = [
-        each
-        for each in manager.list_policies(text=given)
-        if each.name.casefold() == given.casefold()
-    ]
+    found = _named(manager.list_policies(text=given), given)
+    if not found and deleted_too:
+        found = _named(manager.list_policies(text=given, deleted=True), given)
     if not found:
         raise errors.ConfigError(f"policy: {given}: no policy has this name (mda policy list)")
-    return found[0].id
+    return max(found, key=lambda each: each.changed_at).id
+
+
+def _named(policies: Sequence[client.Policy], name: str) -> list[client.Policy]:
+    return [each for each in policies if each.name.casefold() == name.casefold()]
 
 
 def show_lines(state: dict[str, Any]) -> Iterator[str]:

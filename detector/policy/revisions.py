@@ -121,13 +121,15 @@ class Revision:
 class Filter:
     """Which policies are wanted, ordered by name; None means any.
 
-    text      part of the name, in letters of any case
-    after_id  keyset paging: the page after the policy with this id (see Page.next_id)
-    limit     rows of a page, 1 to 1000
+    text        part of the name, in letters of any case
+    is_deleted  the deleted ones; else those that are not
+    after_id    keyset paging: the page after the policy with this id (see Page.next_id)
+    limit       rows of a page, 1 to 1000
     """
 
     text: str | None = None
     is_enabled: bool | None = None
+    is_deleted: bool = False
     after_id: int | None = None
     limit: int = 100
 

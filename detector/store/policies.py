@@ -211,7 +211,8 @@ def _columns(document: revisions.Kept) -> dict[str, object]:
 
 def _page(wanted: revisions.Filter) -> sa.Select[Any]:
     c = _POLICIES.c
-    query = _NEWEST.where(~c.is_deleted).order_by(c.name_key, c.id).limit(wanted.limit + 1)
+    query = _NEWEST.where(c.is_deleted if wanted.is_deleted else ~c.is_deleted)
+    query = query.order_by(c.name_key, c.id).limit(wanted.limit + 1)
     if wanted.text is not None:
         part = text.storable(revisions.name_key(wanted.text))
         query = query.where(c.name_key.contains(part, autoescape=True))

@@ -142,6 +142,7 @@ def test_a_deleted_policy_is_gone_from_lists_and_frees_its_name(store: ports.Pol
     assert (deleted.is_deleted, deleted.revision) == (True, 2)
     assert store.policy(policy.id) == deleted
     assert names(store.list_policies(revisions.Filter())) == []
+    assert names(store.list_policies(revisions.Filter(is_deleted=True))) == ["High CPU"]
     (other,) = added(store, "High CPU")
     with pytest.raises(errors.ConflictError), store.changing() as changes:
         changes.revise(deleted, deleted.document, Change.RESTORED, BOB)

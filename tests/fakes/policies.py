@@ -47,7 +47,7 @@ class FakePolicyStore:
         if wanted.after_id is not None:
             last = self._kept.get(wanted.after_id)
             ordered = [each for each in ordered if last is not None and _order(each) > _order(last)]
-        found = [each for each in ordered if not each.is_deleted and _matches(each, wanted)]
+        found = [each for each in ordered if _matches(each, wanted)]
         page = tuple(found[: wanted.limit])
         return revisions.Page(page, page[-1].id if len(found) > wanted.limit else None)
 
@@ -136,6 +136,8 @@ def _order(policy: revisions.Policy) -> tuple[str, int]:
 
 def _matches(policy: revisions.Policy, wanted: revisions.Filter) -> bool:
     text = revisions.name_key(wanted.text or "")
-    return text in revisions.name_key(policy.document.name) and (
-        wanted.is_enabled is None or policy.document.enabled == wanted.is_enabled
+    return (
+        policy.is_deleted == wanted.is_deleted
+        and text in revisions.name_key(policy.document.name)
+        and wanted.is_enabled in (None, policy.document.enabled)
     )

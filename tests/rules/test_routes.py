@@ -46,7 +46,7 @@ def test_the_memory_hears_of_all_and_people_of_what_is_grave(
     stack_binaries: stack.Binaries, labels: list[str], receivers: list[str]
 ) -> None:
     said = amtool(stack_binaries, "config", "routes", "test", f"--config.file={CONFIG}", *labels)
-    assert said.strip().split(",") == receivers
+    assert said.splitlines()[-1].split(",") == receivers  # 0.33 warns of a space, in a line before
 
 
 def amtool(binaries: stack.Binaries, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""`mda policy apply`, `diff`, `list`, `show`: the command against a real server."""
+"""`mda policy` and `mda metric` about a running detector: the command against a real server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import yaml
 
 from detector import client
 from detector.policies import remote
+from detector.services import collecting
 from tests import stack
 from tests.detector import test_cli
 from tests.detector.api.conftest import API_TOKEN, Served, served
@@ -20,14 +21,14 @@ __all__ = ["served"]  # the fixture
 
 
 class Shell:
-    """Runs `mda policy` in a folder with a token file."""
+    """Runs `mda policy`, or other verbs, in a folder with a token file."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url
         (folder / "token").write_text(f"{API_TOKEN}\n")
 
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        ran = test_cli.run(self.folder, "policy", *arguments, "--url", self.url)
+    def __call__(self, *arguments: str, group: str = "policy") -> tuple[int, str, str]:
+        ran = test_cli.run(self.folder, group, *arguments, "--url", self.url)
         return ran.returncode, ran.stdout, ran.stderr
 
     def write(self, *trees: dict[str, object]) -> None:
@@ -80,7 +81,7 @@ def test_a_list_has_a_line_a_policy(mda: Shell) -> None:
     mda.write(tree("one"), tree("two"))
     mda("apply", "policies.yml")
     _, out, _ = mda("list", "--text", "tw")
-    assert out.splitlines()[-2].split()[:5] == ["2", "two", "enabled", "1", "1"]
+    assert out.splitlines()[-1].split()[:5] == ["2", "two", "enabled", "1", "1"]
 
 
 def test_one_policy_is_shown_by_name_or_id_with_how_it_fares(mda: Shell) -> None:
@@ -121,8 +122,70 @@ def test_a_missing_token_is_told_with_the_way_out(mda: Shell) -> None:
     assert "No such file or directory: name one with --token-file" in err
 
 
+def test_a_policy_is_disabled_enabled_deleted_and_restored_with_its_history(mda: Shell) -> None:
+    mda.write(tree("one"))
+    mda("apply", "policies.yml")
+    assert mda("disable", "one") == (0, "one: disabled (policy 1, revision 2)\n", "")
+    status, _, err = mda("enable", "one", "--revision", "1")
+    assert (status, err) == (
+        1,
+        "mda: policy 1: revision 1 is not its newest, which is 2: read it anew\n",
+    )
+    assert mda("enable", "one")[1] == "one: enabled (policy 1, revision 3)\n"
+    assert json.loads(mda("delete", "one", "--json")[1])["deleted"] is True
+    assert len(mda("list")[1].splitlines()) == 1
+    assert mda("list", "--deleted")[1].splitlines()[1].split()[:3] == ["1", "one", "deleted"]
+    restored = "one: restored as of revision 2 (policy 1, revision 5)\n"
+    assert mda("restore", "one", "2")[1] == restored
+    lines = [line.split()[:5] for line in mda("history", "one")[1].splitlines()]
+    assert [line[:2] for line in lines] == [
+        ["REVISION", "CHANGE"],
+        ["5", "restored"],
+        ["4", "deleted"],
+        ["3", "enabled"],
+        ["2", "disabled"],
+        ["1", "created"],
+    ]
+    assert lines[1][2:4] == ["token", "file"]
+    status, out, _ = mda("history", "1", "--diff", "1", "2")
+    assert (status, "+enabled: false" in out.splitlines()) == (1, True)
+    assert mda("history", "1", "--diff", "2", "5") == (0, "", "")
+    assert len(json.loads(mda("history", "one", "--json")[1])["revisions"]) == 5
+
+
+def test_metrics_are_listed_with_their_values(mda: Shell, served: Served) -> None:
+    lines = mda("list", group="metric")[1].splitlines()
+    assert lines[0].split() == ["NAME", "SERIES", "HIGHEST", "THRESHOLD", "UNIT", "HELP"]
+    assert any(line.startswith("cpu_percent ") and " 80 " in line for line in lines)
+    status, out, err = mda("list", "cpu_percent", group="metric")
+    assert (status, err) == (0, "")
+    assert out.startswith("cpu_percent: Time in which")
+    status, out, err = mda("list", "cpu_percemt", group="metric")
+    assert (status, out) == (1, "")
+    assert "did you mean cpu_percent" in err
+
+
 @pytest.mark.parametrize("rules", [None, 7, [7, {}, {"action": 7}]])
 def test_a_refused_policy_of_any_shape_has_its_line(rules: object) -> None:
     policy = client.Policy(1, 2, {"rules": rules}, at(0), "ann", at(0), "bob", False, "no")
     (row,) = remote.list_rows([policy])
     assert row[:4] == ("1", "policy 1", "refused", "2")
+
+
+def test_a_collection_tells_what_came_in_and_out(mda: Shell, served: Served) -> None:
+    served.collected.append(
+        (
+            collecting.Collected("cpu", 40, 20, 20, 0.25, ""),
+            collecting.Collected("disk", 0, 0, 0, 0.125, "Prometheus: 503"),
+        )
+    )
+    status, out, err = mda("collect", group="metric")
+    assert (status, err) == (1, "")  # a query failed
+    assert [line.split() for line in out.splitlines()][1:] == [
+        ["cpu", "40", "20", "20", "0.250"],
+        ["disk", "0", "0", "0", "0.125", "Prometheus:", "503"],
+        ["40", "samples", "in,", "20", "scores", "out"],
+    ]
+    served.collected.append((collecting.Collected("cpu", 40, 20, 20, 0.25, ""),))
+    status, out, _ = mda("collect", "--json", group="metric")
+    assert (status, json.loads(out)["samples"]) == (0, 40)
