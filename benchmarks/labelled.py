@@ -83,14 +83,17 @@ def read_folder(folder: Path) -> Labelled:
 
 
 def detector_scores(
-    series: Sequence[file_scoring.Series], models: Sequence[scoring.Model] = ()
+    series: Sequence[file_scoring.Series],
+    models: Sequence[scoring.Model] = (),
+    *,
+    cheap: bool = False,
 ) -> list[quality.Floats]:
     """Scores of the detector, without models as `mda score --no-ml` gives them."""
     allowed = budgets.parse_budget(BUDGET)
     found = file_scoring.score_series(
         series,
         make_scorer=lambda step: scoring.QueryScorer(
-            step=step, budget=allowed, models=models, seed=SEED
+            step=step, budget=allowed, models=models, seed=SEED, cheap=cheap
         ),
         advance=lambda _: None,
     )
@@ -202,6 +205,7 @@ def main() -> list[str]:
     models.warm_up()
     peers: dict[str, Callable[[Sequence[file_scoring.Series]], list[quality.Floats]]] = {
         "detector, ML off": detector_scores,
+        "detector, cheap tier": functools.partial(detector_scores, cheap=True),
         "PyOD IForest on raw values": forest_scores,
         "PyOD TimeSeriesOD": windowed_scores,
         "Grafana's rules": rules_scores,

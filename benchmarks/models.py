@@ -31,9 +31,13 @@ PEER_SERIES = 20
 FOREST = catalogue.model_of("iforest")
 
 
-def new_scorer(models: Sequence[fitted.Model] = (), *, threads: int = 1) -> scoring.QueryScorer:
+def new_scorer(
+    models: Sequence[fitted.Model] = (), *, threads: int = 1, cheap: bool = False
+) -> scoring.QueryScorer:
     step = timedelta(milliseconds=STEP_MS)
-    return scoring.QueryScorer(step=step, budget=WEEKLY, models=models, seed=1, threads=threads)
+    return scoring.QueryScorer(
+        step=step, budget=WEEKLY, models=models, seed=1, threads=threads, cheap=cheap
+    )
 
 
 def frame(values: frames.Floats, first: int) -> frames.Frame:
@@ -47,10 +51,10 @@ def cpu_seconds(run: Callable[[], object]) -> float:
     return time.thread_time() - start
 
 
-def live_ms(series: int, fit: fitted.FittedModel | None) -> float:
+def live_ms(series: int, fit: fitted.FittedModel | None, *, cheap: bool = False) -> float:
     """Least milliseconds of one step of so many warm series."""
     rng = np.random.default_rng(0)
-    scorer = new_scorer([FOREST] if fit is not None else ())
+    scorer = new_scorer([FOREST] if fit is not None else (), cheap=cheap)
     if fit is not None:
         scorer.adopt(fit)
     scorer.score(frame(rng.normal(size=(60, series)), 0))
@@ -149,6 +153,7 @@ def main() -> list[str]:
     fit = FOREST.fit(rows, seed=1)
     table.add(report.Figure(f"fit of {len(rows)} rows", time.perf_counter() - start, "s"))
     table.add(report.Figure("state a series", _state_bytes(), "bytes"))
+    table.add(report.Figure("the same on the cheap tier", _state_bytes(cheap=True), "bytes"))
     rate = features.points_per_second(500, 1440) / 1e6
     table.add(report.Figure("features, one core", rate, "M/s", at_least=FEATURES_LEAST))
     rate = backfill_points_per_second(500, 1440) / 1e6
@@ -166,7 +171,9 @@ def main() -> list[str]:
         report.Figure("1,000 series foreseen a day ahead, wall", forecast_seconds(1_000), "s")
     )
     for series in (1_000, 10_000, 100_000):
-        table.add(report.Figure(f"one step of {series:,} series", live_ms(series, None), "ms"))
+        full, cheap = (live_ms(series, None, cheap=cheap) for cheap in (False, True))
+        table.add(report.Figure(f"one step of {series:,} series", full, "ms"))
+        table.add(report.Figure("the same on the cheap tier", cheap / full, "x"))
     for series in (1_000, 10_000):
         name = f"one step of {series:,} series, with the forest"
         table.add(report.Figure(name, live_ms(series, fit), "ms"))
@@ -182,8 +189,8 @@ def main() -> list[str]:
     return table.missed
 
 
-def _state_bytes() -> int:
-    scorer = new_scorer()
+def _state_bytes(*, cheap: bool = False) -> int:
+    scorer = new_scorer(cheap=cheap)
     scorer.score(frame(np.zeros((1, 1)), 0))
     return scorer.state_bytes
 

@@ -396,6 +396,7 @@ def scorer_factory(
         limits=gates_of(query),
         models=chosen.models,
         streaming=chosen.streaming,
+        cheap=query.tier == "cheap",
         emits=query.emit_models,
         group_by=query.group_by,
         zone=query.timezone,

@@ -266,6 +266,7 @@ class Query(_Section):
     band_scale: ScaleSides = (1.0, 1.0)
     min_samples: int = Field(0, ge=0, le=100_000)
     model: ModelName = "ensemble"
+    tier: Literal["full", "cheap"] = "full"
     models: tuple[Model, ...] = ()
     emit_models: bool = False
     forecast: tuple[Horizon, ...] = Field((), max_length=4)

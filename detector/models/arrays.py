@@ -44,9 +44,18 @@ def pairs(
     return zip(first, second, strict=True)
 
 
-def empty_state(rows: int, bins: int, members: int, forecasts: frames.Floats) -> layout.State:
-    """So many rows of zeros; profiles hold nothing yet. forecasts: the settings of smoothers."""
-    reservoir, single = layout.RESERVOIR_ROWS, np.float32
+def empty_state(
+    rows: int, bins: int, weights: frames.Floats, forecasts: frames.Floats
+) -> layout.State:
+    """So many rows of zeros; profiles hold nothing yet.
+
+    weights    of the members: where none is on the reservoirs, there are none
+    forecasts  the settings of smoothers
+    """
+    members, single = len(weights), np.float32
+    has_reservoirs = bool(weights[layout.NEAR] or weights[layout.WIDE])
+    reservoir = layout.RESERVOIR_ROWS if has_reservoirs else 0
+    past = layout.PAST if has_reservoirs else layout.SHORT_PAST
     seasons = np.zeros((rows, len(forecasts), bins, 2), dtype=single)
     seasons[:, forecasts[:, smoothers.KIND] == smoothers.SEASONAL_NAIVE] = np.nan
     return layout.State(
@@ -58,7 +67,7 @@ def empty_state(rows: int, bins: int, members: int, forecasts: frames.Floats) ->
         histogram=np.zeros((rows, layout.BINS), dtype=np.uint32),
         levels=np.zeros((rows, 2, members)),
         levelled=np.zeros((rows, members), dtype=np.int64),
-        past=np.zeros((rows, layout.PAST), dtype=single),
+        past=np.zeros((rows, past), dtype=single),
         near=np.zeros((rows, layout.NEAR_POINTS, reservoir), dtype=single),
         wide=np.zeros((rows, layout.SCALES, reservoir), dtype=single),
         gauss=np.zeros((rows, layout.GAUSS)),

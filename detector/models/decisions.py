@@ -153,9 +153,7 @@ def _decision(header: dict[str, Any], body: bytes) -> Decision:
     }
     params["smoothers"] = params["smoothers"].reshape(-1, smoothers.SETTINGS)
     state = layout.State(**found)
-    like = arrays.empty_state(
-        1, state.profile.shape[1], len(params["weights"]), params["smoothers"]
-    )
+    like = arrays.empty_state(1, state.profile.shape[1], params["weights"], params["smoothers"])
     if [part.shape for part in _parts(state)] != [part.shape for part in _parts(like)]:
         raise ValueError("its state has other parts: another version of the detector wrote it")
     return Decision(

@@ -34,6 +34,8 @@ REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
 WEIGHTS = (1.0, 1.0, 2.0, 1.0)
 """Of the streaming members in the combined rise: residual, near, wide, Gaussian."""
+CHEAP_WEIGHTS = (1.0, 0.0, 0.0, 1.0)
+"""Without the reservoirs."""
 BACK_POINTS, FINE_BACK_POINTS = 6, 2
 """Points back at what was usual that end an excursion's teaching; fewer at steps below a minute,
 where noise is averaged and alarms are wanted gone within seconds."""
@@ -89,6 +91,7 @@ class QueryScorer:
     group_by
             labels; series that have the same values of them hear of each other (follow_labels)
     zone    by whose clocks days, weeks and months are told
+    cheap   whether to do without the reservoirs, which take half of the state and of the time
     emits   whether scores hold those of each member
     threads that share the rows of a frame, at most; the scores are the same for any number
     Raises ValueError for a step not above 0, or streaming False without models.
@@ -102,6 +105,7 @@ class QueryScorer:
         limits: gates.Gates = NO_GATES,
         models: Sequence[Model] = (),
         streaming: bool = True,
+        cheap: bool = False,
         emits: bool = False,
         group_by: Sequence[str] = (),
         zone: tzinfo = UTC,
@@ -131,7 +135,8 @@ class QueryScorer:
         self._group_by = tuple(group_by)
         self._groups: frames.Ints | None = None
         self._members = _member_names(others, bool(group_by)) if emits else ()
-        self._params = _params(step, limits, others, streaming, bool(group_by), seed)
+        weights = (CHEAP_WEIGHTS if cheap else WEIGHTS) if streaming else (0.0,) * layout.STREAMING
+        self._params = _params(step, limits, others, weights, bool(group_by), seed)
         self._min_samples = limits.min_samples
         self._bins = memories.memories_for_step(step).profile_bins
         self._prior = siblings.prior_for_step(step, streaming=streaming)
@@ -482,9 +487,7 @@ class QueryScorer:
 
     def _fresh(self, rows: int) -> layout.State:
         """So many rows without a past."""
-        state = arrays.empty_state(
-            rows, self._bins, len(self._params.weights), self._params.smoothers
-        )
+        state = arrays.empty_state(rows, self._bins, self._params.weights, self._params.smoothers)
         siblings.reset_priors(state, self._prior, self._per_step)
         return state
 
@@ -527,13 +530,13 @@ def _params(
     step: timedelta,
     limits: gates.Gates,
     models: Sequence[Model],
-    streaming: bool,
+    streaming: Sequence[float],
     grouped: bool,
     seed: int,
 ) -> layout.Params:
-    weights = [*(WEIGHTS if streaming else (0.0,) * layout.STREAMING), *(m.weight for m in models)]
+    weights = [*streaming, *(model.weight for model in models)]
     if grouped:
-        weights.append(groups.WEIGHT * sum(WEIGHTS))
+        weights.append(groups.WEIGHT * sum(streaming or WEIGHTS))
     past = memories.memories_for_step(step)
     step_ms = max(1, round(step / timedelta(milliseconds=1)))
     drift_points = memories.drift_block_points(step)

@@ -63,6 +63,8 @@ WIDE_LATE = 32
 """Points that a row of the wide reservoir is older than the newest value when it is offered."""
 PAST = 288
 """Values kept: 255 that the wide row spans, and as many as it comes late."""
+SHORT_PAST = 16
+"""Values kept without reservoirs: those of the Gaussian's row, and as many as it comes late."""
 TRIANGLE = GAUSS_POINTS * (GAUSS_POINTS + 1) // 2
 
 # Columns of State.gauss.
@@ -148,8 +150,9 @@ class State(NamedTuple):
     histogram  uint32[S, BINS] of combined scores
     levels     float64[S, 2, K], running mean and spread of each member's score
     levelled   int64[S, K], scores in them
-    past       float32[S, PAST], a ring of the last values; [S, 0] on the cheap tier
-    near       float32[S, NEAR_POINTS, RESERVOIR_ROWS], wide float32[S, SCALES, RESERVOIR_ROWS]
+    past       float32[S, PAST], a ring of the last values; [S, SHORT_PAST] without reservoirs
+    near       float32[S, NEAR_POINTS, RESERVOIR_ROWS], wide float32[S, SCALES, RESERVOIR_ROWS];
+               [S, .., 0] without
     gauss      float64[S, GAUSS], mean, covariance and its factor of the last eight points
     drift      float64[S, drift.SIZE], window and reference
     kinds      float64[S, lost.SIZE], runs, sums since an anomaly opened, and the season's

@@ -17,10 +17,11 @@ SKIPS: dict[str, Callable[[], str]] = {"autoencoder": autoencoder.missing}
 BESIDE = ("iforest", "hbos")
 
 
-def streaming() -> scoring.QueryScorer:
+def streaming(*, cheap: bool = False) -> scoring.QueryScorer:
     return scoring.QueryScorer(
         step=timedelta(milliseconds=checks.STEP_MS),
         budget=budget.parse_budget("1 per week per series"),
+        cheap=cheap,
     )
 
 
@@ -49,6 +50,11 @@ def fits() -> dict[str, fitted.FittedModel]:
 @pytest.mark.parametrize("check", checks.STREAM_CHECKS.values(), ids=checks.STREAM_CHECKS.keys())
 def test_streaming_members_pass(check: Callable[[checks.MakeStream], None]) -> None:
     check(streaming)
+
+
+@pytest.mark.parametrize("check", checks.STREAM_CHECKS.values(), ids=checks.STREAM_CHECKS.keys())
+def test_the_cheap_tier_passes(check: Callable[[checks.MakeStream], None]) -> None:
+    check(lambda: streaming(cheap=True))
 
 
 @pytest.mark.parametrize("check", checks.STREAM_CHECKS.values(), ids=checks.STREAM_CHECKS.keys())

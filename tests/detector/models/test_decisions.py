@@ -153,7 +153,7 @@ def test_every_part_of_a_state_is_copied() -> None:
         [smoothing.smoother_of(name, parameters={}) for name in smoothing.NAMES],
         timedelta(minutes=5),
     )
-    of, to = (arrays.empty_state(2, 288, 6, forecasts) for _ in range(2))
+    of, to = (arrays.empty_state(2, 288, np.ones(6), forecasts) for _ in range(2))
     rng = np.random.default_rng(0)
     for part in of:
         part[:] = rng.integers(1, 100, part.shape)

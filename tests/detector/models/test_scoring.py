@@ -605,3 +605,25 @@ def test_a_season_stays_where_it_is_for_people_when_clocks_are_turned() -> None:
         scores = hourly.score(frames.Frame(times_ms, np.asfortranarray(values), 3_600_000))
         wrong[each] = float(np.abs(scores.expected - values)[turned][0].mean())
     assert wrong[zone] < 5 < 20 < wrong[UTC]
+
+
+def test_the_cheap_tier_has_half_the_state_and_finds_the_spike() -> None:
+    full, cheap = (
+        scoring.QueryScorer(step=MINUTE, budget=WEEKLY, cheap=cheap) for cheap in (False, True)
+    )
+    values = spiked(15.0, steps=800)
+    for each in (full, cheap):
+        score = each.score(checks.frame_of(values)).score
+        assert (score[300] > 1).all()
+        assert (score[400:] > 1).mean() < 0.005
+    assert cheap.state_bytes < 0.6 * full.state_bytes
+
+
+def test_models_that_speak_alone_keep_no_reservoirs() -> None:
+    alone = scoring.QueryScorer(
+        step=MINUTE, budget=WEEKLY, models=[catalogue.model_of("hbos")], streaming=False
+    )
+    full = scorer(ml=True)
+    for each in (alone, full):
+        each.score(checks.frame_of(spiked(0.0)))
+    assert alone.state_bytes < 0.6 * full.state_bytes
