@@ -45,7 +45,7 @@ def test_figures_of_all_stand_side_by_side(
     assert labelled.main() == []
     printed = capsys.readouterr().out
     assert "4 series, 3,600 rows" in printed
-    assert printed.count("mean of sets") == printed.count("NAB standard at 1") == 6
+    assert printed.count("mean of sets") == printed.count("NAB standard at 1") == 7
 
 
 def test_scores_that_are_the_labels_are_worth_all(folder: Path) -> None:
