@@ -1,0 +1,124 @@
+"""The text of an SMS about alerts: short, and useful for groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+
+from detector import alerts
+
+SEVERITIES = ("critical", "high", "warning", "medium", "low", "info")
+"""The gravest first."""
+PLACES = ("instance", "host", "node", "service", "region", "account", "mountpoint", "device")
+"""Labels that say where, those that people think in first."""
+NOT_PLACES = frozenset(
+    {"alertname", "severity", "query", "job", "policy", "policy_id", "policy_rule"}
+    | {"policy_revision", "policy_action", "kind", "monitor", "team"}
+)
+MOST_PLACES = 5
+"""That are named; how many more there are is told."""
+
+
+def severity_of(told: Sequence[alerts.Notification]) -> str:
+    """The gravest severity of those that fire, else of all; empty if none has one."""
+    firing = [each for each in told if each.state is alerts.State.FIRING]
+    given = [dict(each.labels).get("severity", "") for each in firing or told]
+    ranked = [each for each in SEVERITIES if each in given]
+    return (ranked or given or [""])[0]
+
+
+def sms(told: Sequence[alerts.Notification], zone: tzinfo) -> str:
+    """One line: what, where, since when, and what its summary says of the value.
+
+    Those that have ended come last. Raises ValueError without any.
+    """
+    if not told:
+        raise ValueError("told: nothing to tell")
+    firing = [each for each in told if each.state is alerts.State.FIRING]
+    ended = [each for each in told if each.state is alerts.State.RESOLVED]
+    if not ended:
+        return f"{_head(severity_of(firing))} {_groups(firing, zone)}"
+    if not firing:
+        return f"RESOLVED {_groups(ended, zone)}"
+    head = _head(severity_of(firing))
+    return f"{head} {_groups(firing, zone)}; RESOLVED {_groups(ended, zone)}"
+
+
+def _head(severity: str) -> str:
+    return f"FIRING {severity}" if severity else "FIRING"
+
+
+def _groups(told: Sequence[alerts.Notification], zone: tzinfo) -> str:
+    """Those of one name together, in the order in which the names come."""
+    named: dict[str, list[alerts.Notification]] = {}
+    for each in told:
+        named.setdefault(dict(each.labels).get("alertname", "alert"), []).append(each)
+    return "; ".join(_group(name, each, zone) for name, each in named.items())
+
+
+def _group(name: str, told: list[alerts.Notification], zone: tzinfo) -> str:
+    first = min(told, key=lambda each: each.starts_at)
+    when = _when(first, told, zone)
+    summary = _one_line(dict(first.annotations).get("summary", ""))
+    if len(told) == 1:
+        where = _place(dict(first.labels), PLACES)
+        what = summary or where
+        missing = where if where and what and where not in what else ""
+        named = f"{_one_line(name)}: {what}" if what else _one_line(name)
+        return ", ".join(part for part in (named, missing, when) if part)
+    word, places = _differing(told)
+    listed = ", ".join(places[:MOST_PLACES])
+    more = len(places) - MOST_PLACES
+    counted = f"{len(places)} {word}: {listed}" + (f" and {more} more" if more > 0 else "")
+    ending = f". {summary}" if summary else ""
+    return f"{_one_line(name)}, {counted}, {when}{ending}"
+
+
+def _differing(told: Sequence[alerts.Notification]) -> tuple[str, list[str]]:
+    """What the alerts differ in, in the plural, and its values; places before other labels."""
+    labels = [dict(each.labels) for each in told]
+    names = {name for each in labels for name in each} - NOT_PLACES
+    ordered = [*(name for name in PLACES if name in names), *sorted(names - set(PLACES))]
+    for name in ordered:
+        values = list(dict.fromkeys(_one_line(each.get(name, "")) for each in labels))
+        if len(values) > 1 and all(values):
+            word = f"{name}s" if name in PLACES else f"{name} values"
+            return word, values
+    return "alerts", [_place(each, ordered) or "?" for each in labels]
+
+
+def _place(labels: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((_one_line(labels[name]) for name in names if labels.get(name)), "")
+
+
+def _when(first: alerts.Notification, told: Sequence[alerts.Notification], zone: tzinfo) -> str:
+    if first.state is alerts.State.FIRING:
+        return f"since {_instant(first.starts_at, zone)}"
+    ends = [each.ends_at for each in told if each.ends_at is not None]
+    return f"after {_span(max(ends) - first.starts_at)}" if ends else ""
+
+
+def _instant(at: datetime, zone: tzinfo) -> str:
+    shown = at.astimezone(zone)
+    return f"{shown:%H:%M} {shown.tzname()}"
+
+
+def _span(span: timedelta) -> str:
+    """Two units at most.
+
+    >>> _span(timedelta(seconds=59)), _span(timedelta(minutes=61)), _span(timedelta(hours=50))
+    ('59 s', '1 h 1 min', '2 d 2 h')
+    """
+    seconds = int(span.total_seconds())
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes < 1:
+        return f"{seconds} s"
+    if hours < 1:
+        return f"{minutes} min"
+    if days < 1:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
