@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from detector import alerts
+
+OVER = "over before it was sent"
 
 
 class State(StrEnum):
@@ -31,12 +34,28 @@ class State(StrEnum):
     DROPPED = "dropped"
 
 
-class Told(NamedTuple):
-    """What a message tells of an episode: that it is in this state."""
+class Key(NamedTuple):
+    """An episode, by what Alertmanager names it by."""
 
     fingerprint: alerts.Fingerprint
     starts_at: datetime
-    state: alerts.State
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that is to be sent.
+
+    parts     segments that it is sent in, each paid for
+    provider  that it is handed to first
+    price     of all parts, estimated
+    """
+
+    text: str
+    parts: int
+    severity: str
+    provider: str
+    price: float
+    due_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +63,9 @@ class Message:
     """One text for one person.
 
     reference    our own name for it, which providers give back: 32 hexadecimal digits
-    parts        segments that it is sent in, each paid for
-    attempts     how often it was handed to a provider
-    provider     the last one that it was handed to
+    handed_at    when it was last handed to a provider, None if never
+    attempts     how often it was
+    provider     the one that it was handed to, or is to be
     provider_id  that one's name for it
     price        of all parts, as the provider told or else as settings estimate
     reason       why it is not further, or will not be; empty if all is well
@@ -63,12 +82,13 @@ class Message:
     created_at: datetime
     due_at: datetime
     updated_at: datetime
-    attempts: int = 0
-    provider: str = ""
-    provider_id: str = ""
-    price: float = 0.0
-    reason: str = ""
-    follows_id: int | None = None
+    handed_at: datetime | None
+    attempts: int
+    provider: str
+    provider_id: str
+    price: float
+    reason: str
+    follows_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +161,98 @@ class Lookup(StrEnum):
 
     NEVER_TAKEN = "never taken"
     CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be told to a person of a delivery of Alertmanager's.
+
+    tell     notifications that are news for this person
+    silent   keys that have ended without a word: nobody told this person that they had begun
+    dropped  ids of queued messages of which everything is over
+    """
+
+    tell: tuple[alerts.Notification, ...]
+    silent: frozenset[Key]
+    dropped: frozenset[int]
+
+
+def plan(
+    delivered: Sequence[alerts.Notification],
+    known: Mapping[Key, Set[alerts.State]],
+    queued: Mapping[int, Set[Key]],
+) -> Plan:
+    """What of a delivery is news, whatever came before it, in whatever order, however often.
+
+    known   what this person has been told of, or what is queued to be told
+    queued  of each message that is still queued, what it says that it has begun
+    """
+    firing, ended = alerts.State.FIRING, alerts.State.RESOLVED
+    given: dict[tuple[Key, alerts.State], alerts.Notification] = {}
+    for each in delivered:
+        given.setdefault((key_of(each), each.state), each)
+    ends = {key for key, state in given if state is ended and ended not in known.get(key, ())}
+    over = ends | {key for key, states in known.items() if ended in states}
+    dropped = frozenset(number for number, keys in queued.items() if keys and keys <= over)
+    unsent = {key for number in dropped for key in queued[number]}
+    told = {key for key, states in known.items() if firing in states} - unsent
+    tell = [
+        each
+        for (key, state), each in given.items()
+        if (key in ends and key in told if state is ended else key not in known and key not in ends)
+    ]
+    return Plan(tuple(tell), frozenset(ends - told), dropped)
+
+
+def key_of(notification: alerts.Notification) -> Key:
+    """The episode that it is about."""
+    return Key(notification.fingerprint, notification.starts_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a message; None leaves what it has.
+
+    due_at  when it may be handed over again, of one that is QUEUED
+    """
+
+    state: State
+    reason: str = ""
+    due_at: datetime | None = None
+    provider: str | None = None
+    provider_id: str | None = None
+    price: float | None = None
+
+
+AFTER: Mapping[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.SENDING, State.DROPPED}),
+    State.SENDING: frozenset(State) - {State.SENDING},
+    State.SENT: frozenset({State.DELIVERED, State.FAILED}),
+    State.UNKNOWN: frozenset({State.SENT, State.DELIVERED, State.FAILED}),
+    State.FAILED: frozenset({State.DELIVERED}),
+    State.DELIVERED: frozenset(),
+    State.DROPPED: frozenset(),
+}
+"""State of a message -> states that may come after it, however late a receipt comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which messages are wanted, newest first; None means any.
+
+    before_id  keyset paging: the page after the message with this id
+    limit      rows of a page, 1 to 1000
+    """
+
+    state: State | None = None
+    recipient: str | None = None
+    before_id: int | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of messages; next_id is None on the last page."""
+
+    messages: tuple[Message, ...]
+    next_id: int | None

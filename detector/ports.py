@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from detector import access, alerts, anomalies, frames
+from detector import access, alerts, anomalies, frames, messages
 from detector.policy import compiler, documents, drafts, live, revisions
 
 
@@ -131,6 +131,67 @@ class EpisodeStore(Protocol):
 
         Raises StoreError.
         """
+        ...
+
+
+class MessageStore(Protocol):
+    """Remembers the messages that we send, and what each person has been told.
+
+    All methods raise StoreError; then nothing of them is stored.
+    """
+
+    def tell(
+        self,
+        recipients: Sequence[str],
+        delivered: Sequence[alerts.Notification],
+        draft: Callable[[Sequence[alerts.Notification]], messages.Draft],
+        *,
+        at: datetime,
+    ) -> int:
+        """Queue a message to each person to whom something of this is news (messages.plan), and
+        drop those queued of which everything is over: how many were queued. Repeating it changes
+        nothing."""
+        ...
+
+    def claim(self, *, at: datetime, limit: int) -> tuple[messages.Message, ...]:
+        """The queued messages that are due, those that came first; they are SENDING from now on,
+        and no other process gets them."""
+        ...
+
+    def in_doubt(self, *, before: datetime) -> tuple[messages.Message, ...]:
+        """The messages that have been SENDING since before this instant."""
+        ...
+
+    def settle(self, message: messages.Message, change: messages.Change, *, at: datetime) -> bool:
+        """What became of a message that was claimed; False, and no change, if it has moved on."""
+        ...
+
+    def receive(self, reference: str, receipt: messages.Receipt, *, at: datetime) -> bool:
+        """What a provider says of a message, by our reference; False if nothing changes by it."""
+        ...
+
+    def spent(self, *, since: datetime) -> float:
+        """The price of all messages handed over since, those refused left out."""
+        ...
+
+    def unanswered(self, *, before: datetime, since: datetime) -> tuple[messages.Message, ...]:
+        """Messages of which nobody knows that they arrived, last handed over in this time, that
+        nothing follows, and that tell of something that is not over: FAILED, UNKNOWN, or SENT."""
+        ...
+
+    def follow(
+        self, message: messages.Message, recipient: str, draft: messages.Draft, *, at: datetime
+    ) -> bool:
+        """Queue a message to somebody else in the place of this one, once; that person hears of
+        the end too. False if one follows it already."""
+        ...
+
+    def list_messages(self, wanted: messages.Filter) -> messages.Page:
+        """The messages that match, newest first, one page."""
+        ...
+
+    def forget(self, *, before: datetime) -> int:
+        """Delete what was last changed before this instant and is not under way: how many."""
         ...
 
 

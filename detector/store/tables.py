@@ -5,6 +5,8 @@ notifications  one row for each (episode, state) ever heard: what is a duplicate
                episode was first told to be in that state
 fits           one row for each fit of a model
 anomalies      one row for each (query, series, opening)
+messages       one row for each SMS to one person
+told           one row for each (person, episode, state) that was told, or that need not be
 policies       one row for each policy: which of its revisions is in force
 policy_revisions
                what each policy was, from its first revision on
@@ -246,3 +248,52 @@ policy_revisions = sa.Table(
     ),
 )
 """document  JSON, not JSONB: people find their keys in the order in which they are written"""
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("reference", sa.Text, nullable=False),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("parts", sa.Integer, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", _INSTANT, nullable=False),
+    sa.Column("due_at", _INSTANT, nullable=False),
+    sa.Column("updated_at", _INSTANT, nullable=False),
+    sa.Column("handed_at", _INSTANT),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("provider_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("price", sa.Float, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("follows_id", sa.ForeignKey("messages.id", ondelete="SET NULL")),
+    sa.UniqueConstraint("reference", name="messages_reference_key"),
+    sa.UniqueConstraint("follows_id", name="messages_follows_id_key"),
+    sa.CheckConstraint(
+        "state IN ('queued', 'sending', 'sent', 'delivered', 'failed', 'unknown', 'dropped')",
+        name="messages_state_check",
+    ),
+    sa.CheckConstraint("parts > 0 AND attempts >= 0", name="messages_counts_check"),
+    sa.Index("messages_queued", "due_at", postgresql_where=sa.text("state = 'queued'")),
+    sa.Index("messages_sending", "handed_at", postgresql_where=sa.text("state = 'sending'")),
+    sa.Index("messages_handed", "handed_at"),
+)
+"""reference  our own name for it, which a provider gives back
+handed_at  when it was last handed to a provider
+"""
+
+told = sa.Table(
+    "told",
+    metadata,
+    sa.Column("recipient", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("starts_at", _INSTANT, primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("message_id", sa.ForeignKey("messages.id", ondelete="CASCADE")),
+    sa.Column("told_at", _INSTANT, nullable=False),
+    sa.CheckConstraint("state IN ('firing', 'resolved')", name="told_state_check"),
+    sa.Index("told_message", "message_id"),
+)
+"""message_id  NULL: the person was not told, since there was no word of the beginning"""

@@ -1,0 +1,278 @@
+"""What every ports.MessageStore holds: PostgreSQL's and the fake that tests use in its place."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from detector import alerts, messages, ports
+from detector.messages import State
+from detector.store import database, migrate
+from detector.store import messages as store_messages
+from tests.factories import at, notification
+from tests.fakes.messages import FakeMessageStore
+
+ANN, BOB = "+491", "+492"
+FIRING, RESOLVED = alerts.State.FIRING, alerts.State.RESOLVED
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[ports.MessageStore]:
+    if request.param == "fake":
+        yield FakeMessageStore()
+        return
+    url: str = request.getfixturevalue("database_url")
+    migrate.migrate(url)
+    connections = database.Database(url)
+    yield store_messages.PostgresMessageStore(connections)
+    connections.close()
+
+
+def fires(name: str) -> alerts.Notification:
+    return notification(name)
+
+
+def ends(name: str) -> alerts.Notification:
+    return notification(name, ends_at=at(60))
+
+
+def draft(told: Sequence[alerts.Notification]) -> messages.Draft:
+    text = " ".join(f"{each.fingerprint} {each.state}" for each in told)
+    return messages.Draft(text, 1, "high", "vonage", 0.5, at(5))
+
+
+def texts(store: ports.MessageStore, **wanted: object) -> list[str]:
+    page = store.list_messages(messages.Filter(**wanted))  # type: ignore[arg-type]
+    return [each.text for each in reversed(page.messages)]
+
+
+def told(
+    store: ports.MessageStore, *delivered: alerts.Notification, who: Sequence[str] = (ANN,)
+) -> int:
+    return store.tell(who, delivered, draft, at=at(0))
+
+
+def claimed(store: ports.MessageStore, seconds: float = 5) -> messages.Message:
+    (message,) = store.claim(at=at(seconds), limit=1)
+    return message
+
+
+def test_a_message_is_queued_for_each_person_and_comes_back_whole(
+    store: ports.MessageStore,
+) -> None:
+    assert told(store, fires("a"), fires("b"), who=(ANN, BOB)) == 2
+    second, first = store.list_messages(messages.Filter()).messages
+    assert {first.recipient, second.recipient} == {ANN, BOB}
+    assert first == messages.Message(
+        id=first.id,
+        reference=first.reference,
+        recipient=first.recipient,
+        text="a firing b firing",
+        parts=1,
+        severity="high",
+        state=State.QUEUED,
+        created_at=at(0),
+        due_at=at(5),
+        updated_at=at(0),
+        handed_at=None,
+        attempts=0,
+        provider="vonage",
+        provider_id="",
+        price=0.5,
+        reason="",
+        follows_id=None,
+    )
+    assert len(first.reference) == 32
+    assert first.reference != second.reference
+
+
+def test_what_was_told_is_not_told_again(store: ports.MessageStore) -> None:
+    assert told(store, fires("a")) == 1
+    assert told(store, fires("a")) == 0
+    assert told(store, fires("a"), fires("b")) == 1
+    assert texts(store) == ["a firing", "b firing"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_deliveries_in_any_order_tell_each_state_once_or_not_at_all(
+    store: ports.MessageStore, order: tuple[int, ...]
+) -> None:
+    deliveries = [fires("a"), fires("a"), ends("a"), ends("a")]
+    for number in order:
+        told(store, deliveries[number])
+        for message in store.claim(at=at(5), limit=9):
+            store.settle(message, messages.Change(State.SENT), at=at(5))
+    first_is_end = order[0] >= 2
+    assert texts(store) == ([] if first_is_end else ["a firing", "a resolved"])
+
+
+def test_what_is_over_before_it_was_sent_is_dropped_without_a_word(
+    store: ports.MessageStore,
+) -> None:
+    told(store, fires("a"), fires("b"))
+    assert told(store, ends("a")) == 1  # b still fires, so the message of both stays
+    assert told(store, ends("b")) == 0
+    found = store.list_messages(messages.Filter()).messages
+    assert [(each.text, each.state) for each in reversed(found)] == [
+        ("a firing b firing", State.DROPPED),
+        ("a resolved", State.QUEUED),
+    ]
+    assert found[1].reason == messages.OVER
+    assert told(store, fires("a"), fires("b")) == 0
+
+
+def test_due_messages_are_claimed_once_in_order(store: ports.MessageStore) -> None:
+    for name in "abc":
+        told(store, fires(name))
+    assert store.claim(at=at(4), limit=9) == ()
+    first, second = store.claim(at=at(5), limit=2)
+    assert (first.text, second.text) == ("a firing", "b firing")
+    assert (first.state, first.attempts, first.handed_at) == (State.SENDING, 1, at(5))
+    assert [each.text for each in store.claim(at=at(6), limit=9)] == ["c firing"]
+    assert store.in_doubt(before=at(6)) == (first, second)
+
+
+def test_threads_claim_each_message_once(store: ports.MessageStore) -> None:
+    for number in range(20):
+        told(store, fires(f"f{number}"))
+    found: list[messages.Message] = []
+
+    def claim() -> None:
+        while batch := store.claim(at=at(9), limit=3):
+            found.extend(batch)
+
+    threads = [threading.Thread(target=claim) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    left = store.claim(at=at(9), limit=99)  # rows that others held were passed over
+    assert sorted(each.id for each in [*found, *left]) == sorted(
+        each.id for each in store.list_messages(messages.Filter()).messages
+    )
+
+
+def test_a_claimed_message_is_settled_once(store: ports.MessageStore) -> None:
+    told(store, fires("a"))
+    message = claimed(store)
+    again = messages.Change(State.QUEUED, "busy", due_at=at(30), provider="twilio")
+    assert store.settle(message, again, at=at(6))
+    assert not store.settle(message, messages.Change(State.SENT), at=at(7))
+    assert store.claim(at=at(29), limit=1) == ()
+    second = claimed(store, 30)
+    assert (second.provider, second.reason, second.attempts) == ("twilio", "busy", 2)
+    sent = messages.Change(State.SENT, provider_id="m1", price=0.25)
+    assert store.settle(second, sent, at=at(31))
+    (now,) = store.list_messages(messages.Filter(state=State.SENT)).messages
+    assert (now.provider_id, now.price, now.reason, now.updated_at) == ("m1", 0.25, "", at(31))
+
+
+def test_receipts_come_late_twice_and_early(store: ports.MessageStore) -> None:
+    told(store, fires("a"))
+    (queued,) = store.list_messages(messages.Filter()).messages
+    arrived = messages.Receipt(State.DELIVERED, price=0.4)
+    assert not store.receive(queued.reference, arrived, at=at(1))
+    message = claimed(store)
+    assert not store.receive("0" * 32, arrived, at=at(6))
+    assert store.receive(message.reference, arrived, at=at(6))
+    assert not store.receive(message.reference, arrived, at=at(7))
+    failed = messages.Receipt(State.FAILED, reason="expired")
+    assert not store.receive(message.reference, failed, at=at(8))
+    assert not store.settle(message, messages.Change(State.SENT), at=at(9))
+    (now,) = store.list_messages(messages.Filter()).messages
+    assert (now.state, now.price, now.updated_at) == (State.DELIVERED, 0.4, at(6))
+
+
+def test_a_receipt_corrects_what_was_unknown_or_failed(store: ports.MessageStore) -> None:
+    told(store, fires("a"))
+    message = claimed(store)
+    store.settle(message, messages.Change(State.UNKNOWN, "no answer"), at=at(6))
+    assert store.receive(
+        message.reference, messages.Receipt(State.FAILED, "m1", "expired"), at=at(7)
+    )
+    assert store.receive(message.reference, messages.Receipt(State.DELIVERED), at=at(8))
+    (now,) = store.list_messages(messages.Filter()).messages
+    assert (now.state, now.provider_id, now.reason) == (State.DELIVERED, "m1", "")
+
+
+def test_money_is_counted_from_an_instant_on(store: ports.MessageStore) -> None:
+    for name in "abcd":
+        told(store, fires(name))
+    sent, refused, failed = (claimed(store, 10 + number) for number in range(3))
+    store.settle(sent, messages.Change(State.SENT, price=2.0), at=at(20))
+    store.settle(refused, messages.Change(State.FAILED, "barred"), at=at(20))
+    store.settle(failed, messages.Change(State.SENT, provider_id="m3"), at=at(20))
+    store.receive(failed.reference, messages.Receipt(State.FAILED), at=at(21))
+    assert store.spent(since=at(0)) == 2.5
+    assert store.spent(since=at(11)) == 0.5
+    assert store.spent(since=at(13)) == 0.0
+
+
+def test_what_nobody_answers_for_is_followed_once(store: ports.MessageStore) -> None:
+    told(store, fires("a"))
+    message = claimed(store)
+    assert store.unanswered(before=at(60), since=at(0)) == ()  # under way
+    store.settle(message, messages.Change(State.UNKNOWN, "no answer"), at=at(6))
+    assert store.unanswered(before=at(5), since=at(0)) == ()
+    assert store.unanswered(before=at(60), since=at(6)) == ()
+    (found,) = store.unanswered(before=at(60), since=at(0))
+    assert store.follow(found, BOB, draft([fires("a")]), at=at(60))
+    assert not store.follow(found, BOB, draft([fires("a")]), at=at(61))
+    assert store.unanswered(before=at(60), since=at(0)) == ()
+    (follower,) = store.list_messages(messages.Filter(recipient=BOB)).messages
+    assert (follower.follows_id, follower.state) == (message.id, State.QUEUED)
+    store.claim(at=at(61), limit=1)
+    assert told(store, ends("a"), who=(BOB,)) == 1  # who was told hears of the end
+
+
+def test_what_is_over_needs_no_follower(store: ports.MessageStore) -> None:
+    told(store, fires("a"), fires("b"))
+    message = claimed(store)
+    store.settle(message, messages.Change(State.FAILED, "barred"), at=at(6))
+    told(store, ends("a"))
+    assert len(store.unanswered(before=at(60), since=at(0))) == 1
+    told(store, ends("b"))
+    assert store.unanswered(before=at(60), since=at(0)) == ()
+
+
+def test_old_messages_are_forgotten_but_not_those_under_way(store: ports.MessageStore) -> None:
+    for name in "abc":
+        told(store, fires(name))
+    told(store, ends("z"))
+    done, under_way = store.claim(at=at(5), limit=2)
+    store.settle(done, messages.Change(State.SENT), at=at(6))
+    assert store.forget(before=at(6)) == 0
+    assert store.forget(before=at(7)) == 1
+    left = {each.id for each in store.list_messages(messages.Filter()).messages}
+    assert done.id not in left
+    assert under_way.id in left
+    assert len(left) == 2
+    assert told(store, fires("z")) == 1  # that it was over is forgotten too
+    assert told(store, fires("b")) == 0
+
+
+def test_pages_leave_nothing_out(store: ports.MessageStore) -> None:
+    for number in range(5):
+        told(store, fires(f"f{number}"))
+    found: list[str] = []
+    before: int | None = None
+    while True:
+        page = store.list_messages(messages.Filter(before_id=before, limit=2))
+        found += [each.text for each in page.messages]
+        before = page.next_id
+        if before is None:
+            break
+    assert found == [f"f{number} firing" for number in (4, 3, 2, 1, 0)]
+
+
+def test_texts_that_a_database_lacks_are_kept_near_enough(store: ports.MessageStore) -> None:
+    odd = notification("a\0\ud800")
+    assert told(store, odd) == 1
+    assert told(store, odd) == 0
+    assert told(store, notification("a\0\ud800", ends_at=at(60))) == 0  # dropped, as it is over
+    assert [each.state for each in store.list_messages(messages.Filter()).messages] == [
+        State.DROPPED
+    ]
