@@ -38,11 +38,23 @@ BARE_NAMES: dict[str, tuple[str, ...]] = {
     "EMAIL_TO": ("email", "recipients"),
     "SLACK_WEBHOOK_URL": ("slack", "webhook_url"),
     "SLACK_CHANNEL": ("slack", "channel"),
+    "SMS_PROVIDER": ("sms", "provider"),
+    "SMS_API_KEY": ("sms", "api_key"),
+    "SMS_API_SECRET": ("sms", "api_secret"),
+    "SMS_FROM_NUMBER": ("sms", "from_number"),
+    "SMS_TO": ("sms", "recipients"),
 }
 """Names that users of the system have already -> where their value belongs in Settings."""
 
 _SECRETS: dict[str, tuple[str, ...]] = {
-    name: BARE_NAMES[name] for name in ("DATABASE_URL", "EMAIL_PASSWORD", "SLACK_WEBHOOK_URL")
+    name: BARE_NAMES[name]
+    for name in (
+        "DATABASE_URL",
+        "EMAIL_PASSWORD",
+        "SLACK_WEBHOOK_URL",
+        "SMS_API_KEY",
+        "SMS_API_SECRET",
+    )
 } | {
     "MDA_PROMETHEUS__PASSWORD": ("prometheus", "password"),
     "MDA_PROMETHEUS__BEARER_TOKEN": ("prometheus", "bearer_token"),
@@ -57,6 +69,8 @@ _DURATION_PART = re.compile(r"(\d+)(ms|[smhdw])")
 _DURATION_ALLOWED = "a number of seconds or a duration such as 90s, 5m, 1h30m"
 _TIME_OF_DAY = re.compile(r"(?P<hour>[01]?\d|2[0-3]|24(?=:00)):(?P<minute>[0-5]\d)")
 _HOUR_MINUTES = 60
+_NUMBER = re.compile(r"\+[1-9]\d{6,14}")
+_NUMBERS_ALLOWED = "numbers in international form are allowed, in quotes, as '+491701234567'"
 
 
 def parse_duration(value: object) -> object:
@@ -94,6 +108,24 @@ def parse_time_of_day(value: object) -> object:
     if found is None:
         raise ValueError("a time from 00:00 to 24:00 is allowed, in quotes")
     return time(int(found["hour"]) % 24, int(found["minute"]))
+
+
+def parse_numbers(value: object) -> object:
+    """Phone numbers in international form, from a list or a text with commas between them.
+
+    >>> parse_numbers("+49 170 1234567, +44-7700-900123")
+    ('+491701234567', '+447700900123')
+    """
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        raise ValueError(_NUMBERS_ALLOWED)
+    found = []
+    for each in given:
+        number = re.sub(r"[\s()./-]", "", each) if isinstance(each, str) else ""
+        if not _NUMBER.fullmatch(number):
+            raise ValueError(f"{each!r}: {_NUMBERS_ALLOWED}")
+        found.append(number)
+    return tuple(found)
 
 
 def parse_zone(value: object) -> object:
@@ -144,6 +176,17 @@ Zone = Annotated[
 ]
 Instant = Annotated[datetime, pydantic.BeforeValidator(_refuse_numbers)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Numbers = Annotated[
+    tuple[str, ...],
+    pydantic.BeforeValidator(parse_numbers),
+    pydantic.WithJsonSchema(
+        {
+            "type": ["string", "array"],
+            "items": {"type": "string", "pattern": "^[+][1-9][0-9]{6,14}$"},
+            "description": "numbers in international form, a list or with commas between them",
+        }
+    ),
+]
 Percent = Annotated[float, Field(gt=0, le=100)]
 ModelName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=100)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
@@ -215,6 +258,50 @@ class SlackSettings(_Section):
 
     webhook_url: pydantic.SecretStr | None = None
     channel: str | None = None
+
+
+class SmsProvider(_Section):
+    """Who sends SMS: a name of the table in docs/sms.md, and what it knows us by."""
+
+    provider: str = Field("vonage", pattern=r"^[a-z][a-z0-9_]*$")
+    api_key: pydantic.SecretStr | None = None
+    api_secret: pydantic.SecretStr | None = None
+    from_number: str | None = None
+    url: str | None = None
+
+
+class Quiet(_Section):
+    """Hours of every day in which no SMS is sent, but of these severities."""
+
+    start: TimeOfDay
+    end: TimeOfDay
+    but: tuple[str, ...] = ("critical",)
+
+
+class SmsSettings(SmsProvider):
+    """SMS are sent once a provider knows us and recipients are given."""
+
+    recipients: Numbers = ()
+    escalate_to: Numbers = ()
+    escalate_after: Duration = Field(timedelta(minutes=15), ge=timedelta(minutes=1))
+    fallback: tuple[SmsProvider, ...] = ()
+    parts: int = Field(3, ge=1, le=10)
+    part_price: float = Field(0.1, ge=0, allow_inf_nan=False)
+    daily_cap: float = Field(10.0, ge=0, allow_inf_nan=False)
+    quiet: Quiet | None = None
+    timezone: Zone = zoneinfo.ZoneInfo("UTC")
+    keep: Duration = Field(timedelta(days=90), ge=timedelta(days=1))
+
+    @pydantic.model_validator(mode="after")
+    def _nobody_stands_twice(self) -> Self:
+        numbers = (*self.recipients, *self.escalate_to)
+        twice = sorted({each for each in numbers if numbers.count(each) > 1})
+        if twice:
+            raise ValueError(f"recipients, escalate_to: {', '.join(twice)}: once is allowed")
+        names = [self.provider, *(each.provider for each in self.fallback)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"fallback: {', '.join(names)}: each provider once is allowed")
+        return self
 
 
 class Direction(StrEnum):
@@ -389,6 +476,8 @@ class Settings(pydantic_settings.BaseSettings):
     policies: PolicySettings = PolicySettings()
     email: EmailSettings = EmailSettings()
     slack: SlackSettings = SlackSettings()
+    sms: SmsSettings = SmsSettings()
+    public_url: str | None = Field(None, pattern=r"^https?://[^\s?#]+$")
     log: LogSettings = LogSettings()
 
     @pydantic.model_validator(mode="after")

@@ -174,9 +174,9 @@ class MessageStore(Protocol):
         """The price of all messages handed over since, those refused left out."""
         ...
 
-    def unanswered(self, *, before: datetime, since: datetime) -> tuple[messages.Message, ...]:
-        """Messages of which nobody knows that they arrived, last handed over in this time, that
-        nothing follows, and that tell of something that is not over: FAILED, UNKNOWN, or SENT."""
+    def unanswered(self, *, since: datetime) -> tuple[messages.Message, ...]:
+        """Messages of which nobody knows that they arrived (SENT, FAILED, UNKNOWN), handed over
+        since, that nothing follows, and that tell of something that is not over."""
         ...
 
     def follow(
@@ -192,6 +192,24 @@ class MessageStore(Protocol):
 
     def forget(self, *, before: datetime) -> int:
         """Delete what was last changed before this instant and is not under way: how many."""
+        ...
+
+
+class SmsProvider(Protocol):
+    """Sends SMS; none of its methods raises for what a provider or a network does."""
+
+    name: str
+
+    def send(self, message: messages.Outgoing) -> messages.Outcome:
+        """Hand it over, once."""
+        ...
+
+    def find(self, message: messages.Outgoing) -> messages.Receipt | messages.Lookup:
+        """What became of a message whose outcome is not known."""
+        ...
+
+    def receipt(self, form: Mapping[str, str]) -> messages.Receipt | None:
+        """What the parameters of a callback say; None if that is nothing of its end."""
         ...
 
 

@@ -159,6 +159,23 @@ class Telemetry:
             ("outcome",),
             registry=registry,
         )
+        self.messages = Counter(
+            "detector_messages_total",
+            "SMS, by how far they came: queued, sent, delivered, failed, unknown, dropped.",
+            ("state",),
+            registry=registry,
+        )
+        self.message_attempts = Counter(
+            "detector_message_attempts_total",
+            "SMS handed to a provider, by what it said: accepted, refused, unclear.",
+            ("provider", "outcome"),
+            registry=registry,
+        )
+        self.messages_spent = Gauge(
+            "detector_messages_spent_today",
+            "Money spent on SMS since midnight, in the providers' currency.",
+            registry=registry,
+        )
         self.policies = Gauge(
             "detector_policies",
             "Policies that are kept, by state; refused are those that this release does not take.",

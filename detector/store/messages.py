@@ -123,7 +123,7 @@ class PostgresMessageStore:
         with self._database.begin() as connection:
             return float(connection.scalar(query) or 0.0)
 
-    def unanswered(self, *, before: datetime, since: datetime) -> tuple[messages.Message, ...]:
+    def unanswered(self, *, since: datetime) -> tuple[messages.Message, ...]:
         """Those that tell of something of which this person has not been told the end."""
         c, told, end, follower = _MESSAGES.c, _TOLD.alias(), _TOLD.alias(), _MESSAGES.alias()
         is_over = sa.exists().where(
@@ -138,7 +138,7 @@ class PostgresMessageStore:
         open_states = [each.value for each in (State.SENT, State.FAILED, State.UNKNOWN)]
         query = (
             sa.select(_MESSAGES)
-            .where(c.state.in_(open_states), c.handed_at >= since, c.handed_at < before)
+            .where(c.state.in_(open_states), c.handed_at >= since)
             .where(~sa.exists().where(follower.c.follows_id == c.id), lasts)
             .order_by(c.id)
         )

@@ -111,7 +111,7 @@ class FakeMessageStore:
                 )
             )
 
-    def unanswered(self, *, before: datetime, since: datetime) -> tuple[messages.Message, ...]:
+    def unanswered(self, *, since: datetime) -> tuple[messages.Message, ...]:
         with self._lock:
             self._fail()
             followed = {each.follows_id for each in self.kept.values()}
@@ -120,7 +120,7 @@ class FakeMessageStore:
                 for each in self.kept.values()
                 if each.state in (State.SENT, State.FAILED, State.UNKNOWN)
                 and each.handed_at is not None
-                and since <= each.handed_at < before
+                and since <= each.handed_at
                 and each.id not in followed
                 and any(
                     (each.recipient, key, alerts.State.RESOLVED) not in self._told

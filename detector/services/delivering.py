@@ -1,0 +1,233 @@
+"""From messages that wait to providers, and what comes of it: never twice, never silently lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, tzinfo
+
+from detector import loops, messages, ports, telemetry
+from detector.messages import State
+from detector.services import telling
+
+logger = logging.getLogger(__name__)
+
+IN_DOUBT_AFTER = timedelta(minutes=1)
+"""A provider answers or its deadline passes long before: who handed it over is no more."""
+SETTLED_AFTER = timedelta(minutes=5)
+"""A provider that does not know a message after so long has never taken it: its lists lag."""
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(minutes=10)
+MOST_ROUNDS = 16
+"""Times that each provider is asked, two hours in all: later, a message is no news."""
+STANDS_IN_FOR = timedelta(days=1)
+FORGET_EVERY = timedelta(hours=1)
+
+CallbackUrl = Callable[[str, str], str | None]
+"""(provider, reference) -> where receipts go; None where nobody can reach us."""
+
+
+class Delivering:
+    """Hands queued messages to providers, one thread at a time.
+
+    providers     in the order in which they are asked; the next one only after a no
+    stand_ins     who is told, one after the other, where nobody knows that a message arrived
+    stand_in_after
+                  how long a receipt may take
+    daily_cap     of money, from midnight to midnight by the clocks of the style's zone
+    """
+
+    def __init__(
+        self,
+        store: ports.MessageStore,
+        providers: Sequence[ports.SmsProvider],
+        style: telling.Style,
+        *,
+        stand_ins: Sequence[str] = (),
+        stand_in_after: timedelta = timedelta(minutes=15),
+        daily_cap: float,
+        keep: timedelta,
+        callback_url: CallbackUrl = lambda _, __: None,
+        clock: Callable[[], datetime],
+        meters: telemetry.Telemetry,
+    ) -> None:
+        self._store, self._style = store, style
+        self._providers = {each.name: each for each in providers}
+        self._order = [each.name for each in providers]
+        self._stand_ins, self._stand_in_after = tuple(stand_ins), stand_in_after
+        self._daily_cap, self._keep = daily_cap, keep
+        self._callback_url = callback_url
+        self._clock, self._meters = clock, meters
+        self._forgot_at: datetime | None = None
+        for state in State:
+            if state is not State.SENDING:
+                meters.messages.labels(state.value)
+        for name in self._order:
+            for outcome in ("accepted", "refused", "unclear"):
+                meters.message_attempts.labels(name, outcome)
+
+    def turn(self) -> loops.Turn:
+        """Settle what is in doubt, send what is due, see who else has to be told. Raises
+        StoreError."""
+        for message in self._store.in_doubt(before=self._clock() - IN_DOUBT_AFTER):
+            self._ask(message)
+        handed = 0
+        # One at a time: what is claimed counts as spent, and is in doubt if we are killed.
+        while claimed := self._store.claim(at=self._clock(), limit=1):
+            self._hand_over(claimed[0])
+            handed += 1
+        self._stand_in()
+        self._forget()
+        self._meters.messages_spent.set(self._spent())
+        return loops.Turn(came_in=handed, went_out=handed)
+
+    def receive(self, reference: str, receipt: messages.Receipt) -> bool:
+        """What a provider says of a message; False if nothing changes by it. Raises StoreError."""
+        changes = self._store.receive(reference, receipt, at=self._clock())
+        if changes:
+            self._meters.messages.labels(receipt.state.value).inc()
+        return changes
+
+    def _hand_over(self, message: messages.Message) -> None:
+        if self._spent() > self._daily_cap:
+            reason = f"over the day's cap of {self._daily_cap:g} (sms.daily_cap)"
+            self._settle(message, messages.Change(State.DROPPED, reason))
+            return
+        name = message.provider if message.provider in self._providers else self._order[0]
+        outcome = self._providers[name].send(self._outgoing(message, name))
+        word = {messages.Accepted: "accepted", messages.Refused: "refused"}
+        told = word.get(type(outcome), "unclear")
+        self._meters.message_attempts.labels(name, told).inc()
+        if isinstance(outcome, messages.Accepted):
+            change = messages.Change(
+                State.SENT,
+                outcome.reason,
+                provider=name,
+                provider_id=outcome.provider_id,
+                price=outcome.price,
+            )
+            self._settle(message, change)
+        elif isinstance(outcome, messages.Refused):
+            self._settle(message, self._after_no(message, name, outcome))
+        else:
+            # It stays SENDING until the provider has been asked: see _ask.
+            logger.warning(
+                "an SMS may or may not have been sent",
+                extra={"sms": message.id, "provider": name, "reason": outcome.reason},
+            )
+
+    def _after_no(
+        self, message: messages.Message, name: str, refused: messages.Refused
+    ) -> messages.Change:
+        """The next provider at once; after the last one the first again, where it may help."""
+        reason, now = f"{name}: {refused.reason}", self._clock()
+        following = self._order[self._order.index(name) + 1 :]
+        if following:
+            return messages.Change(State.QUEUED, reason, due_at=now, provider=following[0])
+        if not refused.again:
+            return messages.Change(State.FAILED, reason, provider=name)
+        rounds = message.attempts // len(self._order)
+        if rounds >= MOST_ROUNDS:
+            given_up = f"given up after {message.attempts} attempts: {reason}"
+            return messages.Change(State.FAILED, given_up, provider=name)
+        wait = min(FIRST_WAIT * 2 ** max(rounds - 1, 0), LONGEST_WAIT)
+        due_at = now + max(wait, refused.wait)
+        return messages.Change(State.QUEUED, reason, due_at=due_at, provider=self._order[0])
+
+    def _ask(self, message: messages.Message) -> None:
+        """Whether a provider has taken a message of which no answer is known."""
+        provider = self._providers.get(message.provider)
+        found: messages.Receipt | messages.Lookup = messages.Lookup.CANNOT_TELL
+        if provider is not None:
+            found = provider.find(self._outgoing(message, provider.name))
+        if isinstance(found, messages.Receipt):
+            self._settle(
+                message,
+                messages.Change(
+                    found.state,
+                    found.reason,
+                    provider_id=found.provider_id or None,
+                    price=found.price,
+                ),
+            )
+        elif found is messages.Lookup.CANNOT_TELL:
+            reason = f"{message.provider} cannot tell whether it has taken it: not sent again"
+            self._settle(message, messages.Change(State.UNKNOWN, reason))
+        elif message.handed_at and self._clock() - message.handed_at > SETTLED_AFTER:
+            reason = f"{message.provider} has never taken it: sent again"
+            self._settle(message, messages.Change(State.QUEUED, reason, due_at=self._clock()))
+
+    def _stand_in(self) -> None:
+        """Tell somebody else where a message did not arrive, or nobody knows that it did."""
+        if not self._stand_ins:
+            return
+        now = self._clock()
+        for message in self._store.unanswered(since=now - STANDS_IN_FOR):
+            person = self._next_person(message)
+            if person is None or not self._needs_stand_in(message, now):
+                continue
+            text = message.text
+            draft = self._style.drafted(text, message.severity, now)
+            if self._store.follow(message, person, draft, at=now):
+                self._meters.messages.labels(State.QUEUED.value).inc()
+                logger.warning(
+                    "an SMS goes to the next person",
+                    extra={"sms": message.id, "state": message.state.value},
+                )
+
+    def _needs_stand_in(self, message: messages.Message, now: datetime) -> bool:
+        if message.state is not State.SENT:
+            return True
+        if message.handed_at is None or now - message.handed_at < self._stand_in_after:
+            return False
+        provider = self._providers.get(message.provider)
+        if provider is None:
+            return True
+        found = provider.find(self._outgoing(message, provider.name))
+        if isinstance(found, messages.Receipt) and found.state is not State.SENT:
+            self.receive(message.reference, found)
+            return found.state is not State.DELIVERED
+        return True
+
+    def _next_person(self, message: messages.Message) -> str | None:
+        place = -1
+        if message.recipient in self._stand_ins:
+            place = self._stand_ins.index(message.recipient)
+        return self._stand_ins[place + 1] if place + 1 < len(self._stand_ins) else None
+
+    def _outgoing(self, message: messages.Message, provider: str) -> messages.Outgoing:
+        return messages.Outgoing(
+            reference=message.reference,
+            recipient=message.recipient,
+            text=message.text,
+            handed_at=message.handed_at or self._clock(),
+            callback_url=self._callback_url(provider, message.reference),
+        )
+
+    def _settle(self, message: messages.Message, change: messages.Change) -> None:
+        if not self._store.settle(message, change, at=self._clock()):
+            return  # a receipt was faster
+        if change.state is State.QUEUED:
+            return
+        self._meters.messages.labels(change.state.value).inc()
+        if change.state not in (State.SENT, State.DELIVERED):
+            logger.error(
+                "an SMS was not sent",
+                extra={
+                    "sms": message.id,
+                    "state": change.state.value,
+                    "reason": change.reason,
+                },
+            )
+
+    def _spent(self) -> float:
+        return self._store.spent(since=_midnight(self._clock(), self._style.zone))
+
+    def _forget(self) -> None:
+        now = self._clock()
+        if self._forgot_at is None or now - self._forgot_at >= FORGET_EVERY:
+            self._store.forget(before=now - self._keep)
+            self._forgot_at = now
+
+
+def _midnight(at: datetime, zone: tzinfo) -> datetime:
+    return at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,101 @@
+"""From what Alertmanager delivers to messages that wait to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta, tzinfo
+
+from detector import alerts, messages, ports, segments, telemetry, wall_clock, wording
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Hours of every day, by the clocks of the zone; an end at or before the start is on the next
+    day. Messages of the severities `but` are sent all the same."""
+
+    start: time
+    end: time
+    but: frozenset[str]
+
+    def due_at(self, severity: str, at: datetime, zone: tzinfo) -> datetime:
+        """When a message of this instant may be sent."""
+        if severity in self.but:
+            return at
+        for back in (1, 0):
+            day = (at.astimezone(zone) - timedelta(days=back)).date()
+            start = datetime.combine(day, self.start)
+            end = datetime.combine(day, self.end)
+            end += timedelta(days=self.end <= self.start)
+            begins, ends = wall_clock.span_from_wall(start, end, zone)
+            if begins <= at < ends:
+                return ends
+        return at
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How messages are written, and when they may be sent.
+
+    parts       that a text may take, at most
+    part_price  estimated, of one
+    provider    that is asked first
+    """
+
+    parts: int
+    part_price: float
+    provider: str
+    zone: tzinfo = UTC
+    quiet: Quiet | None = None
+
+    def draft(self, told: Sequence[alerts.Notification], at: datetime) -> messages.Draft:
+        """The message that tells of these, not empty."""
+        text = segments.fitted(wording.sms(told, self.zone), self.parts)
+        severity = wording.severity_of(told)
+        return self.drafted(text, severity, self._due_at(severity, at))
+
+    def drafted(self, text: str, severity: str, due_at: datetime) -> messages.Draft:
+        """A message of this text, which fits."""
+        parts = segments.parts_of(text)
+        price = parts * self.part_price
+        return messages.Draft(text, parts, severity, self.provider, price, due_at)
+
+    def _due_at(self, severity: str, at: datetime) -> datetime:
+        return at if self.quiet is None else self.quiet.due_at(severity, at, self.zone)
+
+
+class Telling:
+    """Queues messages; threads may share it.
+
+    recipients  who hears of every alert; stand_ins only of the end of what they were told of
+    """
+
+    def __init__(
+        self,
+        store: ports.MessageStore,
+        style: Style,
+        *,
+        recipients: Sequence[str],
+        stand_ins: Sequence[str],
+        clock: Callable[[], datetime],
+        meters: telemetry.Telemetry,
+    ) -> None:
+        self._store, self._style = store, style
+        self._recipients, self._stand_ins = tuple(recipients), tuple(stand_ins)
+        self._clock = clock
+        self._queued = meters.messages.labels(messages.State.QUEUED.value)
+
+    def tell(self, delivered: Sequence[alerts.Notification]) -> int:
+        """Queue what is news: how many messages. All of it is stored when this returns, and
+        repeating it changes nothing. Raises StoreError."""
+        at = self._clock()
+
+        def draft(told: Sequence[alerts.Notification]) -> messages.Draft:
+            return self._style.draft(told, at)
+
+        queued = self._store.tell(self._recipients, delivered, draft, at=at)
+        ended = [each for each in delivered if each.state is alerts.State.RESOLVED]
+        if ended and self._stand_ins:
+            queued += self._store.tell(self._stand_ins, ended, draft, at=at)
+        self._queued.inc(queued)
+        return queued
