@@ -11,7 +11,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from detector import (
     ensembles,
     errors,
     loops,
+    messaging,
     planning,
     ports,
     telemetry,
@@ -128,9 +129,11 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     rules = _rules(settings)
     made = _publishing(settings, store, rules, meters, current=current)
     upkeep = loops.Loop("policies", made.turn, interval=POLICIES_EVERY, meters=meters, clock=clock)
+    sms = messaging.messaging(settings, store, meters, clock=clock, instant=instant)
+    running = (*(detection.loops if detection else ()), upkeep, *((sms.loop,) if sms else ()))
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
-        running=(*(detection.loops if detection else ()), upkeep),
+        running=running,
         check_store=store.check,
         meters=meters,
         clock=clock,
@@ -138,20 +141,19 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     reload = detection.reloading.reload if detection else None
     web = _application(
-        settings, store, state, meters, detection, current=current, rules=rules, made=made
+        settings, store, state, meters, detection, current=current, rules=rules, made=made, sms=sms
     )
     api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
     is_up = True
     watch.start()
-    upkeep.start()
     try:
         if detection:
             detection.writer.start()
-            for loop in detection.loops:
-                loop.start()
         else:
             logger.warning("anomaly detection is turned off")
+        for loop in running:
+            loop.start()
         while not stopping.wait(WATCH_EVERY_S):
             if not api.is_running():
                 logger.error("the HTTP server ended")
@@ -162,7 +164,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
         return 0
     finally:
         watch.stop(STOP_WITHIN / 8)
-        if not _stop(detection, api, upkeep):
+        if not _stop(detection, api, running):
             # A request or a query that hangs on a dead server holds a thread which the interpreter
             # would wait for: nothing is left to save, so end without it.
             logging.shutdown()
@@ -463,6 +465,7 @@ def _application(
     current: Callable[[], config.Settings],
     rules: ports.RulePublisher,
     made: publishing.Publishing,
+    sms: messaging.Messaging | None,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
     kept = policies.PostgresPolicyStore(store)
@@ -498,6 +501,7 @@ def _application(
             readings=readings.Readings(reads, thresholds=lambda: current().thresholds),
             interval=lambda: current().metric_collection_interval,
         ),
+        sms=None if sms is None else sms.parts,
         collect=None if detection is None else detection.collecting.collect,
         reload=None if detection is None else detection.reloading.reload,
     )
@@ -524,18 +528,16 @@ def _token(path: Path) -> auth.Token:
     return auth.token_from_file(path)
 
 
-def _stop(detection: Detection | None, api: server.Server, upkeep: loops.Loop) -> bool:
+def _stop(detection: Detection | None, api: server.Server, running: Sequence[loops.Loop]) -> bool:
     """Stop what takes work in first, and send what is queued; False if not all ended in time."""
     deadline_s = time.monotonic() + STOP_WITHIN.total_seconds()
-    upkeep.stop(timedelta(0))
     late = [] if api.stop(STOP_WITHIN / 2) else ["api"]
-    if not upkeep.stop(STOP_WITHIN / 8):
-        late.append(upkeep.name)
     if detection is not None:
         detection.cycles.stop()
-        for loop in detection.loops:
-            loop.stop(timedelta(0))
-        late += [loop.name for loop in detection.loops if not loop.stop(STOP_WITHIN / 8)]
+    for loop in running:
+        loop.stop(timedelta(0))
+    late += [loop.name for loop in running if not loop.stop(STOP_WITHIN / 8)]
+    if detection is not None:
         if not late and not _store_rest(detection.recorder):
             late.append("anomalies")
         left = timedelta(seconds=max(deadline_s - time.monotonic(), 0.5))

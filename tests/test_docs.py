@@ -34,6 +34,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
         "detection",
         "email",
         "slack",
+        "sms",
         "log",
     }
     return [
@@ -58,6 +59,8 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     + _keys(config.PolicySettings, "policies")
     + _keys(config.EmailSettings, "email")
     + _keys(config.SlackSettings, "slack")
+    + _keys(config.SmsSettings, "sms")
+    + _keys(config.Quiet, "sms")
     + _keys(config.LogSettings, "log"),
 )
 def test_every_key_is_documented(section: str, key: str) -> None:
@@ -205,3 +208,18 @@ def test_every_command_line_is_one(page: str, line: str) -> None:
 
 def test_command_lines_are_found() -> None:
     assert {page for page, _ in COMMANDS} >= {"README.md", "policies.md", "score.md", "backtest.md"}
+
+
+def test_the_example_of_the_sms_page_loads(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "sms.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "mda.yml"
+    file.write_text(example)
+    env = dict(re.findall(r"^    (SMS_\w+)=(\S+(?: \+\d+)?)", page, re.MULTILINE))
+    sms = config.load(file, env).sms
+    assert (sms.recipients, sms.fallback[0].provider) == (
+        ("+491701234567", "+447700900123"),
+        "twilio",
+    )
+    assert sms.quiet is not None
+    assert sms.quiet.but == ("critical",)

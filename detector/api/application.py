@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import fastapi
 from prometheus_client import CollectorRegistry
 
-from detector import __version__, ports
+from detector import __version__, alerts, ports
 from detector.api import (
     anomalies,
     auth,
     bodies,
     episodes,
     limits,
+    messages,
     metrics,
     parameters,
     policies,
     previews,
     probes,
     problems,
+    receipts,
     reloads,
     tokens,
     webhook,
@@ -64,6 +66,17 @@ class PolicyParts:
     interval: Callable[[], timedelta]
 
 
+@dataclass(frozen=True, slots=True)
+class MessageParts:
+    """What the routes of SMS need."""
+
+    store: ports.MessageStore
+    tell: Callable[[Sequence[alerts.Notification]], int]
+    receive: receipts.Receive
+    parsers: Mapping[str, receipts.Parse]
+    signer: receipts.Signer
+
+
 def create_app(
     *,
     store: ports.EpisodeStore,
@@ -76,6 +89,7 @@ def create_app(
     webhook_token: auth.Token,
     clock: Callable[[], datetime],
     about: PolicyParts,
+    sms: MessageParts | None = None,
     collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
     reload: Callable[[], reloading.Changes] | None = None,
     body_max_bytes: int = BODY_MAX_BYTES,
@@ -93,7 +107,11 @@ def create_app(
     app.add_middleware(limits.RequestLimit, at_most=REQUESTS_MAX, exempt=probes.PATHS)
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
-    app.include_router(webhook.router(remembering, auth.webhook_guard(webhook_token), read))
+    guard = auth.webhook_guard(webhook_token)
+    app.include_router(webhook.router(remembering, sms.tell if sms else None, guard, read))
+    if sms is not None:
+        anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
+        app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))
     for routes in (
         episodes.router(store, guards),
         anomalies.router(anomaly_store, guards),
@@ -110,6 +128,7 @@ def create_app(
         probes.status_router(status_source, guards),
         reloads.router(reload, guards),
         tokens.router(token_store, guards, read, clock=clock),
+        *(() if sms is None else (messages.router(sms.store, guards),)),
     ):
         app.include_router(routes, dependencies=[fastapi.Depends(parameters.each_once(guards))])
     app.include_router(probes.router(status_source, registry))

@@ -38,16 +38,17 @@ def described(model: type[pydantic.BaseModel]) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def reader(*, max_bytes: int, deadline: timedelta) -> Reader:
-    """A dependency that gives the whole body of a JSON request.
+def reader(*, max_bytes: int, deadline: timedelta, only_json: bool = True) -> Reader:
+    """A dependency that gives the whole body of a request.
 
     It raises Problem: 413 above max_bytes (at once where Content-Length says so), 408 if the body
-    is not there by the deadline, 415 where it is said to be anything but JSON.
+    is not there by the deadline, 415 where it is said to be anything but JSON and has to be.
     """
     too_large = problems.Problem(413, f"body: larger than the {max_bytes} bytes that are allowed")
 
     async def read(request: Request) -> bytes:
-        _check_is_json(request)
+        if only_json:
+            _check_is_json(request)
         if int(request.headers.get("content-length", "0")) > max_bytes:
             raise too_large
         body = bytearray()

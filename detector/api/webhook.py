@@ -58,6 +58,12 @@ class WebhookMessage(pydantic.BaseModel):
     truncatedAlerts: int = 0
 
 
+class Queued(pydantic.BaseModel):
+    """How many SMS became of a message: none where nothing of it is news."""
+
+    queued: int
+
+
 class Received(pydantic.BaseModel):
     """What became of the alerts of a message, all of them in the database now."""
 
@@ -66,20 +72,24 @@ class Received(pydantic.BaseModel):
 
 
 def router(
-    remembering: memory.Memory, guard: Callable[..., None], read: bodies.Reader
+    remembering: memory.Memory,
+    tell: Callable[[list[alerts.Notification]], int] | None,
+    guard: Callable[..., None],
+    read: bodies.Reader,
 ) -> APIRouter:
-    """The route, which asks for its token before it reads the body."""
-    routes = APIRouter(tags=["webhooks"], dependencies=[Depends(guard)])
+    """The routes, which ask for their token before they read the body.
 
-    @routes.post(
-        "/api/webhooks/alertmanager",
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": _message_schema()}},
-            }
-        },
-    )
+    tell  queues SMS; None where nobody is told so
+    """
+    routes = APIRouter(tags=["webhooks"], dependencies=[Depends(guard)])
+    described = {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _message_schema()}},
+        }
+    }
+
+    @routes.post("/api/webhooks/alertmanager", openapi_extra=described)
     def receive(body: Annotated[bytes, Depends(read)]) -> Received:
         """Remember the alerts of one message; repeating a message changes nothing.
 
@@ -95,6 +105,18 @@ def router(
             remembering.refuse(len({each.field.split(".")[1] for each in bad}))
             raise _refusal(422, bad)
         return Received(stored=recorded.stored, duplicate=recorded.duplicate)
+
+    @routes.post("/api/webhooks/sms", openapi_extra=described)
+    def send(body: Annotated[bytes, Depends(read)]) -> Queued:
+        """Have people told of the alerts of one message by SMS, each change once; repeating a
+        message changes nothing. 404 where no SMS are sent."""
+        if tell is None:
+            raise problems.Problem(404, "no SMS are sent: SMS_TO and a provider are not set")
+        good, bad = _notifications(_parse(body, remembering))
+        queued = tell(good)
+        if bad:
+            raise _refusal(422, bad)
+        return Queued(queued=queued)
 
     return routes
 

@@ -51,6 +51,8 @@ def set_up(tree: Tree, settings: config.Settings, secrets: Secrets) -> list[str]
         notes += _leave_out(tree, "slack_configs", ["SLACK_WEBHOOK_URL"])
     else:
         _set_slack(tree, settings.slack, settings.slack.webhook_url.get_secret_value(), secrets)
+    if not settings.sms.recipients:
+        notes += _leave_out_sms(tree)
     return notes
 
 
@@ -101,13 +103,37 @@ def _set_slack(tree: Tree, slack: config.SlackSettings, url: str, secrets: Secre
 _GLOBAL_PREFIX = {"email_configs": "smtp_", "slack_configs": "slack_"}
 
 
+SMS_PATH = "/api/webhooks/sms"
+
+
+def _leave_out_sms(tree: Tree) -> list[str]:
+    """Drop the webhooks to the outbox likewise."""
+    changed = []
+    for receiver in tree["receivers"]:
+        webhooks = receiver.get("webhook_configs", [])
+        kept = [each for each in webhooks if not str(each.get("url", "")).endswith(SMS_PATH)]
+        if len(kept) < len(webhooks):
+            changed.append(receiver)
+            receiver["webhook_configs"] = kept
+            if not kept:
+                del receiver["webhook_configs"]
+    return _drop_empty(tree, changed, ["SMS_TO"])
+
+
 def _leave_out(tree: Tree, kind: str, missing: list[str]) -> list[str]:
     """Drop the integrations of this kind, receivers that have no other, and their routes."""
     for key in [key for key in tree.get("global", {}) if key.startswith(_GLOBAL_PREFIX[kind])]:
         del tree["global"][key]
-    dropped = []
-    for receiver in [each for each in tree["receivers"] if kind in each]:
+    changed = [each for each in tree["receivers"] if kind in each]
+    for receiver in changed:
         del receiver[kind]
+    return _drop_empty(tree, changed, missing)
+
+
+def _drop_empty(tree: Tree, changed: list[Tree], missing: list[str]) -> list[str]:
+    """Drop those of the changed receivers that have nothing left, and their routes."""
+    dropped = []
+    for receiver in changed:
         if not any(key.endswith("_configs") for key in receiver):
             tree["receivers"].remove(receiver)
             dropped.append(receiver["name"])

@@ -264,3 +264,38 @@ def test_what_runs_out_needs_a_limit(tmp_path: Path) -> None:
         f"{file}: queries.0.exhaustion: '7d': "
         "a limit is needed that may be reached: low or high of valid_range"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("0170 1234567", "numbers in international form are allowed"),
+        ("+49", "numbers in international form are allowed"),
+        ("+491701234567,", "''"),
+        ("+491701234567, +49 170 1234567", "once is allowed"),
+    ],
+)
+def test_numbers_that_nobody_can_be_called_by_are_refused(given: str, complaint: str) -> None:
+    assert complaint in _error({"SMS_TO": given})
+
+
+def test_a_number_that_yaml_takes_for_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text("sms: {recipients: [+491701234567]}")
+    with pytest.raises(errors.ConfigError, match="in quotes"):
+        config.load(file, {})
+
+
+def test_secrets_of_sms_come_from_files_and_are_hidden(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("canary\n")
+    sms = config.load(None, {"SMS_API_SECRET_FILE": str(tmp_path / "secret")}).sms
+    assert sms.api_secret is not None
+    assert sms.api_secret.get_secret_value() == "canary"
+    assert "canary" not in repr(sms)
+
+
+def test_a_provider_stands_once_among_those_that_are_asked(tmp_path: Path) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text("sms: {fallback: [{provider: vonage}]}")
+    with pytest.raises(errors.ConfigError, match="each provider once"):
+        config.load(file, {})

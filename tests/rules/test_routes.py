@@ -33,9 +33,9 @@ def test_amtool_finds_no_fault(stack_binaries: stack.Binaries) -> None:
 @pytest.mark.parametrize(
     ("labels", "receivers"),
     [
-        (["severity=critical"], ["memory", *PEOPLE]),
+        (["severity=critical"], ["memory", *PEOPLE, "sms"]),
         (["severity=warning", "alertname=AnomalyDetected"], ["memory", *PEOPLE]),
-        (["severity=high", "policy=High CPU Alert"], ["memory", *PEOPLE]),
+        (["severity=high", "policy=High CPU Alert"], ["memory", *PEOPLE, "sms"]),
         (["severity=medium"], ["memory", *PEOPLE]),
         (["severity=low"], ["memory"]),
         (["severity=info"], ["memory"]),
@@ -191,6 +191,7 @@ def routed(
         "EMAIL_FROM": "monitor@example.org",
         "EMAIL_TO": "oncall@example.org",
         "SLACK_WEBHOOK_URL": f"http://127.0.0.1:{http_port}/slack-canary",
+        "SMS_TO": "+491701234567",
     }
     here = addresses.Addresses(
         "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", f"127.0.0.1:{http_port}"
@@ -217,16 +218,18 @@ def alert(name: str, severity: str, ends_at: str | None = None, **labels: str) -
 
 def test_every_receiver_delivers(routed: tuple[Sinks, stack.Server]) -> None:
     arrived, server = routed
-    post(server, alert("HostHighCpu", "warning", instance="a:9100"))
-    stack.wait_until(lambda: arrived.mails and len(arrived.http) >= 2, 20, "mail, Slack, webhook")
+    post(server, alert("HostHighCpu", "high", instance="a:9100"))
+    stack.wait_until(lambda: arrived.mails and len(arrived.http) >= 3, 20, "mail, Slack, webhooks")
     assert "summary of HostHighCpu" in arrived.mails[0]
     assert arrived.logins[0].startswith("AUTH PLAIN")
     slack = [body for path, _, body, _ in arrived.http if path == "/slack-canary"]
     assert slack[0]["attachments"][0]["title"] == "[FIRING 1] HostHighCpu"
     assert "*summary of HostHighCpu*" in slack[0]["attachments"][0]["text"]
     webhook = [each for each in arrived.http if each[0] == "/api/webhooks/alertmanager"]
-    assert re.fullmatch(r"Bearer \S{20,}", webhook[0][1])
-    assert webhook[0][2]["version"] == "4"
+    sms = [each for each in arrived.http if each[0] == "/api/webhooks/sms"]
+    for _, authorization, body, _ in (webhook[0], sms[0]):
+        assert re.fullmatch(r"Bearer \S{20,}", authorization)
+        assert body["version"] == "4"
 
 
 def test_the_memory_is_told_within_seconds_of_beginning_and_end(

@@ -12,11 +12,12 @@ import pytest
 import requests
 
 from detector import access, config, errors, telemetry
-from detector.api import application, auth, server
+from detector.api import application, auth, receipts, server
 from detector.policy.conditions import base
 from detector.services import (
     advising,
     collecting,
+    delivering,
     issuing,
     memory,
     policy_states,
@@ -25,13 +26,16 @@ from detector.services import (
     readings,
     reloading,
     status,
+    telling,
 )
 from tests.factories import T0, at, new_token
 from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
+from tests.fakes.messages import FakeMessageStore
 from tests.fakes.policies import FakePolicyStore
 from tests.fakes.prometheus import FakeReader
+from tests.fakes.provider import FakeProvider
 from tests.fakes.rules import FakeRulePublisher
 from tests.fakes.tokens import FakeTokenStore
 
@@ -39,6 +43,7 @@ API_TOKEN = "canary-api-token-0123456789"
 NAMES = frozenset({"up", "node_load1", "m"})
 """Metrics that Prometheus has."""
 WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
+SIGNER = receipts.Signer(b"canary-signing-key")
 BODY_MAX_BYTES = 1_000_000
 BODY_DEADLINE = timedelta(seconds=1)
 
@@ -89,6 +94,8 @@ class Served:
     rules: FakeRulePublisher
     reader: FakeReader
     collected: list[tuple[collecting.Collected, ...] | errors.ConflictError]
+    messages: FakeMessageStore
+    delivering: delivering.Delivering
 
     def ask(
         self, method: str, path: str, body: object = None, **parameters: object
@@ -181,6 +188,20 @@ def served() -> Iterator[Served]:
         clock=lambda: at(0).timestamp(),
         meters=telemetry.Telemetry(),
     )
+    messages, provider, meters = FakeMessageStore(), FakeProvider(), telemetry.Telemetry()
+    style = telling.Style(parts=3, part_price=0.5, provider=provider.name)
+    told = telling.Telling(
+        messages, style, recipients=["+491701234567"], stand_ins=[], clock=clock, meters=meters
+    )
+    delivered = delivering.Delivering(
+        messages,
+        [provider],
+        style,
+        daily_cap=100,
+        keep=timedelta(days=1),
+        clock=clock,
+        meters=meters,
+    )
     app = application.create_app(
         store=store,
         anomaly_store=remembered,
@@ -201,6 +222,13 @@ def served() -> Iterator[Served]:
             readings=readings.Readings(reader, thresholds=config.Thresholds),
             adviser=advising.Adviser(reader, lambda: {}),
             interval=lambda: timedelta(minutes=1),
+        ),
+        sms=application.MessageParts(
+            store=messages,
+            tell=told.tell,
+            receive=delivered.receive,
+            parsers={provider.name: provider.receipt},
+            signer=SIGNER,
         ),
         collect=collect,
         reload=reload,
@@ -226,5 +254,7 @@ def served() -> Iterator[Served]:
         rules=rules,
         reader=reader,
         collected=collected,
+        messages=messages,
+        delivering=delivered,
     )
     assert running.stop(timedelta(seconds=5))

@@ -16,12 +16,12 @@ from fastapi import routing
 from detector import access, errors
 from detector.services import callers, issuing
 from tests import stack
-from tests.detector.api.conftest import API_TOKEN, WEBHOOK_TOKEN, Served
+from tests.detector.api.conftest import API_TOKEN, SIGNER, WEBHOOK_TOKEN, Served
 from tests.detector.api.test_webhook import MESSAGE
 
 PAGE = (pathlib.Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
 VIEWER, OPERATOR, ADMIN = access.Role
-OPEN, WEBHOOK = "open", "webhook"
+OPEN, WEBHOOK, SIGNED = "open", "webhook", "signed"
 
 WANTED: dict[tuple[str, str], str] = {
     ("GET", "/-/healthy"): OPEN,
@@ -36,6 +36,10 @@ WANTED: dict[tuple[str, str], str] = {
     ("GET", "/openapi.json"): OPEN,
     ("HEAD", "/openapi.json"): OPEN,
     ("POST", "/api/webhooks/alertmanager"): WEBHOOK,
+    ("POST", "/api/webhooks/sms"): WEBHOOK,
+    ("GET", "/api/webhooks/sms/{provider}/{reference}/{signature}"): SIGNED,
+    ("POST", "/api/webhooks/sms/{provider}/{reference}/{signature}"): SIGNED,
+    ("GET", "/api/messages"): OPERATOR,
     ("GET", "/api/alerts"): VIEWER,
     ("GET", "/api/alerts/{alert_id}"): VIEWER,
     ("GET", "/api/anomalies"): VIEWER,
@@ -69,7 +73,7 @@ WANTED: dict[tuple[str, str], str] = {
 }
 """What each route wants. A new route stands here too, or the first test below fails."""
 
-GUARDED = sorted(each for each, wanted in WANTED.items() if wanted != OPEN)
+GUARDED = sorted(each for each, wanted in WANTED.items() if wanted not in (OPEN, SIGNED))
 ABSENT_ID = "999999"
 REASON = "PostgreSQL: canary-host refused the connection"
 
@@ -99,9 +103,24 @@ def ask(served: Served, method: str, path: str, token: str | None) -> requests.R
     return served.send(method, re.sub(r"{\w+}", ABSENT_ID, path), token)
 
 
-@pytest.mark.parametrize(("method", "path"), sorted(set(WANTED) - set(GUARDED)))
+@pytest.mark.parametrize(
+    ("method", "path"), sorted(each for each, wanted in WANTED.items() if wanted == OPEN)
+)
 def test_open_routes_ask_for_no_token(served: Served, method: str, path: str) -> None:
     assert ask(served, method, path, None).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_signed_routes_are_not_there_for_any_other_path(served: Served, method: str) -> None:
+    right = SIGNER.path("vonage", "a" * 32)
+    assert ask(served, method, right, None).status_code == 200
+    for wrong in (
+        right.replace("vonage", "twilio"),
+        right.replace("aaaa", "aaab", 1),
+        right[:-1] + ("0" if right[-1] != "0" else "1"),
+        right[:-1],
+    ):
+        assert ask(served, method, wrong, API_TOKEN).status_code == 404, wrong
 
 
 @pytest.fixture
