@@ -267,7 +267,7 @@ class QueryScorer:
 
     def explain(self, row: int, step: int, value: float) -> anomalies.Explanation:
         """Which features spoke in this value of the last frame, at this row and step of it, if its
-        score was above 1; else nothing."""
+        score was above 1; and its record, if that is so or it opened an anomaly; else nothing."""
         origin = float(self._state.numbers[row, layout.X0])
         found = self._evidence.explain(row, step, float(value), origin=origin, params=self._params)
         return dataclasses.replace(found, record=self._decisions.record(row, step))
@@ -419,9 +419,10 @@ class QueryScorer:
         judged = out.score[row : row + rows, step : step + length]
         part.evidence.keep(trace, judged, first_row=block.first_row + row, first_step=step)
         part.decisions.keep(
-            part.kept, scores=out.score[:, step], values=block.values[:, step],
-            surprises=surprises[:, :, 0], others=self._others(trace), rows=(row, row + rows),
-            step=step, time_ms=int(block.times_ms[step]), wall_ms=int(block.walls_ms[step]),
+            part.kept, scores=out.score[:, step], kinds=out.kind[:, step],
+            values=block.values[:, step], surprises=surprises[:, :, 0],
+            others=self._others(trace), rows=(row, row + rows), step=step,
+            time_ms=int(block.times_ms[step]), wall_ms=int(block.walls_ms[step]),
             per_step=self._per_step, params=self._params,
         )  # fmt: skip
         arrays.cut_back(part.sample)
