@@ -28,7 +28,7 @@ from detector.models import (
     smoothing,
 )
 from detector.models import budget as budgets
-from detector.models.kernels import drift, layout, offsets, steps
+from detector.models.kernels import drift, layout, lost, offsets, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
@@ -179,6 +179,12 @@ class QueryScorer:
         has_profile = (counts[:, layout.POINTS] > 0) & (counts[:, layout.BIN_NEW] == 0)
         used = counts[:, [layout.WEEK + offsets.USED, layout.MONTH + offsets.USED]].sum(axis=0)
         return int(has_profile.sum()), int(used[0]), int(used[1])
+
+    @property
+    def has_season(self) -> frames.Bools:
+        """bool[S]: whether each row's values have gone with its daily profile for a week."""
+        known = self._state.kinds[: self._size]
+        return np.array([lost.is_seasonal(self._params, row) for row in known], np.bool_)
 
     @property
     def drift_kinds(self) -> frames.Bytes:
