@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -72,7 +73,11 @@ UNEXPLAINED = Explanation()
 class Anomaly:
     """One anomaly as it stands at last_at; ended_at is None while it lasts.
 
-    value, expected, lower, upper, explanation  where its score was highest: at peak_at
+    peak_at, peak_score
+        where its score was highest; if that was never above 1, where it opened
+    value, expected, lower, upper, explanation
+        at peak_at; NaN, all but the explanation, where the sample was missing
+    last_score  0 where the sample was missing, and peak_score likewise
     """
 
     query: str
@@ -99,6 +104,15 @@ class Anomaly:
     def state(self) -> State:
         """Whether it still lasts."""
         return State.OPEN if self.ended_at is None else State.ENDED
+
+
+def score_of_sample(score: float) -> float:
+    """The same; 0 of a missing sample, which has none: NaN is nobody's highest score.
+
+    >>> score_of_sample(float("nan"))
+    0.0
+    """
+    return 0.0 if math.isnan(score) else score
 
 
 def without_record(anomaly: Anomaly) -> Anomaly:

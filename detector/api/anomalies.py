@@ -1,5 +1,6 @@
 """Remembered anomalies and incidents: GET /api/anomalies, /api/incidents, /api/incidents/{id}."""
 
+import math
 from datetime import datetime
 from typing import Annotated
 
@@ -59,7 +60,8 @@ class Explanation(pydantic.BaseModel):
 
 
 class Anomaly(pydantic.BaseModel):
-    """One anomaly of one series; value, expected, lower, upper are those at its peak."""
+    """One anomaly of one series; value, expected, lower, upper are those at its peak, null where
+    the sample was missing."""
 
     id: int
     incident_id: int
@@ -69,13 +71,13 @@ class Anomaly(pydantic.BaseModel):
     kind: str
     opened_at: datetime
     ended_at: datetime | None = Field(description="null while it lasts.")
-    peak_at: datetime
-    peak_score: float
-    value: float
-    expected: float
-    lower: float
-    upper: float
-    last_at: datetime = Field(description="The newest sample that is known.")
+    peak_at: datetime = Field(description="If no score is above 1: where it opened.")
+    peak_score: float = Field(description="0 where the sample was missing.")
+    value: float | None
+    expected: float | None
+    lower: float | None
+    upper: float | None
+    last_at: datetime = Field(description="The newest step at which it was seen.")
     last_score: float
     explanation: Explanation
 
@@ -85,14 +87,16 @@ class Replay(pydantic.BaseModel):
 
     anomaly: Anomaly
     samples: int = Field(description="Samples of the series before this one.")
+    kind: str
+    reason: str = Field(description="What made it an anomaly, in words.")
     score: float
-    expected: float
-    lower: float
-    upper: float
+    expected: float | None
+    lower: float | None
+    upper: float | None
     rises: dict[str, float] = Field(description="Of each member above its usual level.")
     engine: str = Field(description="Names the arithmetic that the anomaly was scored by.")
     engine_now: str = Field(description="That of this replay.")
-    same: bool = Field(description="score, expected, lower, upper are those of the peak.")
+    same: bool = Field(description="kind, score, expected, lower, upper are those of the peak.")
 
 
 class AnomalyPage(pydantic.BaseModel):
@@ -183,10 +187,12 @@ def router(store: ports.AnomalyStore, guards: auth.Guards) -> APIRouter:
         return Replay(
             anomaly=_anomaly(found.remembered),
             samples=found.samples,
+            kind=found.kind,
+            reason=found.reason,
             score=found.score,
-            expected=found.expected,
-            lower=found.lower,
-            upper=found.upper,
+            expected=_number(found.expected),
+            lower=_number(found.lower),
+            upper=_number(found.upper),
             rises=dict(found.rises),
             engine=found.engine,
             engine_now=found.engine_now,
@@ -239,14 +245,19 @@ def _anomaly(row: anomalies.Remembered) -> Anomaly:
         ended_at=anomaly.ended_at,
         peak_at=anomaly.peak_at,
         peak_score=anomaly.peak_score,
-        value=anomaly.value,
-        expected=anomaly.expected,
-        lower=anomaly.lower,
-        upper=anomaly.upper,
+        value=_number(anomaly.value),
+        expected=_number(anomaly.expected),
+        lower=_number(anomaly.lower),
+        upper=_number(anomaly.upper),
         last_at=anomaly.last_at,
         last_score=anomaly.last_score,
         explanation=_explanation(anomaly.explanation),
     )
+
+
+def _number(found: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(found) else found
 
 
 def _explanation(explanation: anomalies.Explanation) -> Explanation:

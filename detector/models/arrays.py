@@ -158,7 +158,11 @@ def empty_kept(rows: int, like: layout.State) -> layout.Kept:
         return layout.State(*(np.empty((count, *part.shape[1:]), part.dtype) for part in parts))
 
     return layout.Kept(
-        before=room(1), states=room(rows), rows=np.zeros(rows, np.int64), size=np.zeros(1, np.int64)
+        before=room(1),
+        room=np.empty(like.kinds.shape[1]),
+        states=room(rows),
+        rows=np.zeros(rows, np.int64),
+        size=np.zeros(1, np.int64),
     )
 
 

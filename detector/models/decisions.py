@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from detector import frames
-from detector.models import arrays
+from detector.models import arrays, openings
 from detector.models.kernels import compiled, layout, smoothers, steps
 
 FORMAT = 1
@@ -32,6 +32,7 @@ class Decision:
     """What a score was made from.
 
     wall_ms     what the clocks of the query's zone showed
+    value       of the sample, NaN for a missing one
     per_step    alarms that the budget allows a step, siblings counted in
     state       of the series, one row, as it was before the sample
     surprises   float64[models], what the fitted models said, NaN of those not fitted yet
@@ -51,13 +52,18 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What comes of it; rises of the members that were ready, by their place."""
+    """What comes of it; all but the kind is NaN of a missing sample.
+
+    reason  in words, what makes it an anomaly
+    rises   of the members that were ready, by their place
+    """
 
     score: float
     expected: float
     lower: float
     upper: float
     kind: int
+    reason: str
     rises: tuple[float, ...]
 
 
@@ -85,12 +91,21 @@ def replay(decision: Decision) -> Outcome:
         params, decision.per_step, state, arrays.empty_sample(0), 0, values, times_ms, 0, 0, trace,
         decision.surprises.reshape(-1, 1, 1), out,
     )  # fmt: skip
+    score, kind = float(out.score[0, 0]), int(out.kind[0, 0])
     return Outcome(
-        score=float(out.score[0, 0]),
+        score=score,
         expected=float(out.expected[0, 0]),
         lower=float(out.lower[0, 0]),
         upper=float(out.upper[0, 0]),
-        kind=int(out.kind[0, 0]),
+        kind=kind,
+        reason=openings.reason(
+            params,
+            decision.per_step,
+            state.kinds[0],
+            score=score,
+            kind=frames.Kind(kind),
+            time_ms=decision.time_ms,
+        ),
         rises=tuple(trace.rise[0, 0].tolist()),
     )
 
@@ -189,6 +204,7 @@ class Decisions:
         kept: layout.Kept,
         *,
         scores: frames.Floats,
+        kinds: frames.Bytes,
         values: frames.Floats,
         surprises: frames.Floats,
         others: frames.Floats,
@@ -199,17 +215,18 @@ class Decisions:
         per_step: float,
         params: layout.Params,
     ) -> None:
-        """Take over those of a block whose score is above 1; when it is the last that kept has
-        samples of, start kept anew.
+        """Take over those of a block whose score is above 1, or that open an anomaly; when it is
+        the last that kept has samples of, start kept anew.
 
-        scores, values     float64[rows of the frame], at this step
+        scores, values     float64[rows of the frame], at this step; kinds int8 likewise
         surprises, others  float64[models, rows of the block], float64[rows of the block]
         rows               of the frame that are the block's: first, end
         """
         first, end = rows
         held = kept.rows[: kept.size[0]].tolist()
         for place, row in enumerate(held):
-            if first <= row < end and scores[row] > 1.0:
+            opens = kinds[row] != 0 and kept.states.counts[place, layout.OPEN] == 0
+            if first <= row < end and (opens or scores[row] > 1.0):
                 self._found[row, step] = Decision(
                     engine=ENGINE,
                     time_ms=time_ms,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 
 import numpy as np
@@ -16,8 +17,13 @@ TAIL_STEPS = 40
 """Steps in which trouble is put, at the end of what is there."""
 AT = 10
 """Step of the tail at which it begins."""
+WEEK = timedelta(days=7)
+SEASON_LOST_FOR = timedelta(hours=36)
+"""For how long a season is taken away: at steps of an hour it takes up to 28 to be missed."""
 RAMP = 20
 """Steps in which a trend reaches its size."""
+USABLE = 0.9
+"""Share of its values that a series must have."""
 SCALES = (3.0, 5.0, 10.0)
 """Sizes, in the usual error of the best forecast."""
 Put = Callable[[frames.Floats, frames.Floats, float], frames.Floats]
@@ -72,7 +78,7 @@ SIZED: Mapping[frames.Kind, Put] = MappingProxyType(
         frames.Kind.VARIANCE: _variance,
     }
 )
-"""Kinds of a size; the others have none."""
+"""Kinds of a size; the others have none. A lost season is no matter of a short tail."""
 SIZELESS: Mapping[frames.Kind, Put] = MappingProxyType(
     {frames.Kind.FLAT: _flat, frames.Kind.ZERO: _zero, frames.Kind.MISSING: _missing}
 )
@@ -106,16 +112,52 @@ def trials(scorer: scoring.QueryScorer, tail: frames.Frame) -> Iterator[Found]:
         values = np.array(tail.values, order="F")
         values[AT:] = put(values[AT:].copy(), scale, size)
         scores = copy.deepcopy(scorer).score(frames.Frame(tail.times_ms, values, tail.step_ms))
-        told = _is_told(scores)[AT:, usable]
-        found = told.any(axis=0)
-        delays = told.argmax(axis=0)[found]
-        yield Found(
-            kind,
-            size,
-            series=int(usable.sum()),
-            found=int(found.sum()),
-            delay=float(delays.mean()) if len(delays) else float("nan"),
-        )
+        yield _found(kind, size, _is_told(scores)[AT:, usable])
+
+
+def lost_season(
+    scorer: scoring.QueryScorer, week_before: frames.Floats, tail: frames.Frame
+) -> Found:
+    """The season taken out of the whole tail that follows what the scorer has seen; it is left as
+    it is.
+
+    week_before  float64[T, S], the values a week before those of the tail
+    Tried are series that have a season, and do not lose it in the tail anyway. Found is what is
+    told as a lost season: of so long a tail some is told as something else by chance.
+    """
+    change = tail.values - week_before
+    usable = scorer.has_season & np.isfinite(tail.values[0])
+    usable &= np.isfinite(change).mean(axis=0) > USABLE
+    values = np.array(tail.values, order="F")
+    values[:, usable] = _without_season(values[:, usable], change[:, usable])
+    plain = copy.deepcopy(scorer).score(tail)
+    scores = copy.deepcopy(scorer).score(frames.Frame(tail.times_ms, values, tail.step_ms))
+    usable &= ~_is_lost(plain).any(axis=0)
+    return _found(frames.Kind.LOST_SEASON, 0.0, _is_lost(scores)[:, usable])
+
+
+def _without_season(values: frames.Floats, change: frames.Floats) -> frames.Floats:
+    """The first values, and around them how much each differs from that of a week before: neither
+    a day's nor a week's season is in that, and the noise of both."""
+    noise = (change - np.nanmean(change, axis=0)) / np.sqrt(2.0)
+    return np.asarray(values[0] + noise)
+
+
+def _found(kind: frames.Kind, scales: float, told: frames.Bools) -> Found:
+    """told bool[T, S] of the series tried, from where the trouble begins."""
+    found = told.any(axis=0)
+    delays = told.argmax(axis=0)[found]
+    return Found(
+        kind,
+        scales,
+        series=told.shape[1],
+        found=int(found.sum()),
+        delay=float(delays.mean()) if len(delays) else float("nan"),
+    )
+
+
+def _is_lost(scores: frames.Scores) -> frames.Bools:
+    return np.asarray(scores.kind == frames.Kind.LOST_SEASON)
 
 
 def _is_told(scores: frames.Scores) -> frames.Bools:

@@ -28,7 +28,7 @@ from detector.models import (
     smoothing,
 )
 from detector.models import budget as budgets
-from detector.models.kernels import drift, layout, offsets, steps
+from detector.models.kernels import drift, layout, lost, offsets, steps
 
 REFRESH_STEPS = 64
 """Steps of the grid between two looks at the siblings: the same ones however samples arrive."""
@@ -186,6 +186,12 @@ class QueryScorer:
         return int(has_profile.sum()), int(used[0]), int(used[1])
 
     @property
+    def has_season(self) -> frames.Bools:
+        """bool[S]: whether each row's values have gone with its daily profile for a week."""
+        known = self._state.kinds[: self._size]
+        return np.array([lost.is_seasonal(self._params, row) for row in known], np.bool_)
+
+    @property
     def drift_kinds(self) -> frames.Bytes:
         """int8[S]: the frames.DriftKind of each row as it stands, NONE unless drift is over 1."""
         return self._state.drift[: self._size, drift.KIND].astype(np.int8)
@@ -272,7 +278,7 @@ class QueryScorer:
 
     def explain(self, row: int, step: int, value: float) -> anomalies.Explanation:
         """Which features spoke in this value of the last frame, at this row and step of it, if its
-        score was above 1; else nothing."""
+        score was above 1; and its record, if that is so or it opened an anomaly; else nothing."""
         origin = float(self._state.numbers[row, layout.X0])
         found = self._evidence.explain(row, step, float(value), origin=origin, params=self._params)
         return dataclasses.replace(found, record=self._decisions.record(row, step))
@@ -424,9 +430,10 @@ class QueryScorer:
         judged = out.score[row : row + rows, step : step + length]
         part.evidence.keep(trace, judged, first_row=block.first_row + row, first_step=step)
         part.decisions.keep(
-            part.kept, scores=out.score[:, step], values=block.values[:, step],
-            surprises=surprises[:, :, 0], others=self._others(trace), rows=(row, row + rows),
-            step=step, time_ms=int(block.times_ms[step]), wall_ms=int(block.walls_ms[step]),
+            part.kept, scores=out.score[:, step], kinds=out.kind[:, step],
+            values=block.values[:, step], surprises=surprises[:, :, 0],
+            others=self._others(trace), rows=(row, row + rows), step=step,
+            time_ms=int(block.times_ms[step]), wall_ms=int(block.walls_ms[step]),
             per_step=self._per_step, params=self._params,
         )  # fmt: skip
         arrays.cut_back(part.sample)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from detector import anomalies, errors, ports
+import numpy as np
+
+from detector import anomalies, errors, frames, ports
 from detector.models import decisions, explaining
 from detector.models.kernels import layout
 
@@ -16,11 +19,14 @@ class Replay:
 
     samples   of the series, before this one
     engine    names the arithmetic that the anomaly was scored by, engine_now that of this replay
-    is_same   score, expected value and band are the remembered ones, to the last bit
+    reason    in words, what made it an anomaly
+    is_same   kind, score, expected value and band are the remembered ones, to the last bit
     """
 
     remembered: anomalies.Remembered
     samples: int
+    kind: str
+    reason: str
     score: float
     expected: float
     lower: float
@@ -43,27 +49,31 @@ def replay(store: ports.AnomalyStore, anomaly_id: int) -> Replay | None:
     remembered, record = found
     if not record:
         raise errors.NotEnoughData(
-            f"anomaly {anomaly_id}: its decision was not recorded: that is done for live scores "
-            "above 1, not for what opens at a lower score (flat, zero, missing, lost_season) or in "
-            "history"
+            f"anomaly {anomaly_id}: its decision was not recorded: that is done for what is scored "
+            "live, not for what opened in history, among too many at once or only by its group "
+            "(docs/models.md, Decision records)"
         )
     try:
         decision = decisions.parse(record)
     except ValueError as error:
         raise errors.NotEnoughData(f"anomaly {anomaly_id}: {error}") from error
     outcome, anomaly = decisions.replay(decision), remembered.anomaly
-    band = (outcome.score, outcome.expected, outcome.lower, outcome.upper)
+    kind, score = frames.Kind(outcome.kind).name.lower(), anomalies.score_of_sample(outcome.score)
+    numbers = np.array([score, outcome.expected, outcome.lower, outcome.upper])
+    then = np.array([anomaly.peak_score, anomaly.expected, anomaly.lower, anomaly.upper])
     return Replay(
         remembered=remembered,
         samples=int(decision.state.counts[0, layout.POINTS]),
-        score=outcome.score,
+        kind=kind,
+        reason=outcome.reason,
+        score=score,
         expected=outcome.expected,
         lower=outcome.lower,
         upper=outcome.upper,
         rises=explaining.rises_by_name(outcome.rises, decision.params),
         engine=decision.engine,
         engine_now=decisions.ENGINE,
-        is_same=band == (anomaly.peak_score, anomaly.expected, anomaly.lower, anomaly.upper),
+        is_same=kind == anomaly.kind and np.array_equal(numbers, then, equal_nan=True),
     )
 
 
@@ -71,6 +81,7 @@ def text_of(found: Replay) -> str:
     """The same for a reader."""
     anomaly = found.remembered.anomaly
     labels = ", ".join(f"{name}={value}" for name, value in anomaly.labels)
+    value = "no sample" if math.isnan(anomaly.value) else f"{anomaly.value:.10g}"
     rows = (
         ("score", anomaly.peak_score, found.score),
         ("expected", anomaly.expected, found.expected),
@@ -79,15 +90,17 @@ def text_of(found: Replay) -> str:
     )
     lines = [
         f"anomaly {found.remembered.id}: {anomaly.query}: {labels}",
-        f"{anomaly.kind}, {anomaly.value:.10g} at {anomaly.peak_at:%Y-%m-%d %H:%M:%S %Z}",
+        f"{anomaly.kind}, {value} at {anomaly.peak_at:%Y-%m-%d %H:%M:%S %Z}",
         f"{found.samples} samples of the series before it",
+        f"{found.kind}, since: {found.reason}",
         "",
         f"  {'':10}{'remembered':>16}{'replayed':>16}",
-        *(f"  {name:10}{then:16.9g}{now:16.9g}" for name, then, now in rows),
+        *(f"  {name:10}{_number(then):>16}{_number(now):>16}" for name, then, now in rows),
         "",
-        "rise of each member above its level: "
-        + ", ".join(f"{name} {rise:.2f}" for name, rise in found.rises.items()),
     ]
+    if found.rises:
+        rises = ", ".join(f"{name} {rise:.2f}" for name, rise in found.rises.items())
+        lines.append(f"rise of each member above its level: {rises}")
     if found.is_same:
         lines.append("The same, to the last bit.")
     elif found.engine != found.engine_now:
@@ -98,3 +111,8 @@ def text_of(found: Replay) -> str:
     else:
         lines.append("It differs, though this version of the detector scored it: please report it.")
     return "\n".join(lines)
+
+
+def _number(found: float) -> str:
+    """Of a missing sample no value is expected."""
+    return "none" if math.isnan(found) else f"{found:.9g}"

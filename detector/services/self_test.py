@@ -10,6 +10,7 @@ import numpy as np
 
 from detector import frames, loops, ports, telemetry
 from detector.models import injecting
+from detector.models import scoring as models_scoring
 from detector.services import roster, scoring
 
 logger = logging.getLogger(__name__)
@@ -66,21 +67,57 @@ class SelfTest:
         head_steps = len(frame.times_ms) - injecting.TAIL_STEPS
         whole = np.isfinite(frame.values).mean(axis=0)
         rows = np.argsort(-whole, kind="stable")[:SERIES]
-        rows = np.sort(rows[whole[rows] > 0.9])
+        rows = np.sort(rows[whole[rows] > injecting.USABLE])
         if not len(rows) or head_steps < STEPS_LEAST:
             return 0
         values = np.asfortranarray(frame.values[:, rows])
         scorer = runner.fresh_scorer()
-        scorer.score(_part(frame, values, slice(0, head_steps)))
-        name, step_s = runner.spec.name, runner.spec.step.total_seconds()
+        learnt = self._try_season(runner.spec, scorer, frame, values)
+        scorer.score(_part(frame, values, slice(learnt, head_steps)))
         for found in injecting.trials(scorer, _part(frame, values, slice(head_steps, None))):
             if not found.series:
                 return 0
-            labels = (name, found.kind.name.lower(), f"{found.scales:g}")
-            self._meters.self_test_detected.labels(*labels).set(found.found / found.series)
-            self._meters.self_test_delay.labels(*labels).set(found.delay * step_s)
-        logger.debug("self-test done", extra={"query": name, "series": len(rows)})
+            self._tell(runner.spec, found)
+        logger.debug("self-test done", extra={"query": runner.spec.name, "series": len(rows)})
         return len(rows)
+
+    def _try_season(
+        self,
+        spec: scoring.Spec,
+        scorer: models_scoring.QueryScorer,
+        frame: frames.Frame,
+        values: frames.Floats,
+    ) -> int:
+        """Take the season out of the newest part of a past that is long enough to have one; how
+        many steps the scorer has learnt then."""
+        week, steps = (
+            round(each / spec.step) for each in (injecting.WEEK, injecting.SEASON_LOST_FOR)
+        )
+        begins = len(values) - max(steps, injecting.TAIL_STEPS)
+        if begins < week:
+            self._forget(spec, frames.Kind.LOST_SEASON)
+            return 0
+        scorer.score(_part(frame, values, slice(0, begins)))
+        week_before = values[begins - week : len(values) - week]
+        found = injecting.lost_season(
+            scorer, week_before, _part(frame, values, slice(begins, None))
+        )
+        if found.series:
+            self._tell(spec, found)
+        else:
+            self._forget(spec, frames.Kind.LOST_SEASON)
+        return begins
+
+    def _tell(self, spec: scoring.Spec, found: injecting.Found) -> None:
+        labels = (spec.name, found.kind.name.lower(), f"{found.scales:g}")
+        self._meters.self_test_detected.labels(*labels).set(found.found / found.series)
+        self._meters.self_test_delay.labels(*labels).set(found.delay * spec.step.total_seconds())
+
+    def _forget(self, spec: scoring.Spec, kind: frames.Kind) -> None:
+        """What was told of a kind that is not tried any more."""
+        labels = {"query": spec.name, "kind": kind.name.lower()}
+        for metric in (self._meters.self_test_detected, self._meters.self_test_delay):
+            metric.remove_by_labels(labels)
 
     def _past_of(self, spec: scoring.Spec, standing: scoring.Standing, steps: int) -> frames.Frame:
         step_ms = round(spec.step.total_seconds() * 1000)

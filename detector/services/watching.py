@@ -205,17 +205,18 @@ class Tracker:
             return
         kinds, found = scores.kind[first:, row].tolist(), scores.score[first:, row].tolist()
         for t, (kind, score) in enumerate(zip(kinds, found, strict=True), first):
-            is_sample = math.isfinite(score)
-            if now is not None and is_sample:
+            is_told = math.isfinite(score) or kind == frames.Kind.MISSING
+            score = anomalies.score_of_sample(score)
+            if now is not None and is_told:
                 now.last_at, now.last_score = times[t], score
             if kind == frames.Kind.NONE:
                 self._beyond.discard(row)
                 if now is not None:
                     self._end(row, now, times[t])
                     now = None
-            elif not is_sample:
+            elif not is_told:
                 continue
-            elif now is not None and score <= now.peak.peak_score:
+            elif now is not None and score <= max(1.0, now.peak.peak_score):
                 if times[t] - now.told_at >= TOLD_EVERY:
                     self._tell(now)
             elif now is not None or self._has_room(row):
@@ -245,7 +246,8 @@ class Tracker:
 
 @dataclasses.dataclass(slots=True)
 class _Open:
-    """What is open on a series: as it was at its peak, its last sample, and when it was told of."""
+    """What is open on a series: as it was at its peak (the highest score above 1, else the
+    opening), its last sample, and when it was told of."""
 
     peak: anomalies.Anomaly
     last_at: datetime
@@ -271,9 +273,10 @@ class _Sample:
 def _peak(
     sample: _Sample, frame: frames.Frame, scores: frames.Scores, explain: Explain
 ) -> anomalies.Anomaly:
-    """The anomaly whose highest score so far is this sample's."""
+    """The anomaly whose peak so far is this sample."""
     t, row = sample.t, sample.row
-    value, score = float(frame.values[t, row]), float(scores.score[t, row])
+    value = float(frame.values[t, row])
+    score = anomalies.score_of_sample(float(scores.score[t, row]))
     return anomalies.Anomaly(
         query=sample.query,
         labels=sample.labels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,6 +54,22 @@ def test_anomaly_comes_back_as_it_was_told(store: ports.AnomalyStore) -> None:
 
     (row,) = store.list_anomalies(anomalies.Filter()).anomalies
     assert row == anomalies.Remembered(row.id, one, 7)
+
+
+def test_what_a_missing_sample_has_not_comes_back_so(store: ports.AnomalyStore) -> None:
+    one = _with_numbers(anomaly(kind="missing", peak_score=0.0), math.nan)
+
+    store.record([(7, one), (7, anomaly(opens=5, peak_score=2.0))], {})
+
+    row, *_ = (each for each in every(store) if each.kind == "missing")
+    assert all(math.isnan(each) for each in (row.value, row.expected, row.lower, row.upper))
+    assert _with_numbers(row, 0.0) == _with_numbers(one, 0.0)
+    (incident,) = store.list_incidents(anomalies.Filter()).incidents
+    assert incident.peak_score == 2.0
+
+
+def _with_numbers(told: anomalies.Anomaly, number: float) -> anomalies.Anomaly:
+    return dataclasses.replace(told, value=number, expected=number, lower=number, upper=number)
 
 
 TOLD = (

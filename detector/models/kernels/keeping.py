@@ -2,7 +2,7 @@
 
 Members learn from a sample as they look at it, so what a score was made from is gone when it is
 known. A copy of each series' state is made in the cache and overwritten by the next one, and is
-taken out only where the verdict may come out above 1.
+taken out only where the verdict may come out above 1, or opens an anomaly whatever the score.
 """
 
 from __future__ import annotations

@@ -61,13 +61,24 @@ def _news(run, limit, accepted):  # type: ignore[no-untyped-def]
 
 
 @compiled.part
+def gap(p, k, t_ms):  # type: ignore[no-untyped-def]
+    """Steps since the newest sample, this one without a sample counted in."""
+    return (t_ms - k[SEEN_MS]) / p.step_ms
+
+
+@compiled.part
+def gap_limit(allowed, k):  # type: ignore[no-untyped-def]
+    """The longest gap that is no news."""
+    return _limit(LEAST_MISSING, k[GAP_LONGEST], k[MISSED], k[SEEN] + k[MISSED], allowed)
+
+
+@compiled.part
 def missing(p, allowed, k, t_ms):  # type: ignore[no-untyped-def]
     """Whether that no sample is here at this time is news."""
     if k[SEEN] < min(LEAST_SEEN, layout.DAY_MS // p.step_ms):
         return False
-    gap = (t_ms - k[SEEN_MS]) / p.step_ms
-    limit = _limit(LEAST_MISSING, k[GAP_LONGEST], k[MISSED], k[SEEN] + k[MISSED], allowed)
-    return _news(gap, limit, GONE_AFTER)
+    found = gap(p, k, t_ms)
+    return found > LEAST_MISSING and _news(found, gap_limit(allowed, k), GONE_AFTER)
 
 
 @compiled.part
@@ -95,28 +106,36 @@ def follow_runs(p, k, raw, t_ms):  # type: ignore[no-untyped-def]
 
 
 @compiled.part
-def is_flat(allowed, k):  # type: ignore[no-untyped-def]
-    """Whether the run of one value that this sample is in is news."""
-    if k[RUN] < LEAST_FLAT:
-        return False
+def flat_limit(allowed, k):  # type: ignore[no-untyped-def]
+    """The most repetitions of one value that are no news; infinite while it has changed little."""
     before = k[SEEN] - k[RUN]
     hits = k[REPEATS] - k[RUN]
     if before - hits < LEAST_CHANGES:
-        return False
-    return _news(k[RUN], _limit(LEAST_FLAT, k[LONGEST], hits, before, allowed), ACCEPTED_AFTER)
+        return math.inf
+    return _limit(LEAST_FLAT, k[LONGEST], hits, before, allowed)
+
+
+@compiled.part
+def is_flat(allowed, k):  # type: ignore[no-untyped-def]
+    """Whether the run of one value that this sample is in is news."""
+    return k[RUN] >= LEAST_FLAT and _news(k[RUN], flat_limit(allowed, k), ACCEPTED_AFTER)
+
+
+@compiled.part
+def zero_limit(allowed, k):  # type: ignore[no-untyped-def]
+    """Likewise of a run of zeros, of which one more than there are is compared with it."""
+    before = k[SEEN] - k[ZERO_RUN]
+    hits = k[ZEROS] - k[ZERO_RUN]
+    if before - hits < LEAST_CHANGES:
+        return math.inf
+    return _limit(LEAST_ZERO, k[ZERO_LONGEST], hits, before, allowed)
 
 
 @compiled.part
 def is_zero(allowed, k):  # type: ignore[no-untyped-def]
-    """Likewise for the run of zeros."""
-    if k[ZERO_RUN] + 1.0 < LEAST_ZERO:
-        return False
-    before = k[SEEN] - k[ZERO_RUN]
-    hits = k[ZEROS] - k[ZERO_RUN]
-    if before - hits < LEAST_CHANGES:
-        return False
-    limit = _limit(LEAST_ZERO, k[ZERO_LONGEST], hits, before, allowed)
-    return _news(k[ZERO_RUN] + 1.0, limit, ACCEPTED_AFTER)
+    """Whether the run of zeros that this sample is in is news."""
+    run = k[ZERO_RUN] + 1.0
+    return run >= LEAST_ZERO and _news(run, zero_limit(allowed, k), ACCEPTED_AFTER)
 
 
 @compiled.part

@@ -190,14 +190,15 @@ class Scratch(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """States of series as they were before a sample that may be anomalous.
+    """States of series as they were before a sample that may be anomalous or opens an anomaly.
 
-    before  state of one series, room to work in
+    before  state of one series, room to work in; room  float64[lost.SIZE], likewise for its kinds
     states  of as many as there is room for; rows int64[N], of the frame, whose they are
     size    int64[1], how many are kept
     """
 
     before: State
+    room: frames.Floats
     states: State
     rows: frames.Ints
     size: frames.Ints

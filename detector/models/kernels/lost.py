@@ -48,7 +48,7 @@ def follow(p, k, x, profile):  # type: ignore[no-untyped-def]
     day = p.week_points / 7.0
     if day < LEAST_POINTS_A_DAY:
         return False
-    seen = k[SEEN]
+    seen, has_season = k[SEEN], is_seasonal(p, k)
     if seen == 0.0:
         k[VALUE], k[PROFILE] = x, profile
     k[SEEN] += 1
@@ -76,10 +76,21 @@ def follow(p, k, x, profile):  # type: ignore[no-untyped-def]
     else:
         k[LONGEST] = max(k[LONGEST], min(k[RUN], LONGEST_DAYS * day))
         k[RUN] = 0.0
-    has_season = seen >= p.week_points and k[STRENGTH] >= LEAST_STRENGTH
     if k[RUN] == 0.0 or not has_season:
         usual = math.sqrt(k[SWING] * k[SQUARES])
         correlation = k[BOTH] / usual if usual > 0.0 else 0.0
         k[STRENGTH] += _rate(STRENGTH_DAYS, day, 1.0, seen) * (correlation - k[STRENGTH])
-    limit = kinds.LONGER * k[LONGEST]
-    return has_season and limit < k[RUN] <= limit + ACCEPTED_DAYS * day
+    least = limit(k)
+    return has_season and least < k[RUN] <= least + ACCEPTED_DAYS * day
+
+
+@compiled.part
+def is_seasonal(p, k):  # type: ignore[no-untyped-def]
+    """Whether values have gone with their profile for a week, so that they can cease to."""
+    return k[SEEN] >= p.week_points and k[STRENGTH] >= LEAST_STRENGTH
+
+
+@compiled.part
+def limit(k):  # type: ignore[no-untyped-def]
+    """The most samples without the season that are no news."""
+    return kinds.LONGER * k[LONGEST]

@@ -20,7 +20,6 @@ from detector.models.kernels import (
     kinds,
     layout,
     levels,
-    lost,
     neighbours,
     numbers,
     offsets,
@@ -29,6 +28,7 @@ from detector.models.kernels import (
     smoothers,
     tail,
     trees,
+    unscored,
     verdict,
 )
 
@@ -301,11 +301,10 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
         score = verdict.gated(p.gates, x, expected, level / threshold)
     flat = zero = gone = False
     if not planned:
-        kinds.follow_runs(p, st.kinds, x, t_ms)
-        if trace.profiled[i, k]:
-            gone = lost.follow(p, st.kinds, x - n[layout.X0], centre[layout.PROFILE])
-        if warm and points >= p.gates.samples:
-            flat, zero = kinds.is_flat(base, st.kinds), kinds.is_zero(base, st.kinds)
+        flat, zero, gone = unscored.follow(
+            p, base, st.kinds, x, t_ms, n[layout.X0], centre[layout.PROFILE],
+            trace.profiled[i, k], warm and points >= p.gates.samples,
+        )  # fmt: skip
     out.score[s, t] = 0.0 if planned else verdict.faded(n, score)
     out.expected[s, t] = expected
     out.lower[s, t] = min(max(lower + n[layout.X0], p.gates.low), expected)
@@ -375,9 +374,15 @@ def look_steps(p, base, st, row0, values, times, walls, planned, first, first_st
             if has_room:
                 keeping.copy_row(kept.before, 0, row)
             _look(p, base, row, raw, times[t], walls[t], planned[t], w, trace, i, k)
-            if has_room and keeping.may_be_anomalous(
-                p, row.numbers[layout.LIMIT], raw, trace.points[i, k], trace.rise[i, k],
-                SAMPLES_NEEDED,
+            if has_room and (
+                keeping.may_be_anomalous(
+                    p, row.numbers[layout.LIMIT], raw, trace.points[i, k], trace.rise[i, k],
+                    SAMPLES_NEEDED,
+                )
+                or unscored.opens(
+                    p, base, row, kept.room, raw, times[t], trace, i, k, SAMPLES_NEEDED,
+                    VALUE_LIMIT,
+                )
             ):  # fmt: skip
                 keeping.copy_row(kept.states, kept.size[0], _row(kept.before, 0))
                 kept.rows[kept.size[0]] = first + i

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from detector import anomalies, causes, errors, incidents
+from detector import anomalies, causes, errors, frames, incidents
 from tests.detector.api.conftest import Served
-from tests.detector.services import test_replaying
+from tests.detector.services import live, test_replaying
 from tests.factories import anomaly
 
 PAGE = (pathlib.Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -116,6 +116,26 @@ def test_one_anomaly_is_shown_and_replayed(served: Served) -> None:
     assert (found["same"], found["score"], found["samples"]) == (True, told.peak_score, 650)
     assert found["engine"] == found["engine_now"]
     assert set(found["rises"]) == {"residual", "near", "wide", "gaussian"}
+    assert found["kind"] == "spike"
+    assert found["reason"].endswith("1 is the limit")
+
+
+def test_an_anomaly_without_a_sample_is_shown_and_replayed_without_numbers(
+    served: Served,
+) -> None:
+    _, told = live.opened(frames.Kind.MISSING, served.anomalies)
+
+    shown = served.get("/api/anomalies/1").json()
+    found = served.get("/api/anomalies/1/replay").json()
+
+    assert shown["kind"] == found["kind"] == "missing"
+    assert shown["peak_score"] == found["score"] == told.anomaly.peak_score == 0.0
+    for name in ("expected", "lower", "upper"):
+        assert shown[name] is None
+        assert found[name] is None
+    assert shown["value"] is None
+    assert (found["same"], found["rises"]) == (True, {})
+    assert found["reason"] == "no sample for 13 steps; 12 are the limit"
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,37 @@ def test_without_records_and_for_what_is_not_anomalous_there_is_none() -> None:
     assert again.explain(1, SPIKE, values[SPIKE, 1]).record == b""
 
 
+def test_what_opens_by_a_run_has_a_record_where_it_opens_and_only_there() -> None:
+    values, scorer = 50.0 + checks.noise(STEPS, 4), scorer_of()
+    values[SPIKE - 10 :, 1] = 50.0
+    values[:, 2] = 7.0
+    scores = scorer.score(checks.frame_of(values), records=True)
+    kept = [
+        (step, row)
+        for step in range(SPIKE - 30, STEPS)
+        for row in range(4)
+        if scores.score[step, row] <= 1.0 and scorer.explain(row, step, values[step, row]).record
+    ]
+    opening = int(np.flatnonzero(scores.kind[:, 1] == frames.Kind.FLAT)[0])
+    assert kept == [(opening, 1)]
+
+
+def test_constant_series_leave_room_for_what_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "RECORDS_MOST", 1)
+    values, scorer = 50.0 + checks.noise(STEPS, 40), scorer_of(threads=1)
+    values[200:, :39] = 50.0
+    values[SPIKE:, 39] = 50.0
+    kinds = scorer.score(checks.frame_of(values[:SPIKE])).kind
+    assert (kinds[300, :39] == frames.Kind.FLAT).all()
+    assert (kinds[-1] == frames.Kind.NONE).all()
+    for step in range(SPIKE, STEPS):
+        scores = scorer.score(checks.frame_of(values[step : step + 1], first=step), records=True)
+        if scores.kind[0, 39]:
+            break
+    assert scores.score[0, 39] <= 1.0
+    assert scorer.explain(39, 0, 50.0).record
+
+
 def test_where_more_are_suspect_than_fit_the_first_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import numpy as np
@@ -26,10 +27,15 @@ def _noise(time_ms: int) -> float:
     return 50.0 + float(NOISE[time_ms // STEP_MS % len(NOISE)])
 
 
+def _daily(time_ms: int) -> float:
+    return _noise(time_ms) + 8.0 * math.sin(2.0 * math.pi * time_ms / 86_400_000)
+
+
 class Tried:
     """Two queries over two series of noise."""
 
-    def __init__(self, history: timedelta = timedelta(hours=12)) -> None:
+    def __init__(self, history: timedelta = timedelta(hours=12), step_ms: int = STEP_MS) -> None:
+        self.step = timedelta(milliseconds=step_ms)
         self.clock_ms = NOW_MS + STEP_MS // 2
         self.meters = telemetry.Telemetry()
         self.reader = prometheus.FakeReader({A: _noise, B: lambda ms: 2 * _noise(ms)})
@@ -48,7 +54,7 @@ class Tried:
         return self.clock_ms / 1000
 
     def _runner(self, name: str, history: timedelta) -> scoring.QueryRunner:
-        step = timedelta(milliseconds=STEP_MS)
+        step = self.step
         return scoring.QueryRunner(
             scoring.Spec(name, "x", step, history, timedelta(hours=1), timedelta(days=1)),
             reader=self.reader,
@@ -166,3 +172,32 @@ def test_what_the_fits_of_a_query_say_is_part_of_what_is_tried() -> None:
     runner.scorer.adopt(fit)
     assert runner.fresh_scorer().adopted == (fit,)
     assert runner.fresh_scorer().samples_seen.size == 0
+
+
+def test_a_past_with_a_season_is_tried_without_it_and_a_short_one_is_not() -> None:
+    given = Tried(history=timedelta(days=10), step_ms=5 * STEP_MS)
+    given.reader.series = {A: _daily, B: lambda ms: 2 * _daily(ms)}
+    given.run()
+    given.test.turn()
+    assert given.ratio("one", "lost_season", "0") == 1.0
+    labels = {"query": "one", "kind": "lost_season", "scales": "0"}
+    delay_s = given.meters.registry.get_sample_value("detector_self_test_delay_seconds", labels)
+    assert delay_s is not None
+    assert 2 * 3_600 <= delay_s <= 16 * 3_600
+
+    short = Tried()
+    short.run()
+    short.test.turn()
+    assert short.ratio("one", "zero", "0") == 1.0
+    assert short.ratio("one", "lost_season", "0") is None
+
+
+@pytest.mark.parametrize("days", [10, 3])
+def test_the_figure_of_a_season_goes_when_it_is_not_tried_any_more(days: int) -> None:
+    given = Tried(history=timedelta(days=days), step_ms=5 * STEP_MS)
+    given.run()
+    given.meters.self_test_detected.labels("one", "lost_season", "0").set(1.0)
+    given.meters.self_test_delay.labels("one", "lost_season", "0").set(7.0)
+    assert given.test.turn() == loops.Turn(2, 2)
+    assert given.ratio("one", "lost_season", "0") is None
+    assert given.ratio("one", "spike", "10") == 1.0

@@ -19,6 +19,7 @@ STEP_MS = 5_000
 T0_MS = int(T0.timestamp() * 1000)
 NAN = math.nan
 SPIKE, DIP = int(frames.Kind.SPIKE), int(frames.Kind.DIP)
+FLAT, MISSING = int(frames.Kind.FLAT), int(frames.Kind.MISSING)
 
 
 def _explain(row: int, step: int, value: float) -> anomalies.Explanation:
@@ -119,8 +120,26 @@ def test_opening_is_told_of_with_all_that_is_known() -> None:
         ([(2.0, SPIKE), (NAN, SPIKE), (NAN, 0)], [(A, 0, 10, 2.0, 2.0)]),
         ([(2.0, SPIKE), (0.3, 0), (4.0, SPIKE)], [(A, 0, 5, 2.0, 0.3), (A, 10, None, 4.0, 4.0)]),
         ([(NAN, SPIKE), (1.5, SPIKE)], [(A, 5, None, 1.5, 1.5)]),
+        ([(0.2, FLAT), (0.9, FLAT), (0.3, 0)], [(A, 0, 10, 0.2, 0.3)]),
+        ([(0.2, FLAT), (3.0, FLAT), (2.0, FLAT)], [(A, 0, None, 3.0, 3.0)]),
+        ([(NAN, MISSING), (NAN, MISSING), (0.2, 0)], [(A, 0, 10, 0.0, 0.2)]),
+        ([(NAN, MISSING), (NAN, MISSING), (NAN, 0)], [(A, 0, 10, 0.0, 0.0)]),
+        ([(NAN, MISSING), (1.5, SPIKE)], [(A, 0, None, 1.5, 1.5)]),
     ],
-    ids=["worse", "lasts", "ends", "gap", "ends absent", "again", "opens absent"],
+    ids=[
+        "worse",
+        "lasts",
+        "ends",
+        "gap",
+        "ends absent",
+        "again",
+        "opens absent",
+        "below 1",
+        "becomes worse",
+        "is missed",
+        "is gone",
+        "comes back far off",
+    ],
 )
 @pytest.mark.parametrize("one_by_one", [False, True])
 def test_course_of_an_anomaly(
