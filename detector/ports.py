@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from detector import access, alerts, anomalies, frames
+from detector import access, alerts, anomalies, frames, messages
 from detector.policy import compiler, documents, drafts, live, revisions
 
 
@@ -372,6 +372,27 @@ class AlertEnder(Protocol):
 
         Raises UpstreamError.
         """
+        ...
+
+
+class SmsProvider(Protocol):
+    """Takes messages for phones; threads may share it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
+        ...
+
+    def send(self, message: messages.Outgoing) -> messages.Outcome:
+        """Hand a message over, once. Never raises for what a provider or a network does."""
+        ...
+
+    def find(self, message: messages.Outgoing) -> messages.Receipt | messages.Lookup:
+        """What became of a message of which `send` could not tell. Never raises."""
+        ...
+
+    def receipt(self, form: Mapping[str, str]) -> messages.Receipt | None:
+        """What the parameters of a callback say; None if they say nothing of a message."""
         ...
 
 
