@@ -130,23 +130,27 @@ Outcome: TypeAlias = Accepted | Refused | Unclear
 class Receipt:
     """What became of a message that a provider took: DELIVERED, FAILED, or SENT while under way.
 
-    provider_id  the provider's name for it, empty if not told
+    provider_id  the provider's name for it, empty if not told; a part may have one of its own
     price        of all parts, None if not told
+    reference    our own name for it, empty where the provider does not give it back
     """
 
     state: State
     provider_id: str = ""
     reason: str = ""
     price: float | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message as a provider is given it.
 
-    recipient, sender  numbers in international form (+491701234567); a sender may be a name
-    callback_url       where its receipts are to go; None for nowhere
-    handed_at          when it was first handed over
+    recipient       a number in international form (+491701234567)
+    callback_url    where its receipts are to go; None for nowhere
+    handed_at       when it was first handed over
+    last_handed_at  when it was handed over last, which a provider may show some time after; None
+                    if it was but once
     """
 
     reference: str
@@ -154,10 +158,20 @@ class Outgoing:
     text: str
     handed_at: datetime
     callback_url: str | None = None
+    last_handed_at: datetime | None = None
+
+    @property
+    def settles_from(self) -> datetime:
+        """From when on the time counts after which a provider must know of it."""
+        return self.last_handed_at or self.handed_at
 
 
 class Lookup(StrEnum):
-    """What a provider says when it is asked for a message by our reference."""
+    """What a provider says when it is asked for a message by our reference.
+
+    NEVER_TAKEN  it has had the time to know of it, and does not: it may be sent again
+    CANNOT_TELL  it failed, it cannot be asked at all, or it is too early to ask
+    """
 
     NEVER_TAKEN = "never taken"
     CANNOT_TELL = "cannot tell"

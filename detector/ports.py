@@ -454,6 +454,27 @@ class AlertEnder(Protocol):
         ...
 
 
+class SmsProvider(Protocol):
+    """Takes messages for phones; threads may share it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
+        ...
+
+    def send(self, message: messages.Outgoing) -> messages.Outcome:
+        """Hand a message over, once. Never raises for what a provider or a network does."""
+        ...
+
+    def find(self, message: messages.Outgoing) -> messages.Receipt | messages.Lookup:
+        """What became of a message of which `send` could not tell. Never raises."""
+        ...
+
+    def receipt(self, form: Mapping[str, str]) -> messages.Receipt | None:
+        """What the parameters of a callback say; None if they say nothing of a message."""
+        ...
+
+
 class FitLog(Protocol):
     """Keeps one row for each fit of a model."""
 

@@ -24,12 +24,17 @@ class Received:
 
 @dataclass(frozen=True)
 class Planned:
-    """An answer: status, headers, body; `resets` breaks the connection amid the body."""
+    """An answer: status, headers, body.
+
+    resets  the connection breaks amid the body
+    drops   it breaks before the first byte
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     resets: bool = False
+    drops: bool = False
 
 
 Answer = Callable[[Received], Planned]
@@ -72,6 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         received = Received(self.command, self.path, headers, body)
         self.server.received.append(received)
         planned = self.server.answer(received)
+        if planned.drops:
+            self._reset()
+            return
         self.send_response(planned.status)
         for name, value in planned.headers.items():
             self.send_header(name, value)
@@ -101,6 +109,20 @@ def in_turn(plan: Sequence[Planned], then: Planned) -> Answer:
     """Answers by plan, one after the other; `then` once they are used up."""
     left = iter(plan)
     return lambda _: next(left, then)
+
+
+@contextlib.contextmanager
+def full_server() -> Iterator[int]:
+    """The port of a TCP server that never accepts and whose queue is full: nobody gets through."""
+    with contextlib.ExitStack() as open_sockets:
+        listener = open_sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = open_sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 @contextlib.contextmanager

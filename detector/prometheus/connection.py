@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from detector import __version__, errors
+from detector import __version__, deadlines, errors
 
 USER_AGENT = f"monitor-drift-agent/{__version__}"
 ERROR_BODY_BYTES = 64 * 1024
@@ -62,26 +62,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class _DeadlineReader(io.RawIOBase):
-    """The receiving side of a socket; each wait is as long as is left until the deadline."""
-
-    def __init__(self, sock: socket.socket, deadline_s: float) -> None:
-        self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open until we close
-        self._deadline_s = deadline_s
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._sock.settimeout(_left(self._deadline_s))
-        return self._raw.readinto(buffer) or 0
 
 
 class Stream:
@@ -254,7 +234,7 @@ class Client:
             connection = _Connection(self._host, self._port, self._tls)
             self._mine.connection = connection
             self._all.add(connection)
-        connection.timeout = _left(deadline_s)
+        connection.timeout = deadlines.left_s(deadline_s)
         if connection.sock is not None:
             connection.sock.settimeout(connection.timeout)
         return connection
@@ -286,15 +266,8 @@ class _Connection(http.client.HTTPConnection):
     ) -> http.client.HTTPResponse:
         response = http.client.HTTPResponse(sock, method=method)
         response.fp.close()
-        response.fp = io.BufferedReader(_DeadlineReader(sock, self.deadline_s), 64 * 1024)
+        response.fp = io.BufferedReader(deadlines.Reader(sock, self.deadline_s), 64 * 1024)
         return response
-
-
-def _left(deadline_s: float) -> float:
-    left = deadline_s - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 def _tls_context(ca_file: str | None, insecure_skip_verify: bool) -> ssl.SSLContext:
