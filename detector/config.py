@@ -267,6 +267,7 @@ class SmsProvider(_Section):
     api_key: pydantic.SecretStr | None = None
     api_secret: pydantic.SecretStr | None = None
     from_number: str | None = None
+    region: str | None = None
     url: str | None = None
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from detector import alerts
 
+REFERENCE_BYTES = 16
 OVER = "over before it was sent"
 
 
@@ -62,7 +63,7 @@ class Draft:
 class Message:
     """One text for one person.
 
-    reference    our own name for it, which providers give back: 32 hexadecimal digits
+    reference    our own name for it, which providers give back: 22 letters, digits, - and _
     handed_at    when it was last handed to a provider, None if never
     attempts     how often it was
     provider     the one that it was handed to, or is to be
@@ -148,7 +149,7 @@ class Outgoing:
 
     recipient       a number in international form (+491701234567)
     callback_url    where its receipts are to go; None for nowhere
-    handed_at       when it was first handed over
+    handed_at       when it was first handed over, or shortly before
     last_handed_at  when it was handed over last, which a provider may show some time after; None
                     if it was but once
     """
@@ -170,11 +171,13 @@ class Lookup(StrEnum):
     """What a provider says when it is asked for a message by our reference.
 
     NEVER_TAKEN  it has had the time to know of it, and does not: it may be sent again
-    CANNOT_TELL  it failed, it cannot be asked at all, or it is too early to ask
+    CANNOT_TELL  it failed, or it is too early to ask
+    NEVER_TELLS  it cannot be asked at all
     """
 
     NEVER_TAKEN = "never taken"
     CANNOT_TELL = "cannot tell"
+    NEVER_TELLS = "never tells"
 
 
 @dataclass(frozen=True, slots=True)

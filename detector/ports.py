@@ -195,24 +195,6 @@ class MessageStore(Protocol):
         ...
 
 
-class SmsProvider(Protocol):
-    """Sends SMS; none of its methods raises for what a provider or a network does."""
-
-    name: str
-
-    def send(self, message: messages.Outgoing) -> messages.Outcome:
-        """Hand it over, once."""
-        ...
-
-    def find(self, message: messages.Outgoing) -> messages.Receipt | messages.Lookup:
-        """What became of a message whose outcome is not known."""
-        ...
-
-    def receipt(self, form: Mapping[str, str]) -> messages.Receipt | None:
-        """What the parameters of a callback say; None if that is nothing of its end."""
-        ...
-
-
 class AnomalyStore(Protocol):
     """Remembers anomalies, and the incidents they make up."""
 

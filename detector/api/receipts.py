@@ -1,8 +1,10 @@
-"""Where providers tell what became of an SMS: /api/webhooks/sms/{provider}/{reference}/{signature}.
+"""Where providers tell what became of an SMS: /api/receipts/{provider}/{reference}/{signature}.
 
 The path is made for each message and signed, so whoever knows it may speak of this message alone.
+It is short, since Vonage takes no callback address of more than 100 characters.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -17,7 +19,9 @@ from fastapi import APIRouter, Depends, Path, Request
 from detector import messages
 from detector.api import bodies, problems
 
-PREFIX = "/api/webhooks/sms"
+PREFIX = "/api/receipts"
+SIGNATURE_BYTES = 16
+"""128 bits, which nobody guesses by asking."""
 MOST_FIELDS = 100
 
 
@@ -38,7 +42,8 @@ class Signer:
         )
 
     def _signature(self, provider: str, reference: str) -> str:
-        return hmac.new(self.key, f"{provider}/{reference}".encode(), hashlib.sha256).hexdigest()
+        whole = hmac.new(self.key, f"{provider}/{reference}".encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(whole[:SIGNATURE_BYTES]).decode().rstrip("=")
 
 
 class Taken(pydantic.BaseModel):

@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 IN_DOUBT_AFTER = timedelta(minutes=1)
 """A provider answers or its deadline passes long before: who handed it over is no more."""
-SETTLED_AFTER = timedelta(minutes=5)
-"""A provider that does not know a message after so long has never taken it: its lists lag."""
+ASKED_EVERY, ASKED_FOR = timedelta(seconds=30), timedelta(minutes=10)
+"""A provider that cannot tell yet may tell later: its lists lag, or it is away."""
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(minutes=10)
 MOST_ROUNDS = 16
 """Times that each provider is asked, two hours in all: later, a message is no news."""
@@ -58,6 +58,7 @@ class Delivering:
         self._callback_url = callback_url
         self._clock, self._meters = clock, meters
         self._forgot_at: datetime | None = None
+        self._asked_at: dict[int, datetime] = {}
         for state in State:
             if state is not State.SENDING:
                 meters.messages.labels(state.value)
@@ -68,8 +69,7 @@ class Delivering:
     def turn(self) -> loops.Turn:
         """Settle what is in doubt, send what is due, see who else has to be told. Raises
         StoreError."""
-        for message in self._store.in_doubt(before=self._clock() - IN_DOUBT_AFTER):
-            self._ask(message)
+        self._ask_for(self._store.in_doubt(before=self._clock() - IN_DOUBT_AFTER))
         handed = 0
         # One at a time: what is claimed counts as spent, and is in doubt if we are killed.
         while claimed := self._store.claim(at=self._clock(), limit=1):
@@ -133,10 +133,21 @@ class Delivering:
         due_at = now + max(wait, refused.wait)
         return messages.Change(State.QUEUED, reason, due_at=due_at, provider=self._order[0])
 
+    def _ask_for(self, in_doubt: Sequence[messages.Message]) -> None:
+        """Each at intervals, as the loop turns every second."""
+        now = self._clock()
+        asked = {each.id: self._asked_at.get(each.id) for each in in_doubt}
+        self._asked_at = {number: at for number, at in asked.items() if at is not None}
+        for message in in_doubt:
+            last = asked[message.id]
+            if last is None or now - last >= ASKED_EVERY:
+                self._asked_at[message.id] = now
+                self._ask(message)
+
     def _ask(self, message: messages.Message) -> None:
         """Whether a provider has taken a message of which no answer is known."""
         provider = self._providers.get(message.provider)
-        found: messages.Receipt | messages.Lookup = messages.Lookup.CANNOT_TELL
+        found: messages.Receipt | messages.Lookup = messages.Lookup.NEVER_TELLS
         if provider is not None:
             found = provider.find(self._outgoing(message, provider.name))
         if isinstance(found, messages.Receipt):
@@ -149,12 +160,15 @@ class Delivering:
                     price=found.price,
                 ),
             )
-        elif found is messages.Lookup.CANNOT_TELL:
-            reason = f"{message.provider} cannot tell whether it has taken it: not sent again"
-            self._settle(message, messages.Change(State.UNKNOWN, reason))
-        elif message.handed_at and self._clock() - message.handed_at > SETTLED_AFTER:
+        elif found is messages.Lookup.NEVER_TAKEN:
             reason = f"{message.provider} has never taken it: sent again"
             self._settle(message, messages.Change(State.QUEUED, reason, due_at=self._clock()))
+        elif found is messages.Lookup.NEVER_TELLS or self._is_long_ago(message):
+            reason = f"{message.provider} cannot tell whether it has taken it: not sent again"
+            self._settle(message, messages.Change(State.UNKNOWN, reason))
+
+    def _is_long_ago(self, message: messages.Message) -> bool:
+        return message.handed_at is None or self._clock() - message.handed_at >= ASKED_FOR
 
     def _stand_in(self) -> None:
         """Tell somebody else where a message did not arrive, or nobody knows that it did."""
@@ -199,7 +213,8 @@ class Delivering:
             reference=message.reference,
             recipient=message.recipient,
             text=message.text,
-            handed_at=message.handed_at or self._clock(),
+            handed_at=message.created_at,
+            last_handed_at=message.handed_at,
             callback_url=self._callback_url(provider, message.reference),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -271,7 +271,7 @@ def _insert(
     insert = (
         postgresql.insert(_MESSAGES)
         .values(
-            reference=uuid.uuid4().hex,
+            reference=secrets.token_urlsafe(messages.REFERENCE_BYTES),
             recipient=recipient,
             text=text.storable(draft.text),
             parts=draft.parts,

@@ -85,7 +85,7 @@ def test_a_message_is_queued_for_each_person_and_comes_back_whole(
         reason="",
         follows_id=None,
     )
-    assert len(first.reference) == 32
+    assert len(first.reference) == 22
     assert first.reference != second.reference
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -229,7 +229,7 @@ class FakeMessageStore:
         self._last_id += 1
         self.kept[self._last_id] = messages.Message(
             id=self._last_id,
-            reference=uuid.uuid4().hex,
+            reference=secrets.token_urlsafe(messages.REFERENCE_BYTES),
             recipient=recipient,
             text=draft.text,
             parts=draft.parts,

@@ -15,7 +15,7 @@ class FakeProvider:
         self.planned = list(outcomes)
         self.given: list[messages.Outgoing] = []
         self.asked: list[messages.Outgoing] = []
-        self.finds: messages.Receipt | messages.Lookup = messages.Lookup.CANNOT_TELL
+        self.finds: messages.Receipt | messages.Lookup = messages.Lookup.NEVER_TELLS
 
     def send(self, message: messages.Outgoing) -> messages.Outcome:
         self.given.append(message)

@@ -181,14 +181,31 @@ def test_a_provider_that_knows_settles_what_was_unclear() -> None:
 
 def test_what_was_never_taken_is_sent_again_once_the_provider_can_know() -> None:
     rig = Rig(FakeProvider("vonage", UNCLEAR))
-    rig.providers[0].finds = messages.Lookup.NEVER_TAKEN
+    (provider,) = rig.providers
+    provider.finds = messages.Lookup.CANNOT_TELL
     rig.telling.tell([alert()])
     rig.turn()
-    rig.turn(200)
+    for _ in range(200):
+        rig.turn(1)
     assert rig.last().state is State.SENDING
-    rig.turn(101)
+    assert len(provider.asked) == 5  # every 30 s from the first minute on
+    assert provider.asked[-1].last_handed_at == at(0)
+    provider.finds = messages.Lookup.NEVER_TAKEN
+    rig.turn(30)
     assert rig.last().state is State.SENT
-    assert len(rig.providers[0].given) == 2
+    assert len(provider.given) == 2
+
+
+def test_a_provider_that_cannot_tell_for_long_leaves_it_unknown() -> None:
+    rig = Rig(FakeProvider("vonage", UNCLEAR))
+    rig.providers[0].finds = messages.Lookup.CANNOT_TELL
+    rig.telling.tell([alert()])
+    rig.turn()
+    rig.turn(599)
+    assert rig.last().state is State.SENDING
+    rig.turn(31)
+    assert rig.last().state is State.UNKNOWN
+    assert len(rig.providers[0].given) == 1
 
 
 def test_killed_between_claim_and_answer_it_is_asked_for_by_who_comes_after() -> None:
