@@ -73,7 +73,8 @@ class SelfTest:
         scorer = runner.fresh_scorer()
         scorer.score(_part(frame, values, slice(0, head_steps)))
         name, step_s = runner.spec.name, runner.spec.step.total_seconds()
-        for found in injecting.trials(scorer, _part(frame, values, slice(head_steps, None))):
+        tail = injecting.tail_of(_part(frame, values, slice(head_steps, None)))
+        for found in injecting.trials(scorer, tail):
             if not found.series:
                 return 0
             labels = (name, found.kind.name.lower(), f"{found.scales:g}")
