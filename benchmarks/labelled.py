@@ -33,7 +33,7 @@ from detector import errors, models
 from detector.files import metas, tables
 from detector.models import budget as budgets
 from detector.models import catalogue, scoring, smoothing
-from detector.score import job
+from detector.score import recorded
 from detector.services import file_scoring
 from detector.stack import debian
 
@@ -71,7 +71,7 @@ def read_folder(folder: Path) -> Labelled:
     windows = json.loads((folder / "nab_windows.json").read_text(encoding="utf-8"))
     return Labelled(
         ids=table.ids,
-        series=job.series_of(
+        series=recorded.series_of(
             table,
             metas.metas_of(table.ids, known, folder / "meta.csv"),
             step=None,

@@ -1,8 +1,9 @@
 """From a query's past to the settings that suit it, with the reason.
 
-The past is cut in three: the first quarter is only learned from, on the next part the candidates
-are compared, and on the last part, held back, the chosen one is measured beside the settings as
-they are.
+The past is that of a query in Prometheus, or of the series of a file, those of each dataset and
+step for themselves. It is cut in three: the first quarter is only learned from, on the next part
+the candidates are compared, and on the last part, held back, the chosen one is measured beside the
+settings as they are.
 A candidate is a model and a width of the band. Its width is the narrowest of those with which it
 keeps to the budget; among those that do, the one that finds most of the trouble put into copies of
 the series is chosen, a later one only if it finds MORE more. So no labels are needed.
@@ -10,25 +11,28 @@ the series is chosen, a later one only if it finds MORE more. So no labels are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
-from detector import app, config, errors, frames, planning, variants
+from detector import app, config, errors, planning, variants
 from detector.backtest import job as backtest_job
 from detector.backtest import results
+from detector.files import labels as label_files
 from detector.models import budget as budgets
 from detector.models import smoothing
 from detector.score import job as score_job
-from detector.score import progress
-from detector.services import backtesting, tuning
+from detector.score import progress, recorded
+from detector.services import file_scoring, outcomes, pasts, tuning
 
-LEARNED, COMPARED = 0.25, 0.625
-"""Parts of the past up to which is learned, and compared."""
+DAYS = 14.0
+"""Of a history in Prometheus that are looked at; of a file all are."""
 LEAST = timedelta(days=2)
+SAMPLES_NEEDED = 280
+"""Of a series, so that in what is compared, .375 of them, an epoch begins with a whole tail."""
 NARROW, PLAIN, WIDER = 0.8, 1.0, (1.25, 1.5, 2.0, 3.0)
 """Widths of the band that are tried."""
 MORE = 0.02
@@ -40,12 +44,16 @@ BESIDE = ("hbos", "pca", "gmm")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for on the command line."""
+    """What was asked for on the command line; None: as the settings, the meta or the file say."""
 
-    query: str | None
-    expr: str | None
-    days: float
-    step: str | None
+    file: Path | None = None
+    query: str | None = None
+    expr: str | None = None
+    days: float | None = None
+    step: str | None = None
+    meta: Path | None = None
+    value_column: str = "value"
+    labels: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +71,35 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What came of it.
+    """What came of one query.
 
+    under             what the configuration calls it
     allowed_per_week  by the query's budget, of all its series
     held_back         how the settings of now and the chosen ones did where nothing was chosen
     """
 
     subject: str
+    under: str
     days: float
     allowed_per_week: float
     candidates: tuple[Candidate, ...]
     chosen: Candidate
     held_back: tuple[tuning.Tried, tuning.Tried]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it all: of one query, or of each that a file holds.
+
+    left_out  lines that say of which of them nothing came, and why
+    """
+
+    file: Path | None
+    tunings: tuple[Tuning, ...]
+    left_out: tuple[str, ...] = ()
+
+
+Events = Sequence[Sequence[outcomes.Span]]
 
 
 def run(
@@ -83,14 +108,11 @@ def run(
     *,
     now_ms: int,
     config_file: Path | None = None,
-) -> Tuning:
+) -> Outcome:
     """Raises ConfigError for what is wrong or too short, UpstreamError where Prometheus fails."""
-    if (options.query is None) == (options.expr is None):
-        raise errors.ConfigError("autotune: one of --query NAME and --expr PROMQL is needed")
-    if not 0 < options.days <= backtest_job.LONGEST_DAYS:
-        raise errors.ConfigError(
-            f"--days: {options.days:g}: above 0 to {backtest_job.LONGEST_DAYS} is allowed"
-        )
+    backtest_job.check_subject("autotune", options.file, options.query, options.expr)
+    if options.days is not None:
+        backtest_job.check_days(options.days)
     (variant,) = variants.variants_of(
         settings,
         file=config_file,
@@ -100,56 +122,134 @@ def run(
         budget_texts=(),
         ml=None,
     )
+    events = label_files.read_events(options.labels) if options.labels else None
+    if options.file is not None:
+        return _of_file(variant, options.file, options, events)
     step = score_job.parse_step(options.step) or settings.step_of(variant.query)
     query = variant.at(step).model_copy(update={"history": timedelta(0)})
-    ask, _ = backtest_job.ask_for(settings, query, options.days, now_ms)
+    ask, _ = backtest_job.ask_for(settings, query, options.days or DAYS, now_ms)
     subject = options.query or str(options.expr)
     history = backtest_job.read_history(settings, ask, subject)
-    return tune(settings, query, history, subject=subject)
+    planned = planning.Planning(settings).planned_time(query.calendar)
+    past = pasts.HistoryPast(history, planned)
+    known = None
+    if events is not None:
+        known = backtest_job.spans_of(events, past.names, past.labels)
+    try:
+        return Outcome(None, (tune(settings, query, past, subject=subject, events=known),))
+    except errors.NotEnoughData as error:
+        raise errors.ConfigError(str(error)) from None
+
+
+def _of_file(
+    variant: variants.Variant,
+    file: Path,
+    options: Options,
+    events: tuple[label_files.Event, ...] | None,
+) -> Outcome:
+    given = recorded.read(
+        file,
+        meta=options.meta,
+        value_column=options.value_column,
+        labels=variant.query.group_by,
+    )
+    every = variant.settings.metric_collection_interval
+    step = score_job.parse_step(options.step)
+    series = given.series(variant.query, step=step, else_step=every)
+    names = list(given.table.ids)
+    known = None
+    if events is not None:
+        known = backtest_job.spans_of(events, names, [() for _ in names])
+    queries = file_scoring.queries_of(series)
+    found, left_out = [], []
+    for (dataset, own_step), places in queries.items():
+        subject = str(file)
+        if len(queries) > 1:
+            subject += f": {dataset or 'series'} at {results.span(own_step.total_seconds())}"
+        try:
+            kept = _within(series, places, options.days, subject)
+            past = pasts.FilePast([names[place] for place in kept], tuple(kept.values()))
+            found.append(
+                tune(
+                    variant.settings,
+                    variant.at(own_step),
+                    past,
+                    subject=subject,
+                    under=options.query or "the query of these series",
+                    events=None if known is None else [known[place] for place in kept],
+                )
+            )
+        except errors.NotEnoughData as error:
+            left_out.append(str(error))
+    if not found:
+        raise errors.ConfigError("; ".join(left_out))
+    return Outcome(file, tuple(found), tuple(left_out))
+
+
+def _within(
+    series: Sequence[file_scoring.Series], places: Sequence[int], days: float | None, subject: str
+) -> dict[int, file_scoring.Series]:
+    """Those that have samples in the last days, by their places."""
+    chosen = {place: series[place] for place in places}
+    if days is not None:
+        end_ms = max(int(each.times_ms[-1]) for each in chosen.values())
+        chosen = {place: pasts.last_days(each, days, end_ms) for place, each in chosen.items()}
+    kept = {place: each for place, each in chosen.items() if np.isfinite(each.values).any()}
+    if not kept:
+        raise errors.NotEnoughData(f"{subject}: not one sample")
+    return kept
 
 
 def tune(
-    settings: config.Settings, query: config.Query, history: backtesting.History, *, subject: str
+    settings: config.Settings,
+    query: config.Query,
+    past: pasts.Past,
+    *,
+    subject: str,
+    under: str | None = None,
+    events: Events | None = None,
 ) -> Tuning:
-    """Compare the candidates of a query on a history.
+    """Compare the candidates of a query on its past.
 
-    Raises ConfigError if it is too short, or has no series that can be compared on.
+    under   what the configuration calls the query, where that is not the subject
+    events  what is known to have happened to each series: told of what was held back, not used
+    Raises NotEnoughData if the past is too short, or has no series that can be compared on.
     """
-    history = _from_first_sample(history)
-    times_ms = history.frame.times_ms
-    held = timedelta(milliseconds=int(times_ms[-1] - times_ms[0]))
-    if held < LEAST:
-        raise errors.ConfigError(
-            f"{subject}: {held / timedelta(days=1):.1f} days of history: "
+    if past.held < LEAST:
+        raise errors.NotEnoughData(
+            f"{subject}: {past.held / timedelta(days=1):.1f} days of history: "
             f"{LEAST / timedelta(days=1):g} are needed"
         )
-    cuts = [
-        int(times_ms[0] + part * (times_ms[-1] - times_ms[0])) for part in (LEARNED, COMPARED, 1.0)
-    ]
-    planned = planning.Planning(settings).planned_time(query.calendar)
+    counted = past.counted(pasts.Part.COMPARED)
+    if not pasts.covered(counted):
+        raise errors.NotEnoughData(
+            f"{subject}: all is only learned from: a smaller train_n is needed"
+        )
     choices = list(_choices(settings, query))
 
-    def try_on(first_ms: int, end_ms: int) -> Callable[[dict[str, object]], tuning.Tried]:
+    def try_on(
+        part: pasts.Part, known: Events | None
+    ) -> Callable[[dict[str, object]], tuning.Tried]:
         return lambda changes: tuning.try_out(
-            history,
+            past,
             app.scorer_factory(settings, query.model_copy(update=_parsed(changes)))(),
-            first_ms=first_ms,
-            end_ms=end_ms,
-            calendar=planned,
+            part,
+            events=known,
         )
 
-    compare, hold = try_on(cuts[0], cuts[1]), try_on(cuts[1], cuts[2] + 1)
+    compare, hold = try_on(pasts.Part.COMPARED, None), try_on(pasts.Part.HELD_BACK, events)
     allowed = results.allowed_per_week(
-        budgets.parse_budget(query.budget), float(len(history.labels))
+        budgets.parse_budget(query.budget), pasts.series_at_a_time(counted)
     )
     candidates: list[Candidate] = []
-    with progress.shown(len(choices) + 1, word="tried", unit="ways") as advance:
+    with progress.shown(len(choices) + 1, word="tried", unit=f"ways of {subject}") as advance:
         for name, changes in choices:
             found = _candidate(name, changes, compare, allowed)
             if found.tried.found is None:
-                raise errors.ConfigError(
+                raise errors.NotEnoughData(
                     f"{subject}: no series without gaps and anomalies where candidates are "
-                    "compared: a query or a time (--days) with whole series is needed"
+                    f"compared: whole series of {SAMPLES_NEEDED} samples or more are needed, from "
+                    "a query, a file or a time (--days) that has them"
                 )
             candidates.append(found)
             advance(1)
@@ -157,16 +257,15 @@ def tune(
         of_now = hold({})
         held_back = (of_now, hold(chosen.changes) if chosen.changes else of_now)
         advance(1)
-    days = held / timedelta(days=1)
-    return Tuning(subject, days, allowed, tuple(candidates), chosen, held_back)
-
-
-def _from_first_sample(history: backtesting.History) -> backtesting.History:
-    """What was asked for may reach further back than what there is."""
-    frame = history.frame
-    first = int(np.isfinite(frame.values).any(axis=1).argmax())
-    held = frames.Frame(frame.times_ms[first:], frame.values[first:], frame.step_ms)
-    return backtesting.History(history.labels, held)
+    return Tuning(
+        subject,
+        under or subject,
+        past.held / timedelta(days=1),
+        allowed,
+        tuple(candidates),
+        chosen,
+        held_back,
+    )
 
 
 def _choices(

@@ -9,18 +9,33 @@ from typing import Any
 import yaml
 
 from detector.autotune import job
-from detector.services import tuning
+from detector.backtest import results
+from detector.services import matching, tuning
 
 _SIZED = (3.0, 5.0, 10.0)
 
 
-def text_of(found: job.Tuning) -> str:
-    """A table of the candidates, the choice with its reason, and what to put into the settings."""
-    return "\n".join(_lines(found))
+def text_of(found: job.Outcome) -> str:
+    """Of each query a table of the candidates, the choice with its reason, and what to put into
+    the settings."""
+    parts = ["\n".join(_lines(each)) for each in found.tunings]
+    if found.left_out:
+        parts.append("\n".join(f"left out: {line}" for line in found.left_out))
+    return "\n\n\n".join(parts)
 
 
-def summary_of(found: job.Tuning) -> dict[str, Any]:
-    """The same for a script."""
+def summary_of(found: job.Outcome) -> dict[str, Any]:
+    """The same for a script; of a file a list, since it may hold many queries."""
+    if found.file is None:
+        return _summary(found.tunings[0])
+    return {
+        "file": str(found.file),
+        "queries": [_summary(each) for each in found.tunings],
+        "left_out": list(found.left_out),
+    }
+
+
+def _summary(found: job.Tuning) -> dict[str, Any]:
     return {
         "query": found.subject,
         "days": round(found.days, 2),
@@ -46,6 +61,8 @@ def summary_of(found: job.Tuning) -> dict[str, Any]:
 def _figures(tried: tuning.Tried) -> dict[str, Any]:
     figures = dataclasses.asdict(tried)
     figures["delay_s"] = figures.pop("delay").total_seconds()
+    figures["labels"] = results.quality_summary(tried.quality)
+    del figures["quality"]
     figures["by_size"] = {f"{size:g}": share for size, share in tried.by_size.items()}
     return figures
 
@@ -70,10 +87,33 @@ def _lines(found: job.Tuning) -> Iterator[str]:
     yield f"  {job.OF_NOW:{width}}  {_row(of_now)}"
     if found.chosen.changes:
         yield f"  {found.chosen.name:{width}}  {_row(chosen)}"
+    yield from _against_labels(found, width)
+    if found.chosen.changes:
         yield ""
-        yield f"In the configuration, under {found.subject}:"
+        yield f"In the configuration, under {found.under}:"
         for line in yaml.safe_dump(found.chosen.changes, sort_keys=False).splitlines():
             yield f"    {line}"
+
+
+def _against_labels(found: job.Tuning, width: int) -> Iterator[str]:
+    """What the labels say of the same part; the choice was made without them."""
+    of_now, chosen = found.held_back
+    if of_now.quality is None or chosen.quality is None:
+        return
+    yield ""
+    if not of_now.quality.events:
+        yield "There, no event is labelled."
+    else:
+        yield f"There, of {of_now.quality.events} labelled events, and beside them:"
+    yield f"  {'':{width}}  recall  false alarms a series-day"
+    yield f"  {job.OF_NOW:{width}}  {_quality(of_now.quality)}"
+    if found.chosen.changes:
+        yield f"  {found.chosen.name:{width}}  {_quality(chosen.quality)}"
+
+
+def _quality(quality: matching.Quality) -> str:
+    recall = f"{quality.recall:6.2f}" if quality.events else "   n/a"
+    return f"{recall}  {quality.false_per_series_day:.3f}"
 
 
 def _row(tried: tuning.Tried) -> str:

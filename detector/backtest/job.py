@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +14,9 @@ import numpy as np
 from detector import app, checks, config, errors, frames, variants
 from detector.backtest import results
 from detector.files import labels as label_files
-from detector.files import metas, tables
 from detector.prometheus import selectors
 from detector.score import job as score_job
-from detector.score import progress
+from detector.score import progress, recorded
 from detector.services import backtesting, expectation, file_scoring, matching, outcomes
 
 WEEK_MS = 7 * 86_400_000
@@ -68,16 +67,30 @@ def run(
     )
     events = label_files.read_events(options.labels) if options.labels else None
     if options.file is not None:
-        return _whole(str(options.file), compared, _from_file(options.file, options), events, ())
+        score = _from_file(options.file, options, compared)
+        return _whole(str(options.file), compared, score, events, ())
     return _live(options, compared, events, now_ms)
 
 
 def _check(options: Options) -> None:
-    given = [options.file, options.query if options.file is None else None, options.expr]
+    check_subject("backtest", options.file, options.query, options.expr)
+    check_days(options.days)
+
+
+def check_subject(command: str, file: Path | None, query: str | None, expr: str | None) -> None:
+    """Raise ConfigError unless a command is told of one thing to look at; of a file --query names
+    the settings."""
+    given = [file, query if file is None else None, expr]
     if sum(each is not None for each in given) != 1:
-        raise errors.ConfigError("backtest: one of FILE, --query NAME and --expr PROMQL is needed")
-    if not 0 < options.days <= LONGEST_DAYS:
-        raise errors.ConfigError(f"--days: {options.days:g}: above 0 to {LONGEST_DAYS} is allowed")
+        raise errors.ConfigError(
+            f"{command}: one of FILE, --query NAME and --expr PROMQL is needed"
+        )
+
+
+def check_days(days: float) -> None:
+    """Raise ConfigError for --days that is none."""
+    if not 0 < days <= LONGEST_DAYS:
+        raise errors.ConfigError(f"--days: {days:g}: above 0 to {LONGEST_DAYS} is allowed")
 
 
 def _live(
@@ -162,49 +175,32 @@ def read_history(
         raise errors.ConfigError(f"{subject}: {error}") from None
 
 
-def _from_file(file: Path, options: Options) -> Score:
-    table = tables.read_table(file, value_column=options.value_column)
-    known = (
-        metas.metas_of(table.ids, metas.read_metas(options.meta), options.meta)
-        if options.meta
-        else (metas.UNKNOWN,) * len(table.ids)
+def _from_file(file: Path, options: Options, compared: Sequence[variants.Variant]) -> Score:
+    given = recorded.read(
+        file,
+        meta=options.meta,
+        value_column=options.value_column,
+        labels=[name for variant in compared for name in variant.query.group_by],
     )
 
     def score(variant: variants.Variant) -> tuple[outcomes.Scored, ...]:
-        series = score_job.series_of(
-            table,
-            known,
+        series = given.series(
+            variant.query,
             step=score_job.parse_step(options.step),
             else_step=variant.settings.metric_collection_interval,
         )
-        with progress.shown(len(table.values)) as advance:
+        with progress.shown(len(given.table.values)) as advance:
             parts = file_scoring.score_series(
                 series,
                 make_scorer=lambda step: app.scorer_factory(variant.settings, variant.at(step))(),
                 advance=advance,
             )
         return tuple(
-            _scored(name, each, part)
-            for name, each, part in zip(table.ids, series, parts, strict=True)
+            file_scoring.scored_of(name, each, part, counted=each.past)
+            for name, each, part in zip(given.table.ids, series, parts, strict=True)
         )
 
     return score
-
-
-def _scored(name: str, series: file_scoring.Series, part: frames.Scores) -> outcomes.Scored:
-    return outcomes.Scored(
-        name=name,
-        labels=(),
-        step=series.step,
-        counted=min(series.past, len(series.values)),
-        times_ms=series.times_ms,
-        values=series.values,
-        score=part.score[:, 0],
-        expected=part.expected[:, 0],
-        lower=part.lower[:, 0],
-        upper=part.upper[:, 0],
-        kind=part.kind[:, 0],
-    )
 
 
 Notes = Callable[[Sequence[outcomes.Scored]], list[str]]
@@ -237,7 +233,7 @@ def _result(
 ) -> results.VariantResult:
     every = variant.settings.metric_collection_interval
     incidents = [outcomes.incidents_of(each) for each in scored]
-    known = _spans(scored, events)
+    known = spans_of(events or (), [each.name for each in scored], [each.labels for each in scored])
     start_ms, end_ms = _counted_time(scored)
     weeks = (end_ms - start_ms) / WEEK_MS
     expected = None
@@ -265,12 +261,11 @@ def _result(
     )
 
 
-def _spans(
-    scored: Sequence[outcomes.Scored], events: Iterable[label_files.Event] | None
+def spans_of(
+    events: tuple[label_files.Event, ...], names: list[str], labels: list[frames.Labels]
 ) -> list[tuple[outcomes.Span, ...]]:
-    theirs = label_files.events_by_series(
-        tuple(events or ()), [each.name for each in scored], [each.labels for each in scored]
-    )
+    """When each of these series was truly anomalous. Raises ConfigError for an event of none."""
+    theirs = label_files.events_by_series(events, names, labels)
     return [tuple(outcomes.Span(event.start_ms, event.end_ms) for event in one) for one in theirs]
 
 

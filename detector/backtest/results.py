@@ -174,13 +174,14 @@ def _variant(each: VariantResult) -> dict[str, object]:
         "allowed_per_week": _finite(each.allowed_per_week),
         "alerts": each.alerts,
         "alerts_per_week": _finite(each.alerts_per_week),
-        "labels": _quality(each.quality),
+        "labels": quality_summary(each.quality),
         "expected": _expected(each.expected),
         "series": [_series(one) for one in each.series],
     }
 
 
-def _quality(quality: matching.Quality | None) -> dict[str, object] | None:
+def quality_summary(quality: matching.Quality | None) -> dict[str, object] | None:
+    """What labels say, for a script; None where there are none."""
     if quality is None:
         return None
     return {

@@ -19,15 +19,8 @@ def add(commands: base.Commands) -> None:
     _add_score(commands.add("score", _score, "Score the series of a CSV or parquet file."))
     text = "What would have fired on a query's history or in a file."
     _add_backtest(commands.add("backtest", _backtest, text))
-    text = "Which model and band suit a query, on its history."
-    autotune = commands.add("autotune", _autotune, text)
-    autotune.add_argument("--query", metavar="NAME", help="a configured query")
-    autotune.add_argument("--expr", metavar="PROMQL", help="any PromQL, with default settings")
-    autotune.add_argument(
-        "--days", type=float, default=14.0, metavar="N", help="of history (default: 14)"
-    )
-    autotune.add_argument("--step", metavar="TIME", help="time between samples, as 5m")
-    autotune.add_argument("--json", action="store_true", help="the results as one JSON object")
+    text = "Which model and band suit a query, on its history or a file."
+    _add_autotune(commands.add("autotune", _autotune, text))
     text = "Score an anomaly again, from what its score was made from."
     replay = commands.add("replay", _replay, text)
     replay.add_argument("anomaly", type=int, metavar="ID", help="as /api/anomalies tells it")
@@ -100,6 +93,19 @@ def _add_backtest(backtest: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="the results as one JSON object")
 
 
+def _add_autotune(autotune: argparse.ArgumentParser) -> None:
+    add = autotune.add_argument
+    add("file", type=Path, metavar="FILE", nargs="?", help="recorded series, as for mda score")
+    add("--query", metavar="NAME", help="a configured query; with FILE, whose settings it takes")
+    add("--expr", metavar="PROMQL", help="any PromQL, with default settings")
+    add("--days", type=float, metavar="N", help="the last ones (default: 14; of a file all)")
+    add("--step", metavar="TIME", help="time between samples (default: the query's, the file's)")
+    add("--meta", type=Path, metavar="FILE", help="id, dataset, step_s, train_n of each series")
+    add("--value-column", metavar="NAME", default="value", help="default: value")
+    add("--labels", type=Path, metavar="FILE", help="id, start, end; or id, ts, label")
+    add("--json", action="store_true", help="the results as one JSON object")
+
+
 def _score(settings: config.Settings, arguments: argparse.Namespace) -> int:
     import dataclasses
     import json
@@ -165,7 +171,16 @@ def _autotune(settings: config.Settings, arguments: argparse.Namespace) -> int:
 
     from detector.autotune import job, text
 
-    options = job.Options(arguments.query, arguments.expr, arguments.days, arguments.step)
+    options = job.Options(
+        file=arguments.file,
+        query=arguments.query,
+        expr=arguments.expr,
+        days=arguments.days,
+        step=arguments.step,
+        meta=arguments.meta,
+        value_column=arguments.value_column,
+        labels=arguments.labels,
+    )
     now_ms = round(base.now().timestamp() * 1000)
     found = job.run(settings, options, now_ms=now_ms, config_file=arguments.config)
     print(json.dumps(text.summary_of(found)) if arguments.json else text.text_of(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,19 +24,22 @@ class Meta:
     dataset  the series that it is looked at together with; "" where none is said
     step     time between samples, None where it is to be seen from them
     past     first rows that are known beforehand
+    labels   those that were asked for and are told of, also where they are empty
     """
 
     dataset: str
     step: timedelta | None
     past: int
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 UNKNOWN = Meta(dataset="", step=None, past=0)
 """Of a series that no meta file tells of."""
 
 
-def read_metas(path: Path) -> dict[str, Meta]:
-    """What is said of each id; only the column `id` has to be there.
+def read_metas(path: Path, *, labels: Sequence[str] = ()) -> dict[str, Meta]:
+    """What is said of each id, also of labels with these names; only the column `id` has to be
+    there.
 
     Raises ConfigError: file, line, column, value and what is allowed.
     """
@@ -49,10 +53,11 @@ def read_metas(path: Path) -> dict[str, Meta]:
     shortest_s, longest_s = SHORTEST_STEP.total_seconds(), LONGEST_STEP.total_seconds()
     steps_s = _numbers(sheet, "step_s", STEP_ALLOWED, shortest_s, longest_s)
     pasts = np.nan_to_num(_numbers(sheet, "train_n", PAST_ALLOWED, 0.0, 2.0**53, whole=True))
+    told = sheet.labels(labels)
     return {
-        name: Meta(dataset, None if np.isnan(step_s) else timedelta(seconds=step_s), int(past))
-        for name, dataset, step_s, past in zip(
-            ids, datasets, steps_s.tolist(), pasts.tolist(), strict=True
+        name: Meta(dataset, None if np.isnan(step_s) else timedelta(seconds=step_s), int(past), own)
+        for name, dataset, step_s, past, own in zip(
+            ids, datasets, steps_s.tolist(), pasts.tolist(), told, strict=True
         )
     }
 
@@ -67,10 +72,7 @@ def metas_of(ids: tuple[str, ...], metas: dict[str, Meta], path: Path) -> tuple[
 
 def _datasets(sheet: sheets.Sheet) -> list[str]:
     column = sheet.find(["dataset"])
-    if column is None:
-        return [""] * len(sheet)
-    fields = sheet.columns[column]
-    return [str(text).strip() for text in fields.where(~fields.isna(), "")]
+    return [""] * len(sheet) if column is None else sheet.words(column)
 
 
 def _numbers(

@@ -64,6 +64,17 @@ class Sheet:
             raise self.wrong(int(empty[0]), column, "a name is needed")
         return texts
 
+    def words(self, column: str) -> list[str]:
+        """The column as text without blanks around it, "" where it is empty."""
+        fields = self.columns[column]
+        return [str(text).strip() for text in fields.where(~fields.isna(), "")]
+
+    def labels(self, names: Sequence[str]) -> list[tuple[tuple[str, str], ...]]:
+        """Of each row the labels of these names for which there is a column."""
+        columns = [(name, self.find([name])) for name in names]
+        told = [[(name, word) for word in self.words(each)] for name, each in columns if each]
+        return list(zip(*told, strict=True)) if told else [()] * len(self)
+
     def numbers(self, column: str, allowed: str) -> frames.Floats:
         """float64[R], NaN where the field is empty or NaN.
 

@@ -154,6 +154,11 @@ class QueryScorer:
         return max(steps.SAMPLES_NEEDED, self._min_samples)
 
     @property
+    def is_grouped(self) -> bool:
+        """Whether series hear of each other, so that only frames of all of them will do."""
+        return bool(self._group_by)
+
+    @property
     def samples_seen(self) -> frames.Ints:
         """int64[S]: finite samples of each row since it was new or forgotten."""
         return self._state.counts[: self._size, layout.POINTS].copy()

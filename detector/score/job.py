@@ -11,7 +11,7 @@ import numpy as np
 
 from detector import app, config, errors, frames, variants
 from detector.files import metas, outputs, tables
-from detector.score import progress
+from detector.score import progress, recorded
 from detector.services import file_scoring
 
 
@@ -61,49 +61,22 @@ def run(settings: config.Settings, options: Options, *, config_file: Path | None
     )
     step = parse_step(options.step)
     with outputs.open_output(options.out) as write:
-        table = tables.read_table(options.file, value_column=options.value_column)
-        series = series_of(
-            table,
-            _metas(table, options.meta),
-            step=step,
-            else_step=settings.metric_collection_interval,
+        given = recorded.read(
+            options.file,
+            meta=options.meta,
+            value_column=options.value_column,
+            labels=variant.query.group_by,
         )
-        with progress.shown(len(table.values)) as advance:
+        every = settings.metric_collection_interval
+        series = given.series(variant.query, step=step, else_step=every)
+        with progress.shown(len(given.table.values)) as advance:
             parts = file_scoring.score_series(
                 series,
                 make_scorer=lambda step: app.scorer_factory(variant.settings, variant.at(step))(),
                 advance=advance,
             )
-        write(table, in_file_order(table, parts))
+        write(given.table, in_file_order(given.table, parts))
     return _summary(options, series, parts)
-
-
-def series_of(
-    table: tables.Table,
-    known: Sequence[metas.Meta],
-    *,
-    step: timedelta | None,
-    else_step: timedelta,
-) -> list[file_scoring.Series]:
-    """The series of the table as the service takes them.
-
-    known      of each series
-    step       of all of them, whatever their meta says; None: their own
-    else_step  of those whose meta and times do not tell one
-    """
-    series = []
-    for rows, meta in zip(table.rows_of_series(), known, strict=True):
-        times_ms = table.times_ms[rows]
-        series.append(
-            file_scoring.Series(
-                query=meta.dataset,
-                step=step or meta.step or file_scoring.usual_step(times_ms) or else_step,
-                past=meta.past,
-                times_ms=file_scoring.rising(times_ms),
-                values=table.values[rows],
-            )
-        )
-    return series
 
 
 def in_file_order(table: tables.Table, parts: Sequence[frames.Scores]) -> frames.Scores:
@@ -133,12 +106,6 @@ def parse_step(text: str | None) -> timedelta | None:
     if not isinstance(step, timedelta) or not metas.SHORTEST_STEP <= step <= metas.LONGEST_STEP:
         raise errors.ConfigError(f"--step: {text!r}: {metas.STEP_ALLOWED}")
     return step
-
-
-def _metas(table: tables.Table, path: Path | None) -> tuple[metas.Meta, ...]:
-    if path is None:
-        return (metas.UNKNOWN,) * len(table.ids)
-    return metas.metas_of(table.ids, metas.read_metas(path), path)
 
 
 def _summary(

@@ -74,7 +74,8 @@ class SelfTest:
         scorer = runner.fresh_scorer()
         learnt = self._try_season(runner.spec, scorer, frame, values)
         scorer.score(_part(frame, values, slice(learnt, head_steps)))
-        for found in injecting.trials(scorer, _part(frame, values, slice(head_steps, None))):
+        tail = injecting.tail_of(_part(frame, values, slice(head_steps, None)))
+        for found in injecting.trials(scorer, tail):
             if not found.series:
                 return 0
             self._tell(runner.spec, found)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 
-from detector import frames, ports
-from detector.models import injecting
-from detector.models import scoring as models_scoring
-from detector.services import backtesting, outcomes
+from detector import frames
+from detector.models import injecting, scoring
+from detector.services import matching, outcomes, pasts
 
-PLACES = 8
-"""In the time that counts, at which trouble is put into copies."""
+PLACES, PLACES_MOST = 8, 64
+"""Epochs of the time that counts, at the begin of which trouble is put into copies: so many where
+all series are there at a time; more, up to so many, where they come one after the other."""
 WEEK = timedelta(weeks=1)
 
 
@@ -22,58 +22,66 @@ WEEK = timedelta(weeks=1)
 class Tried:
     """What came of it in the time that counts.
 
-    per_week   incidents a week of the whole query
+    per_week   incidents of the whole query in a week in which there are series
     found      share of trouble found, the mean over kinds and sizes, None where no series was fit
                to put it into; by_size by scales, 0: no size
     delay      mean time until it was found
+    quality    against what is known to have happened, None where nothing is
     """
 
     per_week: float
     found: float | None
     by_size: dict[float, float]
     delay: timedelta
+    quality: matching.Quality | None = None
 
 
 def try_out(
-    history: backtesting.History,
-    scorer: models_scoring.QueryScorer,
+    past: pasts.Past,
+    scorer: scoring.QueryScorer,
+    part: pasts.Part,
     *,
-    first_ms: int,
-    end_ms: int,
-    calendar: ports.PlannedTime,
+    events: Sequence[Sequence[outcomes.Span]] | None = None,
 ) -> Tried:
-    """Score a history; what lies from first_ms to before end_ms counts, what is before it is only
-    learned from, what is behind it is not looked at."""
-    frame = history.frame
-    end = int(np.searchsorted(frame.times_ms, end_ms))
-    seen = frames.Frame(frame.times_ms[:end], frame.values[:end], frame.step_ms)
-    places = np.linspace(first_ms, end_ms, PLACES, endpoint=False)
-    waiting = [int(place) for place in places[::-1]]
+    """Score a past; a part of it counts, what is before that is only learned from, what is behind
+    it is not looked at.
+
+    events  what is known to have happened to each series
+    """
+    places = _places(past.epochs(scorer, part))
     tried: list[injecting.Found] = []
 
-    def put(now: models_scoring.QueryScorer, piece: frames.Frame) -> None:
-        if waiting and piece.times_ms[0] >= waiting[-1]:
-            waiting.pop()
-            if len(piece.times_ms) >= injecting.TAIL_STEPS:
-                tail = slice(0, injecting.TAIL_STEPS)
-                values = np.asfortranarray(piece.values[tail])
-                tried.extend(
-                    injecting.trials(now, frames.Frame(piece.times_ms[tail], values, piece.step_ms))
-                )
+    def put(now: scoring.QueryScorer, epoch: int, tail: injecting.Tail) -> None:
+        if epoch in places:
+            tried.extend(injecting.trials(now, tail))
 
-    scored = backtesting.score_history(
-        backtesting.History(history.labels, seen),
-        scorer,
-        counted_ms=first_ms,
-        calendar=calendar,
-        look=put,
+    scored = past.score(scorer, part, put)
+    incidents = [outcomes.incidents_of(each) for each in scored]
+    weeks = pasts.covered(past.counted(part)) / WEEK
+    return _summed(
+        tried,
+        sum(len(each) for each in incidents) / weeks,
+        past.step,
+        None if events is None else matching.quality_of(scored, incidents, events),
     )
-    incidents = sum(len(outcomes.incidents_of(each)) for each in scored)
-    weeks = timedelta(milliseconds=end_ms - first_ms) / WEEK
-    return _summed(tried, incidents / weeks, timedelta(milliseconds=frame.step_ms))
 
 
-def _summed(tried: Iterable[injecting.Found], per_week: float, step: timedelta) -> Tried:
+def _places(epochs: Sequence[frames.Ints]) -> frozenset[int]:
+    """Some of the epochs of all series, evenly."""
+    known = np.unique(np.concatenate(epochs))
+    longest = max(len(each) for each in epochs)
+    if not longest:
+        return frozenset()
+    wanted = min(PLACES * -(-len(known) // longest), PLACES_MOST, len(known))
+    return frozenset(known[np.arange(wanted) * len(known) // wanted].tolist())
+
+
+def _summed(
+    tried: Iterable[injecting.Found],
+    per_week: float,
+    step: timedelta,
+    quality: matching.Quality | None,
+) -> Tried:
     """Each kind at each size counts the same."""
     series: dict[tuple[frames.Kind, float], int] = {}
     found: dict[tuple[frames.Kind, float], int] = {}
@@ -94,4 +102,5 @@ def _summed(tried: Iterable[injecting.Found], per_week: float, step: timedelta) 
             for size in sizes
         },
         delay=step * (late / total) if total else timedelta(0),
+        quality=quality,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import yaml
 from detector import config, errors, frames
 from detector.autotune import job, text
 from detector.models import checks, smoothing
-from detector.services import backtesting, tuning
+from detector.services import backtesting, pasts, tuning
 
 STEP_MS = 300_000
 DAYS = 10
@@ -37,7 +39,13 @@ def tune(
     settings = config.Settings.model_validate(
         {"presets": (), "queries": (query,), "ml_detection_enabled": ml}
     )
-    return job.tune(settings, query, history_of(values), subject="q")
+    return job.tune(settings, query, pasts.HistoryPast(history_of(values)), subject="q")
+
+
+def outcome(
+    found: job.Tuning, *, chosen: job.Candidate | None = None, file: Path | None = None
+) -> job.Outcome:
+    return job.Outcome(file, (replace(found, chosen=chosen or found.chosen),))
 
 
 def restless(series: int) -> frames.Floats:
@@ -78,7 +86,7 @@ def test_a_band_is_widened_until_the_budget_is_kept() -> None:
     assert float(str(streaming.changes["band_scale"])) > 1
     assert streaming.tried.per_week < of_now.tried.per_week
     assert found.chosen is streaming
-    said = text.text_of(found)
+    said = text.text_of(outcome(found))
     assert f"{of_now.tried.per_week:.1f}" in said
     assert "keeps to the budget, which the settings of now do not" in said
 
@@ -95,13 +103,13 @@ def test_a_candidate_has_a_width_of_its_own_whatever_the_settings_say() -> None:
 def test_a_past_without_a_whole_series_is_refused() -> None:
     values = 50 + checks.noise(STEPS, 2)
     values[::5] = np.nan
-    with pytest.raises(errors.ConfigError, match="q: no series without gaps and anomalies"):
+    with pytest.raises(errors.NotEnoughData, match="q: no series without gaps and anomalies"):
         tune(values)
 
 
 def test_progress_is_told_by_candidates(capsys: pytest.CaptureFixture[str]) -> None:
     tune(50 + checks.noise(STEPS, 1))
-    assert capsys.readouterr().err.endswith("tried 5 of 5 ways\n")
+    assert capsys.readouterr().err.endswith("tried 5 of 5 ways of q\n")
 
 
 def test_where_nothing_keeps_to_the_budget_nothing_is_changed() -> None:
@@ -112,7 +120,9 @@ def test_where_nothing_keeps_to_the_budget_nothing_is_changed() -> None:
     chosen = job._best(candidates)
     assert chosen is candidates[0]
     held_back = (chosen.tried, chosen.tried)
-    said = text.text_of(job.Tuning("q", 10.0, 1.0, candidates, chosen, held_back))
+    said = text.text_of(
+        job.Outcome(None, (job.Tuning("q", "q", 10.0, 1.0, candidates, chosen, held_back),))
+    )
     assert (
         "None keeps to the budget; streaming, band x 3 tells least (4.0 a week). "
         "A larger budget, or gates such as min_deviation, are needed."
@@ -134,13 +144,13 @@ def test_models_are_tried_one_at_a_time(*, ml: bool) -> None:
 def test_what_is_said_can_be_put_into_the_configuration() -> None:
     found = tune(restless(3))
     chosen = job.Candidate("x", {"model": "streaming", "band_scale": 1.5}, _tried(0.8), True)
-    said = text.text_of(job.Tuning("q", 10.0, 3.0, found.candidates, chosen, found.held_back))
+    said = text.text_of(outcome(found, chosen=chosen))
     snippet = yaml.safe_load(said[said.index("under q:") + len("under q:") :])
     assert config.Query.model_validate({"name": "q", "expr": "x", **snippet}).band_scale == (
         1.5,
         1.5,
     )
-    assert text.summary_of(found)["chosen"] == found.chosen.name
+    assert text.summary_of(outcome(found))["chosen"] == found.chosen.name
 
 
 def _tried(found: float, per_week: float = 1.0) -> tuning.Tried:
@@ -162,17 +172,19 @@ def test_a_short_history_is_refused() -> None:
     values = checks.noise(STEPS, 2)
     values[:-288] = np.nan  # asked for, and not there
     for held in (values, values[-288:]):
-        with pytest.raises(errors.ConfigError, match=r"q: 1\.0 days of history: 2 are needed"):
+        with pytest.raises(errors.NotEnoughData, match=r"q: 1\.0 days of history: 2 are needed"):
             tune(held)
 
 
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (job.Options(None, None, 14, None), "one of --query NAME and --expr PROMQL is needed"),
-        (job.Options("q", "x", 14, None), "one of --query NAME and --expr PROMQL is needed"),
-        (job.Options("q", None, 0, None), "--days: 0: above 0 to 366 is allowed"),
-        (job.Options("no", None, 1, None), "--query: 'no': no such query in settings: q allowed"),
+        (job.Options(), "autotune: one of FILE, --query NAME and --expr PROMQL is needed"),
+        (job.Options(query="q", expr="x"), "one of FILE, --query NAME and --expr PROMQL is needed"),
+        (job.Options(file=Path("f.csv"), expr="x"), "one of FILE, --query NAME and --expr PROMQL"),
+        (job.Options(query="q", days=0), "--days: 0: above 0 to 366 is allowed"),
+        (job.Options(query="no"), "--query: 'no': no such query in settings: q allowed"),
+        (job.Options(file=Path("absent.csv")), "absent.csv: No such file or directory"),
     ],
 )
 def test_wrong_options_are_one_line(options: job.Options, line: str) -> None:

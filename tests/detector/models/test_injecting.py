@@ -25,7 +25,9 @@ def _learned(values: frames.Floats) -> tuple[scoring.QueryScorer, frames.Frame]:
 def tried() -> dict[tuple[frames.Kind, float], injecting.Found]:
     values = 50 + checks.noise(HEAD + injecting.TAIL_STEPS, 40)
     scorer, tail = _learned(values)
-    return {(each.kind, each.scales): each for each in injecting.trials(scorer, tail)}
+    return {
+        (each.kind, each.scales): each for each in injecting.trials(scorer, injecting.tail_of(tail))
+    }
 
 
 def test_every_kind_is_tried_at_every_size(
@@ -63,7 +65,7 @@ def test_the_scorer_is_left_as_it_is() -> None:
     values = 50 + checks.noise(HEAD + injecting.TAIL_STEPS, 5)
     scorer, tail = _learned(values)
     expected = copy.deepcopy(scorer).score(tail)
-    assert list(injecting.trials(scorer, tail))
+    assert list(injecting.trials(scorer, injecting.tail_of(tail)))
     assert np.array_equal(scorer.score(tail).score, expected.score)
 
 
@@ -71,7 +73,8 @@ def test_a_series_in_trouble_of_its_own_is_left_out() -> None:
     values = 50 + checks.noise(HEAD + injecting.TAIL_STEPS, 5)
     values[HEAD + 3, 1] += 100
     values[HEAD + 20, 2] = np.nan
-    assert {each.series for each in injecting.trials(*_learned(values))} == {3}
+    scorer, tail = _learned(values)
+    assert {each.series for each in injecting.trials(scorer, injecting.tail_of(tail))} == {3}
 
 
 STEP = timedelta(minutes=5)
@@ -124,3 +127,19 @@ def test_series_that_lose_their_season_anyway_or_have_gaps_are_left_out() -> Non
     frame.values[-TAIL // 2 :, 2] = np.nan
     found = _lost(frame)
     assert (found.series, found.found) == (1, 1)
+
+
+def test_rows_by_themselves_are_told_of_as_in_a_frame() -> None:
+    values = 50 + checks.noise(HEAD + injecting.TAIL_STEPS, 5)
+    scorer, frame = _learned(values)
+    whole = injecting.tail_of(frame)
+    rows = np.array([1, 3, 4], np.int64)
+    some = injecting.Tail(rows, whole.times_ms[:, rows], whole.values[:, rows])
+    later = injecting.Tail(rows, some.times_ms + np.array([0, 0, 1]), some.values)
+
+    spike = whole.values.copy()
+    spike[injecting.AT] += 50
+    told = whole.told(copy.deepcopy(scorer), spike)
+    assert told[injecting.AT].all()
+    for tail in (some, later):
+        assert np.array_equal(tail.told(copy.deepcopy(scorer), spike[:, rows]), told[:, rows])

@@ -31,7 +31,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The files that the page's commands name, requests.csv as the page has it."""
-    (example,) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
+    example = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)[0]
     (tmp_path / "requests.csv").write_text(example)
     steps = np.arange(300)
     series = pd.DataFrame({"id": "a", "ts": 1_772_366_400 + 300 * steps, "value": steps % 7.0})

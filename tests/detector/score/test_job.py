@@ -10,7 +10,7 @@ import pytest
 from detector import config, errors
 from detector.files import metas, tables
 from detector.models import checks
-from detector.score import job
+from detector.score import job, recorded
 
 
 def settings(**given: str) -> config.Settings:
@@ -135,6 +135,23 @@ def test_a_query_says_what_scores_the_file(tmp_path: Path) -> None:
     assert (pd.read_parquet(narrow.out)["score"][steps == 600] < found["score"][steps == 600]).all()
 
 
+def test_a_query_groups_the_series_by_what_the_meta_file_says(tmp_path: Path) -> None:
+    query = {"name": "q", "expr": "up", "group_by": ("instance",)}
+    asking = config.Settings.model_validate({"presets": (), "queries": (query,)})
+    given = rows()
+    meta = tmp_path / "meta.csv"
+    meta.write_text("id,instance\nweb-0,a\nweb-1,a\nweb-2,b\n")
+    asked = options(tmp_path, given, meta=meta, query="q")
+    job.run(asking, asked)
+    together = pd.read_parquet(asked.out)
+    alone = scored(tmp_path, given)
+    changed = (together["score"] != alone["score"]).groupby(together["id"]).any()
+    assert changed[["web-0", "web-1"]].all()
+    meta.write_text("id,host\nweb-0,a\nweb-1,a\nweb-2,b\n")
+    with pytest.raises(errors.ConfigError, match="query q: group_by: instance: a column of this"):
+        job.run(asking, asked)
+
+
 def test_the_time_zone_of_a_query_says_what_a_day_before_was(tmp_path: Path) -> None:
     query = {"name": "q", "expr": "up", "model": "seasonal_naive", "timezone": "Europe/Berlin"}
     asking = config.Settings.model_validate({"presets": (), "queries": (query,)})
@@ -162,7 +179,7 @@ def test_step_is_asked_for_or_said_or_seen_or_the_interval(
 ) -> None:
     asked, said = (None if s is None else timedelta(seconds=s) for s in (asked_s, said_s))
     known = [metas.Meta("", said, 0)] * 2
-    found = job.series_of(table(), known, step=asked, else_step=timedelta(minutes=1))
+    found = recorded.series_of(table(), known, step=asked, else_step=timedelta(minutes=1))
     assert tuple(each.step.total_seconds() for each in found) == expected_s
 
 

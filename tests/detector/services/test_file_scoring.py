@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector import frames
-from detector.models import budget, catalogue, checks, scoring
+from detector.models import budget, catalogue, checks, fitted, scoring
 from detector.services import file_scoring
 
 MINUTE = timedelta(minutes=1)
@@ -82,6 +82,99 @@ def test_series_on_a_common_grid_score_as_one_frame_bit_by_bit(text: str, ml: bo
             for part in PARTS:
                 ours, theirs = getattr(scores, part)[steps, 0], getattr(expected, part)[:, row]
                 assert np.array_equal(ours, theirs, equal_nan=True), (epoch, row, part)
+
+
+HOSTS = ("a", "b", "a", "b", "c", "a")
+
+
+def grouped(per: fitted.Per | None = None) -> Callable[[timedelta], scoring.QueryScorer]:
+    """Series of one host corroborate each other, with a model for each group if asked."""
+    models = () if per is None else (catalogue.model_of("pca", per=per, weight=2.0),)
+    allowed = budget.parse_budget("1 per day per series")
+    return lambda step: scoring.QueryScorer(
+        step=step, budget=allowed, group_by=("host",), models=models, seed=1
+    )
+
+
+def on_hosts(values: frames.Floats, *, past: int = 0) -> list[file_scoring.Series]:
+    return [
+        replace(
+            recorded(column, past=past),
+            labels=frames.labels_from_pairs([("host", host), ("id", str(place))]),
+        )
+        for place, (column, host) in enumerate(zip(values.T, HOSTS, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("past", [0, 300])
+@pytest.mark.parametrize("per", [None, fitted.Per.GROUP])
+def test_groups_score_as_one_frame_of_them_bit_by_bit(per: fitted.Per | None, past: int) -> None:
+    values = lively(1000, 6)
+    values[800, [0, 2]] += 6.0
+    series = on_hosts(values, past=past)
+    found = scored(series, grouped(per))
+
+    live = grouped(per)(MINUTE)
+    live.follow_labels([each.labels for each in series])
+    times_ms = series[0].times_ms
+    for epoch in np.unique(live.epochs(times_ms)):
+        steps = live.epochs(times_ms) == epoch
+        block = np.asfortranarray(values[steps])
+        expected = live.score(frames.Frame(times_ms[steps], block, 60_000))
+        for job in live.refit_jobs():
+            live.adopt(job.run())
+        for row, scores in enumerate(found):
+            for part in (*PARTS, "drift"):
+                ours, theirs = getattr(scores, part)[steps, 0], getattr(expected, part)[:, row]
+                assert np.array_equal(ours, theirs, equal_nan=True), (epoch, row, part)
+
+
+def test_a_group_makes_a_difference_and_one_series_is_none() -> None:
+    values = lively(700, 6)
+    series = on_hosts(values)
+    apart = [replace(each, labels=(("host", str(row)),)) for row, each in enumerate(series)]
+    alone = scored(series)
+    assert not any(
+        same(one, other) for one, other in zip(scored(series, grouped()), alone, strict=True)
+    )
+    assert all(same(one, other) for one, other in zip(scored(apart, grouped()), alone, strict=True))
+
+
+def test_rows_that_a_series_of_a_group_lacks_are_steps_without_a_sample() -> None:
+    values = lively(700, 6)
+    values[400:420, 2] = np.nan
+    whole = on_hosts(values)
+    there = np.isfinite(values[:, 2])
+    lacking = [
+        replace(each, times_ms=each.times_ms[there], values=each.values[there])
+        if row == 2
+        else each
+        for row, each in enumerate(whole)
+    ]
+    for row, (one, other) in enumerate(
+        zip(scored(whole, grouped()), scored(lacking, grouped()), strict=True)
+    ):
+        rows = there if row == 2 else np.full(700, True)
+        assert np.array_equal(one.score[rows], other.score, equal_nan=True)
+
+
+def test_later_rows_change_no_earlier_score_of_a_group() -> None:
+    values = lively(900, 6)
+    cut = [
+        replace(each, times_ms=each.times_ms[:500], values=each.values[:500])
+        for each in on_hosts(values, past=300)
+    ]
+    for one, other in zip(
+        scored(on_hosts(values, past=300), grouped()), scored(cut, grouped()), strict=True
+    ):
+        assert same(one, other, slice(500))
+
+
+def test_a_time_beside_the_grid_is_found() -> None:
+    series = on_hosts(checks.noise(100, 6))
+    assert file_scoring.off_grid(series) is None
+    late = replace(series[3], times_ms=series[3].times_ms + np.where(np.arange(100) < 50, 0, 1000))
+    assert file_scoring.off_grid([*series[:3], late]) == (3, int(late.times_ms[50]))
 
 
 def test_whole_frame_at_once_gives_the_same_bits() -> None:
