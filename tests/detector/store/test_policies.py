@@ -120,6 +120,7 @@ def test_it_is_neither_enabled_nor_restored(rig: Rig) -> None:
     rig.write(1, NEWER)
     changes: list[Callable[[], object]] = [
         lambda: rig.made.switch(1, is_enabled=False, expected=None, by="bob"),
+        lambda: rig.made.switch(1, is_enabled=True, expected=None, by="bob"),
         lambda: rig.made.restore(1, 1, expected=None, by="bob"),
     ]
     for change in changes:
