@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+import yaml
 
 from detector import errors
 from detector.policy import compiler, documents
@@ -60,7 +61,9 @@ def test_groups_of_others_are_left_alone(fake: FakeRuler) -> None:
     assert set(fake.groups) == {("team", "theirs", "x"), ("others", "monitor-drift-agent", "x")}
 
 
-def test_what_is_refused_puts_back_what_was_changed(fake: FakeRuler) -> None:
+def test_what_is_refused_puts_back_what_was_changed(
+    fake: FakeRuler, caplog: pytest.LogCaptureFixture
+) -> None:
     made = publisher(fake.url)
     publish(made, compiled("a"), compiled("gone"))
     before = dict(fake.groups)
@@ -71,6 +74,22 @@ def test_what_is_refused_puts_back_what_was_changed(fake: FakeRuler) -> None:
         publish(made, compiled("a", 2, 90), compiled("new"), compiled("wrong"))
     assert not refusal.value.retryable
     assert fake.groups == before
+    assert caplog.records == []
+
+
+def test_what_could_not_be_put_back_is_sent_the_next_time(
+    fake: FakeRuler, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = publisher(fake.url)
+    publish(made, compiled("a"))
+    before = dict(fake.groups)
+    with pytest.raises(ZeroDivisionError), made.publishing([compiled("a", threshold=90)]):
+        fake.refuses = "a"
+        raise ZeroDivisionError
+    assert [each.message for each in caplog.records] == ["groups of before not put back"]
+    fake.refuses = ""
+    publish(made, compiled("a"))
+    assert fake.groups == before
 
 
 def test_a_restart_sends_what_it_cannot_know_to_be_the_same(fake: FakeRuler) -> None:
@@ -78,6 +97,53 @@ def test_a_restart_sends_what_it_cannot_know_to_be_the_same(fake: FakeRuler) -> 
     fake.requests.clear()
     publish(publisher(fake.url), compiled("a"))
     assert fake.requests == ["POST policy a"]
+
+
+def test_what_somebody_changed_or_took_away_is_sent_again(fake: FakeRuler) -> None:
+    made = publisher(fake.url)
+    publish(made, compiled("a"), compiled("b"))
+    wanted = dict(fake.groups)
+    fake.groups["team", "monitor-drift-agent", "policy a"] = yaml.safe_load(compiled("a", 2).text)[
+        0
+    ]
+    del fake.groups["team", "monitor-drift-agent", "policy b"]
+    publish(made, compiled("a"), compiled("b"))
+    assert fake.groups == wanted
+
+
+def test_what_is_stored_but_answered_as_failed_is_put_back(fake: FakeRuler) -> None:
+    made = publisher(fake.url)
+    publish(made, compiled("a"), compiled("gone"))
+    before = dict(fake.groups)
+    for name, wanted in (
+        ("new", [compiled("a"), compiled("gone"), compiled("new")]),
+        ("gone", [compiled("a")]),
+    ):
+        fake.breaks = name
+        with pytest.raises(
+            errors.PublishError, match=f"answers 500 to .* of policy {name}"
+        ) as told:
+            publish(made, *wanted)
+        assert told.value.retryable
+        assert fake.groups == before
+        fake.breaks = ""
+
+
+def test_what_a_ruler_says_it_has_done_is_looked_at(fake: FakeRuler) -> None:
+    made = publisher(fake.url)
+    publish(made, compiled("a"), compiled("gone"))
+    before = dict(fake.groups)
+    for name, wanted, words in (
+        ("a", [compiled("a", 2, 90), compiled("gone")], "has not stored policy a, revision 2"),
+        ("gone", [compiled("a")], "still has policy gone"),
+    ):
+        fake.loses = name
+        with pytest.raises(errors.PublishError, match=words):
+            publish(made, *wanted)
+        assert fake.groups == before
+    fake.loses = ""
+    publish(made, compiled("a", 2, 90))
+    assert set(fake.groups) == {("team", "monitor-drift-agent", "policy a")}
 
 
 def test_a_ruler_that_is_away_is_told() -> None:
