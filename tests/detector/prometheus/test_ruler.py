@@ -83,7 +83,7 @@ def test_what_could_not_be_put_back_is_sent_the_next_time(
     made = publisher(fake.url)
     publish(made, compiled("a"))
     before = dict(fake.groups)
-    with pytest.raises(ZeroDivisionError), made.publishing([compiled("a", threshold=90)]):
+    with pytest.raises(ZeroDivisionError), made.publishing([compiled("a", threshold=90)]):  # noqa: PT012 - a block
         fake.refuses = "a"
         raise ZeroDivisionError
     assert [each.message for each in caplog.records] == ["groups of before not put back"]
@@ -153,7 +153,29 @@ def test_a_ruler_that_is_away_is_told() -> None:
     assert refusal.value.retryable
 
 
-def test_what_is_no_ruler_is_told(fake: FakeRuler) -> None:
-    fake.groups["team", "monitor-drift-agent", "x"] = {"no": "name"}
+class Saying(connection.Client):
+    """Gets the same answer to whatever it asks."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("http://mimir", timeout=timedelta(seconds=10))
+        self.body = body
+
+    def call(self, *_: object, **__: object) -> connection.Answer:
+        return connection.Answer(200, {}, self.body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"monitor-drift-agent: [{no: name}]",
+        b"monitor-drift-agent: [7]",
+        b"monitor-drift-agent: [{name: a, rules: [7]}]",
+        b"<p>Who are you?</p>",
+        b"{'",
+        b"\xff",
+    ],
+)
+def test_what_is_no_ruler_is_told(body: bytes) -> None:
+    made = ruler.Ruler(Saying(body), None, headers={})
     with pytest.raises(errors.PublishError, match="its groups are not readable"):
-        publish(publisher(fake.url), compiled("a"))
+        publish(made, compiled("a"))
