@@ -183,8 +183,6 @@ class _Simulation:
             if busy[t] or self._state.any():
                 refused[t] = not self._evaluate(t, now_ms)
                 states[t] = self._seen(now_ms)
-            else:
-                self._written_ms = now_ms
         spells = _spells(self._times_ms, self._labels, states)
         return Fired(self._rule, self._labels, states, refused, spells)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -151,6 +152,19 @@ def test_labels_of_the_rule_replace_those_of_the_series() -> None:
         "severity": "high",
     }
     assert firing.series_labels(found) == (("instance", "a"),)
+
+
+def test_the_name_that_an_alert_bears_is_no_template() -> None:
+    named = dataclasses.replace(
+        rule(), alert="a {{ b", labels={**rule().labels, "policy": 'a {{"{{"}} b'}
+    )
+    assert dict(firing.alert_labels(A, named))["policy"] == "a {{ b"
+
+
+def test_what_was_written_one_evaluation_before_is_seen_however_long_ago_that_was() -> None:
+    evaluated = firing.Evaluated(rule(), vector({A: ".x..."}), vector({A: "xxxx."}))
+    (fired,) = firing.simulate(times(5) * 10, [evaluated], per=None)
+    assert shown(fired) == {(("instance", "a"),): ".fff."}
 
 
 def test_a_series_of_hold_goes_on_for_one_of_another_name() -> None:
