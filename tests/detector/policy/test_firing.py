@@ -121,6 +121,7 @@ def test_rules_of_one_priority_both_speak() -> None:
         ((), {"instance=a": "..", "instance=b": ".."}),
         (("missing",), {"instance=a": "..", "instance=b": ".."}),
         (("__name__",), {"instance=a": ".x", "instance=b": ".x"}),
+        (("alertstate",), {"instance=a": ".x", "instance=b": ".x"}),
         (("severity",), {"instance=a": ".x", "instance=b": ".."}),
     ],
 )
