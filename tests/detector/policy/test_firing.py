@@ -106,6 +106,15 @@ def test_a_graver_rule_quietens_a_milder_one_that_waits_again() -> None:
     ]
 
 
+def test_a_graver_rule_that_only_waits_quietens_none_and_any_that_fires_does() -> None:
+    gravest = firing.Evaluated(rule(2), vector({A: "..xxxx."}))
+    graver = firing.Evaluated(rule(number=2, above=(1,)), vector({A: "x......"}))
+    mild = firing.Evaluated(rule(number=3, above=(1, 2)), vector({A: "xxxxxxx"}))
+    found = firing.simulate(times(7), [gravest, graver, mild], per=None)
+    a = (("instance", "a"),)
+    assert [shown(each)[a] for each in found] == ["..ppff.", "f......", ".fff..f"]
+
+
 def test_rules_of_one_priority_both_speak() -> None:
     each = [firing.Evaluated(rule(number=number), vector({A: ".x."})) for number in (1, 2)]
     assert [shown(one) for one in firing.simulate(times(3), each, per=None)] == [
