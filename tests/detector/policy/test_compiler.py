@@ -79,6 +79,8 @@ def test_rules_of_one_priority_both_speak() -> None:
 def test_per_says_which_series_outrank_each_other() -> None:
     _, mild = factories.rules(factories.above(95), factories.above(80), per=["instance"])
     assert "\nunless on (instance) ALERTS{" in mild.expr
+    _, mild = factories.rules(factories.above(95), factories.above(80), per=[])
+    assert "\nunless on () ALERTS{" in mild.expr
 
 
 def test_names_and_descriptions_are_no_templates() -> None:
