@@ -185,6 +185,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
         f"(({CPU})\nor (x)) unless (({CPU} > 80)\nor (x > 1))",
     ),
     (
+        {"type": "not", "condition": {"type": "not", "condition": X}},
+        "x unless (x unless (x > 1))",
+    ),
+    (
         {"type": "forecast", "metric_name": "x", "limit": 0, "within": "4h", "operator": "lte"},
         "predict_linear(x[1h], 14400) <= 0",
     ),
