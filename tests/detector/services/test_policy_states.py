@@ -90,6 +90,14 @@ def test_a_rule_that_only_waits_asks_for_nothing() -> None:
     assert [each.is_asked for each in state(rules, policy(1, SCALE)).actions] == [False]
 
 
+def test_an_action_that_is_not_asked_for_is_superseded_by_none() -> None:
+    graver, milder = policy(1, SCALE), policy(2, SCALE)
+    rules = published(graver)
+    firing(rules)
+    (action,) = state(rules, milder, graver).actions
+    assert (action.is_asked, action.superseded_by) == (False, None)
+
+
 def test_actions_that_act_on_nothing_of_their_own_do_not_supersede_each_other() -> None:
     one, two = policy(1, WEBHOOK), policy(2, WEBHOOK)
     rules = published(one, two)
