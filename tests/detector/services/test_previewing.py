@@ -110,6 +110,16 @@ def test_a_graver_rule_quietens_a_milder_one_by_what_per_says() -> None:
     assert [rule.firing for rule in preview(reader, both).rules] == [timedelta(minutes=5)] * 2
 
 
+def test_each_rule_is_told_with_its_own_priority_and_severity() -> None:
+    tree = factories.tree(M, {**M, "threshold": 60})
+    tree["rules"][0] |= {"priority": 9, "action": {"type": "alert", "severity": "low"}}
+    rules = preview(answers(), documents.parse(tree, "p")).rules
+    assert [(each.number, each.priority, each.severity) for each in rules] == [
+        (2, 2, "high"),
+        (1, 9, "low"),
+    ]
+
+
 def test_what_else_there_is_to_tell_is_asked_for_at_the_end_of_the_period() -> None:
     asked: list[datetime] = []
 
