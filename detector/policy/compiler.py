@@ -200,13 +200,10 @@ def _annotations(document: documents.Document, rule: documents.Rule) -> dict[str
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists indented below their key, text of several lines as it is, and no aliases."""
+    """Lists indented below their key, and text of several lines as it is."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
 
 
 _OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")

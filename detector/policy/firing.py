@@ -183,8 +183,6 @@ class _Simulation:
             if busy[t] or self._state.any():
                 refused[t] = not self._evaluate(t, now_ms)
                 states[t] = self._seen(now_ms)
-            else:
-                self._written_ms = now_ms
         spells = _spells(self._times_ms, self._labels, states)
         return Fired(self._rule, self._labels, states, refused, spells)
 
@@ -221,7 +219,7 @@ class _Simulation:
 
     def _turn(self, given: frames.Bools, now_ms: int) -> None:
         """What becomes of each alert, by whether the result has it."""
-        state = self._state.copy()  # what was told of the last evaluation stays
+        state = self._state
         begins = given & (state == State.INACTIVE)
         state[begins] = State.PENDING
         self._active_ms[begins] = now_ms
@@ -231,7 +229,6 @@ class _Simulation:
         kept = goes & (now_ms - self._kept_ms < self._keep_ms)
         state[~given & ~kept] = State.INACTIVE
         state[(state == State.PENDING) & (now_ms - self._active_ms >= self._for_ms)] = State.FIRING
-        self._state = state
 
 
 def _nameless(labels: frames.Labels) -> frames.Labels:

@@ -131,8 +131,6 @@ class Publishing:
         policy = self._store.policy(policy_id)
         if policy is None or isinstance(policy.document, revisions.Refused):
             return []  # which the change refuses
-        if policy.document.enabled:
-            return []
         return [documents.switched(policy.document, is_enabled=True)]
 
     def restore(
@@ -144,11 +142,7 @@ class Publishing:
 
         def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
             policy = _current(changes, policy_id, expected, deleted_too=True)
-            what = revisions.Change.RESTORED
-            if not policy.is_deleted:
-                return self._revised(changes, policy, document, what, by)
-            revised = changes.revise(policy, document, what, self._made(by))
-            return (Planned(what, revised, None),)
+            return self._revised(changes, policy, document, revisions.Change.RESTORED, by)
 
         return self._commit([document], change, by=by)[0].policy
 
@@ -352,7 +346,7 @@ class Publishing:
         change: revisions.Change,
         by: str,
     ) -> tuple[Planned, ...]:
-        if document == policy.document:
+        if document == policy.document and not policy.is_deleted:
             return (Planned(None, policy, policy.document),)
         revised = changes.revise(policy, document, change, self._made(by))
         return (Planned(change, revised, policy.document),)

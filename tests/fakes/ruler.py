@@ -20,11 +20,13 @@ class FakeRuler:
     """Groups by (tenant, namespace, name).
 
     refuses  part of a group's name that is answered with 400
+    breaks   part of a group's name that is stored or taken away, and answered with 500
+    loses    part of a group's name that is neither stored nor taken away, and answered as if it was
     """
 
     def __init__(self) -> None:
         self.groups: dict[tuple[str, str, str], dict[str, Any]] = {}
-        self.refuses = ""
+        self.refuses = self.breaks = self.loses = ""
         self.requests: list[str] = []
         fake = self
 
@@ -78,19 +80,28 @@ class FakeRuler:
         namespace, _ = _place(asked.path.removeprefix(PREFIX))
         group = yaml.safe_load(asked.rfile.read(int(asked.headers["Content-Length"])))
         self.requests.append(f"POST {group['name']}")
-        if self.refuses and self.refuses in group["name"]:
+        if self._is(self.refuses, group["name"]):
             _answer(asked, 400, "invalid rules config")
             return
         tenant = asked.headers.get("X-Scope-OrgID", "anonymous")
-        self.groups[tenant, namespace, group["name"]] = group
-        _answer(asked, 202, "{}")
+        if not self._is(self.loses, group["name"]):
+            self.groups[tenant, namespace, group["name"]] = group
+        _answer(asked, 500 if self._is(self.breaks, group["name"]) else 202, "{}")
 
     def delete(self, asked: http.server.BaseHTTPRequestHandler) -> None:
         namespace, name = _place(asked.path.removeprefix(PREFIX))
         self.requests.append(f"DELETE {name}")
+        if self._is(self.loses, name):
+            _answer(asked, 202, "{}")
+            return
         tenant = asked.headers.get("X-Scope-OrgID", "anonymous")
         is_there = self.groups.pop((tenant, namespace, name), None) is not None
-        _answer(asked, 202 if is_there else 404, "{}")
+        status = 202 if is_there else 404
+        _answer(asked, 500 if self._is(self.breaks, name) else status, "{}")
+
+    @staticmethod
+    def _is(part: str, name: str) -> bool:
+        return part != "" and part in name
 
 
 def _place(path: str) -> tuple[str, str]:

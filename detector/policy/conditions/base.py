@@ -100,7 +100,7 @@ class Condition(sections.Section, abc.ABC):
         fire, hold = (
             windows.restricted(each, self.window, given.now) for each in (expr.fire, expr.hold)
         )
-        return Expr(fire, fire if expr.hold == expr.fire else hold, expr.universe)
+        return Expr(fire, hold, expr.universe)
 
     @abc.abstractmethod
     def bare(self, given: Given) -> Expr:

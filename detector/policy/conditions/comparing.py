@@ -37,9 +37,8 @@ _OPPOSITE = {
     Operator.GTE: Operator.LT,
     Operator.LT: Operator.GTE,
     Operator.LTE: Operator.GT,
-    Operator.EQ: Operator.NE,
-    Operator.NE: Operator.EQ,
 }
+"""Of those that end a condition."""
 RISING, FALLING = {Operator.GT, Operator.GTE}, {Operator.LT, Operator.LTE}
 WITH_EDGE = {Operator.GTE, Operator.LTE, Operator.EQ}
 

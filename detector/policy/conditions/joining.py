@@ -43,7 +43,8 @@ class Joined(base.Condition):
             return base.Expr(fire, hold, exprs[0].universe)
         universes = [each.universe for each in exprs if each.universe is not None]
         whole = len(universes) == len(exprs)
-        return base.Expr(fire, hold, self._with(word, universes) if whole else None)
+        # In parentheses, since `unless` after it binds tighter than `or`.
+        return base.Expr(fire, hold, f"({self._with(word, universes)})" if whole else None)
 
     def _with(self, word: str, exprs: Sequence[str]) -> str:
         if self.match_on is not None:

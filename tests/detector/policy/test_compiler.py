@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 
+from detector import errors
 from detector.policy import compiler, documents
 from tests.detector.policy import factories
 
@@ -77,12 +79,19 @@ def test_rules_of_one_priority_both_speak() -> None:
 def test_per_says_which_series_outrank_each_other() -> None:
     _, mild = factories.rules(factories.above(95), factories.above(80), per=["instance"])
     assert "\nunless on (instance) ALERTS{" in mild.expr
+    _, mild = factories.rules(factories.above(95), factories.above(80), per=[])
+    assert "\nunless on () ALERTS{" in mild.expr
 
 
 def test_names_and_descriptions_are_no_templates() -> None:
     (rule,) = factories.rules(factories.above(), name="a {{ b", description="c {{ d }}")
     assert rule.labels["policy"] == 'a {{"{{"}} b'
     assert rule.annotations["description"] == 'c {{"{{"}} d }}'
+    tree = factories.tree(factories.above(), description="c {{ d }}")
+    tree["rules"][0]["action"] = {"type": "alert", "runbook": "e {{ f"}
+    (rule,) = compiler.rules(documents.parse(tree, "p"), 1, factories.GIVEN)
+    assert rule.annotations["summary"] == rule.annotations["description"]
+    assert rule.annotations["runbook"] == 'e {{"{{"}} f'
 
 
 def test_without_message_and_description_the_name_is_the_summary() -> None:
@@ -92,6 +101,31 @@ def test_without_message_and_description_the_name_is_the_summary() -> None:
     (rule,) = compiler.rules(documents.parse(tree, "p"), 1, factories.GIVEN)
     assert rule.annotations == {"summary": "High CPU Alert", "runbook": "docs/x.md"}
     assert rule.labels["severity"] == "warning"
+
+
+def test_a_rule_waits_and_keeps_firing_as_its_condition_says() -> None:
+    (rule,) = factories.rules({**factories.above(), "for": "5m", "keep_firing_for": "1h"})
+    assert {key: each for key, each in rule.tree().items() if "for" in key} == {
+        "for": "5m",
+        "keep_firing_for": "1h",
+    }
+    (rule,) = factories.rules(factories.above())
+    assert list(rule.tree()) == ["alert", "expr", "labels", "annotations"]
+
+
+def test_all_conditions_that_make_no_rule_are_named() -> None:
+    wrong = {"type": "metric_threshold", "metric_name": "load_per_cpu", "operator": "gt"}
+    with pytest.raises(errors.PolicyError) as told:
+        factories.rules(wrong, factories.above(), wrong)
+    paths = [each.path for each in told.value.faults]
+    assert paths == ["rules.0.condition.threshold", "rules.2.condition.threshold"]
+
+
+def test_a_disabled_policy_has_no_group_and_none_at_all_is_an_empty_file() -> None:
+    tree = factories.tree(factories.above(), enabled=False)
+    compiled = compiler.compiled(documents.parse(tree, "p"), 1, factories.GIVEN)
+    assert (compiled.rules, compiled.text) == ((), "")
+    assert yaml.safe_load(compiler.file_text([compiled])) == {"groups": []}
 
 
 def test_names_that_look_alike_have_files_of_their_own() -> None:

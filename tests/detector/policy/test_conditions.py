@@ -172,6 +172,32 @@ CASES: list[tuple[dict[str, Any], str]] = [
         f"({CPU} > 80)\nor ignoring (device) ({MEMORY} < 20)",
     ),
     ({"type": "not", "condition": factories.above()}, f"{CPU} unless ({CPU} > 80)"),
+    (
+        {"type": "all", "match_on": [], "conditions": [factories.above(), LOW_MEMORY]},
+        f"({CPU} > 80)\nand on () ({MEMORY} < 20)",
+    ),
+    (
+        {"type": "not", "condition": {"type": "all", "conditions": [factories.above(), X]}},
+        f"{CPU} unless (({CPU} > 80)\nand (x > 1))",
+    ),
+    (
+        {"type": "not", "condition": {"type": "any", "conditions": [factories.above(), X]}},
+        f"(({CPU})\nor (x)) unless (({CPU} > 80)\nor (x > 1))",
+    ),
+    (
+        {"type": "not", "condition": {"type": "not", "condition": X}},
+        "x unless (x unless (x > 1))",
+    ),
+    (
+        {"type": "forecast", "metric_name": "x", "limit": 0, "within": "4h", "operator": "lte"},
+        "predict_linear(x[1h], 14400) <= 0",
+    ),
+    ({**X, "threshold": 0}, "x > 0"),
+    ({**X, "metric_name": "cpu_percent", "threshold": 0}, f"{CPU} > 0"),
+    ({**X, "aggregate": {"function": "max", "by": []}}, "max by () (x) > 1"),
+    ({**X, "aggregate": {"function": "max", "without": []}}, "max without () (x) > 1"),
+    ({"type": "drift"}, "drift_score > 1"),
+    ({"type": "expression", "expr": "a or b"}, "(a or b)"),
 ]
 
 
@@ -234,6 +260,26 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "aggregate",
         "by or without",
     ),
+    (
+        {"type": "drift", "score": 2, "resolve_when": {"operator": "lt", "threshold": 3}},
+        "resolve_when",
+        "lt or lte and at most 2",
+    ),
+    (
+        {"type": "anomaly", "score": 2, "resolve_when": {"operator": "lt", "threshold": 3}},
+        "resolve_when",
+        "lt or lte and at most 2",
+    ),
+    (
+        {
+            **X,
+            "type": "rate_of_change",
+            "over": "1h",
+            "resolve_when": {"operator": "lt", "threshold": 2},
+        },
+        "resolve_when",
+        "lt or lte and at most 1",
+    ),
     ({**X, "for": "-5m"}, "for", "duration such as"),
     ({**X, "for": "31d"}, "for", "31d: 0s to 30d is allowed"),
     ({"type": "anomaly", "query": "a-b"}, "query", "letters, digits and _"),
@@ -245,6 +291,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"type": "forecast", "within": "4h"}, "", "metric_name or query is needed"),
     ({"type": "forecast", "within": "4h", "metric_name": "x"}, "", "limit: a number is needed"),
+    (
+        {"type": "forecast", "within": "4h", "metric_name": "x", "limit": 1, "query": "q"},
+        "",
+        "metric_name or query is needed, not both",
+    ),
+    ({"type": "forecast", "within": "4h", "query": "q", "limit": 1}, "", "limit: a number is"),
+    (
+        {"type": "absent", "metric_name": "up", "for": "5m", "seen_within": "5m"},
+        "seen_within",
+        "more than for (5m)",
+    ),
     (
         {"type": "absent", "metric_name": "up", "for": "1h", "seen_within": "5m"},
         "seen_within",
@@ -303,6 +360,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "absent: says which series",
     ),
     ({"type": "not", "condition": {**X, "threshold": None}}, "condition.threshold", "a number"),
+    (
+        {
+            "type": "not",
+            "condition": {"type": "any", "conditions": [X, {"type": "expression", "expr": "up"}]},
+        },
+        "condition.type",
+        "any: says which series",
+    ),
     ({"type": "metric_treshold"}, "type", "did you mean metric_threshold?"),
     ({"metric_name": "x"}, "type", "is needed: metric_threshold, anomaly"),
     ({**X, "thresold": 3}, "thresold", "unknown key; did you mean threshold?"),
@@ -339,3 +404,52 @@ def test_not_begins_where_its_condition_ends_and_ends_where_it_begins() -> None:
     resolving = factories.above(resolve_when={"operator": "lt", "threshold": 70})
     expr = factories.expr({"type": "not", "condition": resolving})
     assert expr.startswith(f"({CPU} unless ({CPU} >= 70))\nor\n(({CPU} unless ({CPU} > 80)) and")
+
+
+@pytest.mark.parametrize(
+    ("operator", "end", "fire", "hold"),
+    [
+        ("gt", "lt", "x > 1", "x >= 1"),
+        ("gt", "lte", "x > 1", "x > 1"),
+        ("gte", "lt", "x >= 1", "x >= 1"),
+        ("lt", "gt", "x < 1", "x <= 1"),
+        ("lt", "gte", "x < 1", "x < 1"),
+        ("lte", "gt", "x <= 1", "x <= 1"),
+    ],
+)
+def test_what_began_goes_on_until_its_end_is_reached_and_may_end_where_it_began(
+    operator: str, end: str, fire: str, hold: str
+) -> None:
+    found = factories.expr(
+        {**X, "operator": operator, "resolve_when": {"operator": end, "threshold": 1}}
+    )
+    assert found == fire if fire == hold else found.startswith(f"({fire})\nor\n(({hold}) and ")
+
+
+WINDOW = {"weekly": [{"start": "08:00", "end": "18:00"}]}
+ENDS = {"resolve_when": {"operator": "lt", "threshold": 0}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "hold"),
+    [
+        ({**X, **ENDS, "window": WINDOW}, "((x >= 0)\nand on () (vector("),
+        (
+            {"type": "all", "conditions": [{**X, **ENDS}, LOW_MEMORY]},
+            f"((x >= 0)\nand ({MEMORY} < 20)) and ",
+        ),
+        (
+            {"type": "anomaly", "query": "cpu", "kind": "spike", "score": 2, **ENDS},
+            f'(anomaly_score{{query="cpu"}} >= 0 and ignoring (kind) {ACTIVE}"spike"}} == 1) and ',
+        ),
+    ],
+)
+def test_what_holds_is_asked_for_as_what_fires(condition: dict[str, Any], hold: str) -> None:
+    assert f"\nor\n({hold}" in factories.expr(condition)
+
+
+def test_a_milder_rule_is_held_by_itself_alone() -> None:
+    _, mild = factories.rules(factories.above(95), {**X, **ENDS})
+    own, graver = mild.expr.split("\nunless ")
+    assert 'policy_rule="2",alertstate="firing"}' in own
+    assert 'policy_rule="1",alertstate="firing"}' in graver

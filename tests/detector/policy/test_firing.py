@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -105,6 +106,15 @@ def test_a_graver_rule_quietens_a_milder_one_that_waits_again() -> None:
     ]
 
 
+def test_a_graver_rule_that_only_waits_quietens_none_and_any_that_fires_does() -> None:
+    gravest = firing.Evaluated(rule(2), vector({A: "..xxxx."}))
+    graver = firing.Evaluated(rule(number=2, above=(1,)), vector({A: "x......"}))
+    mild = firing.Evaluated(rule(number=3, above=(1, 2)), vector({A: "xxxxxxx"}))
+    found = firing.simulate(times(7), [gravest, graver, mild], per=None)
+    a = (("instance", "a"),)
+    assert [shown(each)[a] for each in found] == ["..ppff.", "f......", ".fff..f"]
+
+
 def test_rules_of_one_priority_both_speak() -> None:
     each = [firing.Evaluated(rule(number=number), vector({A: ".x."})) for number in (1, 2)]
     assert [shown(one) for one in firing.simulate(times(3), each, per=None)] == [
@@ -120,6 +130,7 @@ def test_rules_of_one_priority_both_speak() -> None:
         ((), {"instance=a": "..", "instance=b": ".."}),
         (("missing",), {"instance=a": "..", "instance=b": ".."}),
         (("__name__",), {"instance=a": ".x", "instance=b": ".x"}),
+        (("alertstate",), {"instance=a": ".x", "instance=b": ".x"}),
         (("severity",), {"instance=a": ".x", "instance=b": ".."}),
     ],
 )
@@ -151,6 +162,19 @@ def test_labels_of_the_rule_replace_those_of_the_series() -> None:
         "severity": "high",
     }
     assert firing.series_labels(found) == (("instance", "a"),)
+
+
+def test_the_name_that_an_alert_bears_is_no_template() -> None:
+    named = dataclasses.replace(
+        rule(), alert="a {{ b", labels={**rule().labels, "policy": 'a {{"{{"}} b'}
+    )
+    assert dict(firing.alert_labels(A, named))["policy"] == "a {{ b"
+
+
+def test_what_was_written_one_evaluation_before_is_seen_however_long_ago_that_was() -> None:
+    evaluated = firing.Evaluated(rule(), vector({A: ".x..."}), vector({A: "xxxx."}))
+    (fired,) = firing.simulate(times(5) * 10, [evaluated], per=None)
+    assert shown(fired) == {(("instance", "a"),): ".fff."}
 
 
 def test_a_series_of_hold_goes_on_for_one_of_another_name() -> None:

@@ -37,6 +37,7 @@ POLICIES = [
     [{**factories.above(), "window": OFFICE, "for": "10m"}],
     [{**factories.above(), "window": {**OFFICE, "mode": "outside"}, "for": "10m"}],
     [{"type": "not", "condition": RESOLVING, "for": "3m"}],
+    [{"type": "not", "condition": {"type": "any", "conditions": [RESOLVING, LOW_MEMORY]}}],
     [{"type": "all", "conditions": [RESOLVING, LOW_MEMORY], "for": "3m"}],
     [{"type": "any", "conditions": [RESOLVING, {"type": "not", "condition": LOW_MEMORY}]}],
     [{"type": "all", "conditions": [X, {**X, "operator": "lt", "threshold": 5}]}],

@@ -54,11 +54,13 @@ def test_the_budget_of_a_query_is_told_per_week() -> None:
     )
     assert (rule, doubt) == (1, Doubt.BUDGET)
     assert text == "up to 14 alarms a week on nothing: that is the budget of 2 series"
-    ((_, _, text),) = advised({**ANOMALY, "score": 3}, per="2 per week per query")
+    ((_, _, text),) = advised({**ANOMALY, "score": 3}, per="2 per week per series")
     assert text == (
         "up to 2 alarms a week on nothing: that is the budget of one series; a score of 3 makes "
         "them fewer"
     )
+    ((_, _, text),) = advised(ANOMALY, series={"a": wave, "b": wave}, per="2 per week per query")
+    assert text == "up to 2 alarms a week on nothing: that is the budget of 2 series"
 
 
 def test_series_that_scores_say_little_of_are_told() -> None:

@@ -100,6 +100,47 @@ def test_a_series_that_only_waited_is_told_but_did_not_fire() -> None:
     assert (rule.firing, rule.longest, rule.fired_ratio) == (timedelta(0), timedelta(0), 0)
 
 
+def test_a_graver_rule_quietens_a_milder_one_by_what_per_says() -> None:
+    def of_job(instance: str) -> frames.Labels:
+        return frames.labels_from_pairs([*kept(instance), ("job", "j")])
+
+    reader = answers(fire={of_job("a"): during(range(5))})
+    reader.by_expr = {**reader.by_expr, "m > 60": {of_job("b"): during(range(10))}}
+    both = document(M, {**M, "threshold": 60}, per=["job"])
+    assert [rule.firing for rule in preview(reader, both).rules] == [timedelta(minutes=5)] * 2
+
+
+def test_each_rule_is_told_with_its_own_priority_and_severity() -> None:
+    tree = factories.tree(M, {**M, "threshold": 60})
+    tree["rules"][0] |= {"priority": 9, "action": {"type": "alert", "severity": "low"}}
+    rules = preview(answers(), documents.parse(tree, "p")).rules
+    assert [(each.number, each.priority, each.severity) for each in rules] == [
+        (2, 2, "high"),
+        (1, 9, "low"),
+    ]
+
+
+def test_what_else_there_is_to_tell_is_asked_for_at_the_end_of_the_period() -> None:
+    asked: list[datetime] = []
+
+    def advise(_: documents.Document, at: datetime) -> list[previews.Warned]:
+        asked.append(at)
+        return [previews.Warned(1, previews.Doubt.BUDGET, "many")]
+
+    found = preview(answers(universe=ALL), document(M), advise=advise)
+    assert kinds(found) == [(1, "budget")]
+    assert asked == [datetime(1970, 1, 1, 0, 9, tzinfo=UTC)]
+
+
+def test_history_that_begins_in_a_later_block_is_told_with_when_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(previewing, "BLOCK_STEPS", 100)
+    reader = answers(universe={kept("a"): during(range(150, 400))})
+    (warned,) = preview(reader, document(M), 400).warnings
+    assert "begin at 1970-01-01 02:30 UTC: there are 4.15 hours of the 6.65 hours" in str(warned)
+
+
 def test_series_that_turn_up_in_later_blocks_are_in_their_places() -> None:
     steps = 2_000
     reader = answers(

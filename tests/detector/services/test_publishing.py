@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import pytest
 
 from detector import config, errors, loops, telemetry
-from detector.policy import documents, live, revisions
+from detector.policy import documents, drafts, live, revisions
 from detector.policy.revisions import Change
 from detector.services import publishing
 from tests.detector.policy import factories
@@ -33,7 +34,7 @@ class Rig:
         self.meters = telemetry.Telemetry()
         self.made = self.anew()
 
-    def anew(self, **thresholds: float) -> publishing.Publishing:
+    def anew(self, *initial: documents.Document, **thresholds: float) -> publishing.Publishing:
         """Another one on the same store and rules, as after a restart."""
         return publishing.Publishing(
             self.store,
@@ -42,7 +43,22 @@ class Rig:
             thresholds=lambda: config.Thresholds(**(thresholds or self.thresholds)),
             clock=lambda: self.now_s,
             meters=self.meters,
+            initial=initial,
         )
+
+    def meanwhile(self, change: Callable[[], object]) -> None:
+        """Have somebody else change policies once, between the check of a change and its turn."""
+        check = self.rules.check
+
+        def checked(each: Sequence[drafts.Draft]) -> None:
+            self.rules.check = check  # type: ignore[method-assign]
+            check(each)
+            change()
+
+        self.rules.check = checked  # type: ignore[method-assign]
+
+    def counted(self, name: str, **labels: str) -> float | None:
+        return self.meters.registry.get_sample_value(name, labels)
 
     def live(self) -> set[tuple[str, int]]:
         return {(each.policy, each.revision) for each in self.rules.live()}
@@ -108,6 +124,15 @@ def test_a_deleted_policy_can_be_restored(rig: Rig) -> None:
     back = rig.made.restore(policy.id, 1, expected=2, by="ann")
     assert (back.revision, back.is_deleted) == (3, False)
     assert rig.live() == {("High CPU", 3)}
+
+
+def test_a_revision_that_is_restored_is_checked_as_a_new_policy_is(rig: Rig) -> None:
+    rig.made.create(document(), by="ann")
+    rig.made.replace(1, document(threshold=90), expected=1, by="ann")
+    rig.rules.refuses = {"High CPU"}
+    with pytest.raises(errors.PolicyError, match="High CPU: refused"):
+        rig.made.restore(1, 1, expected=None, by="ann")
+    assert rig.kept() == {("High CPU", 2)}
 
 
 def test_a_revision_that_never_was_cannot_be_restored(rig: Rig) -> None:
@@ -183,6 +208,15 @@ def test_a_turn_makes_rules_what_they_should_be(rig: Rig) -> None:
     assert rig.rules.publications == publications
 
 
+def test_what_another_detector_changed_and_changed_back_is_taken_up(rig: Rig) -> None:
+    rig.made.create(document(), by="ann")
+    other = rig.anew()
+    other.replace(1, document(threshold=90), expected=1, by="bob")
+    other.replace(1, document(), expected=2, by="bob")
+    rig.made.turn()
+    assert rig.live() == rig.kept() == {("High CPU", 3)}
+
+
 def test_new_thresholds_are_taken_up(rig: Rig) -> None:
     condition = {"type": "metric_threshold", "metric_name": "cpu_percent", "operator": "gt"}
     rig.made.create(documents.parse(factories.tree(condition), "policy"), by="ann")
@@ -215,18 +249,19 @@ def test_a_policy_that_this_release_refuses_does_not_keep_others_back(
     assert rig.live() == {("High CPU", 1)}
     assert rig.made.turn() == loops.Turn(came_in=2, went_out=1)
     assert list(rig.made.refused) == [1]
+    states = {"enabled": 1, "disabled": 0, "refused": 1}
+    assert {each: rig.counted("detector_policies", state=each) for each in states} == states
     assert [each.message for each in caplog.records] == ["policy left out"]
 
 
 def test_applying_documents_creates_changes_and_deletes_in_one_go(rig: Rig) -> None:
     for name in ("stays", "changes", "goes"):
         rig.made.create(document(name), by="ann")
-    wanted = [document("STAYS"), document("changes", 90), document("new"), document("stays2")]
-    wanted[0] = document("stays")
+    wanted = [document("stays"), document("CHANGES", 90), document("new"), document("stays2")]
     planned = rig.made.plan(wanted, prune=True)
     assert [(each.policy.document.name, each.change) for each in planned] == [
         ("stays", None),
-        ("changes", Change.CHANGED),
+        ("CHANGES", Change.CHANGED),
         ("new", Change.CREATED),
         ("stays2", Change.CREATED),
         ("goes", Change.DELETED),
@@ -238,12 +273,13 @@ def test_applying_documents_creates_changes_and_deletes_in_one_go(rig: Rig) -> N
     assert [each.policy.revision for each in done] == [1, 2, 1, 1, 2]
     assert done[1].before == document("changes")
     assert rig.rules.publications == publications + 1
-    assert rig.live() == {("stays", 1), ("changes", 2), ("new", 1), ("stays2", 1)}
+    assert rig.live() == {("stays", 1), ("CHANGES", 2), ("new", 1), ("stays2", 1)}
 
 
 def test_without_prune_nothing_is_deleted(rig: Rig) -> None:
     rig.made.create(document("other"), by="ann")
     rig.made.apply([document("new")], prune=False, by="bob")
+    rig.made.apply([], prune=False, by="bob")
     assert rig.live() == {("other", 1), ("new", 1)}
 
 
@@ -256,12 +292,58 @@ def test_one_wrong_document_keeps_all_from_being_applied(rig: Rig) -> None:
     assert rig.live() == rig.kept() == set()
 
 
+def test_what_would_change_is_checked_by_a_plan_as_by_what_it_plans(rig: Rig) -> None:
+    rig.made.create(document("one"), by="ann")
+    rig.rules.refuses = {"one", "two"}
+    wanted = [document("one", 90), document("two")]
+    changes: list[Callable[[], object]] = [
+        lambda: rig.made.plan(wanted, prune=False),
+        lambda: rig.made.apply(wanted, prune=False, by="bob"),
+    ]
+    for change in changes:
+        with pytest.raises(errors.PolicyError, match=r"one: refused\n.*two: refused"):
+            change()
+    assert rig.kept() == {("one", 1)}
+
+
+def test_what_the_compiler_refuses_of_several_documents_is_told_of_all(rig: Rig) -> None:
+    wrong = {"type": "metric_threshold", "metric_name": "load_per_cpu", "operator": "gt"}
+    wanted = [documents.parse(factories.tree(wrong, name=name), "policy") for name in ("a", "b")]
+    with pytest.raises(errors.PolicyError, match=r"^a: .*\nb: "):
+        rig.made.apply(wanted, prune=False, by="bob")
+
+
+def test_documents_are_applied_to_what_is_there_when_their_turn_comes(rig: Rig) -> None:
+    rig.meanwhile(lambda: rig.anew().create(document("new"), by="ann"))
+    done = rig.made.apply([document("new"), document("other")], prune=False, by="bob")
+    assert [each.change for each in done] == [None, Change.CREATED]
+    assert rig.kept() == {("new", 1), ("other", 1)}
+
+
 def test_policies_of_the_first_start_are_created_once(rig: Rig) -> None:
     assert rig.made.seed([document("a"), document("b")]) == 2
     assert rig.live() == {("a", 1), ("b", 1)}
     rig.made.apply([], prune=True, by="bob")
     assert rig.made.seed([document("a")]) == 0
     assert rig.kept() == set()
+    assert rig.rules.checked == ["a", "b"]
+
+
+def test_policies_of_the_first_start_are_not_put_beside_those_of_another_detector(
+    rig: Rig,
+) -> None:
+    rig.meanwhile(lambda: rig.anew().seed([document("a")]))
+    assert rig.made.seed([document("a"), document("b")]) == 0
+    assert rig.kept() == {("a", 1)}
+
+
+def test_policies_of_the_first_start_wait_for_prometheus(rig: Rig) -> None:
+    made = rig.anew(document("a"))
+    rig.rules.failure = errors.PublishError("Prometheus is down", retryable=True)
+    with pytest.raises(errors.PublishError):
+        made.turn()
+    rig.rules.failure = None
+    assert made.turn() == loops.Turn(came_in=1, went_out=1)
 
 
 def test_there_is_an_end_to_how_many_policies_there_may_be(
@@ -283,15 +365,19 @@ def firing(rig: Rig) -> None:
     rig.rules.alerts = alerts
 
 
-def test_alerts_of_rules_that_are_no_more_are_ended(rig: Rig) -> None:
+def test_alerts_of_rules_that_are_no_more_are_ended(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     rig.made.create(document(), by="ann")
     rig.made.create(document("other"), by="ann")
     firing(rig)
     rig.made.replace(1, document(threshold=90), expected=None, by="bob")
     assert rig.alerts.ended == [((("instance", "a"),), at(0))]
+    rig.alerts.failure = errors.UpstreamError("no answer", kind="timeout", retryable=True)
     rig.made.turn()
     rig.made.create(document("third"), by="ann")
-    assert len(rig.alerts.ended) == 1
+    assert caplog.records == []  # of nothing to end Alertmanager is not told
+    rig.alerts.failure = None
     rig.made.delete(2, expected=None, by="bob")
     assert len(rig.alerts.ended) == 2
 
@@ -333,7 +419,29 @@ def test_changes_beyond_the_most_are_refused_at_once_and_turns_are_not(rig: Rig)
         assert told.value.retryable
         with pytest.raises(errors.PublishError):
             rig.made.validate(document())
+        assert rig.rules.checked == []
         assert rig.made.turn() == loops.Turn(came_in=0, went_out=0)
+    rig.made.create(document(), by="ann")
+
+
+def test_changes_that_fail_leave_room_for_others(rig: Rig) -> None:
+    rig.rules.refuses = {"bad"}
+    for _ in range(publishing.MOST_AT_ONCE + 1):
+        with pytest.raises(errors.PolicyError):
+            rig.made.create(document("bad"), by="ann")
+    rig.made.create(document(), by="ann")
+
+
+def test_a_change_waits_for_the_one_before_it_no_longer_than_said(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "TURN_TIMEOUT", timedelta(milliseconds=10))
+    with (
+        rig.made._my_turn(),
+        pytest.raises(errors.PublishError, match=r"longer than 0\.01 s") as told,
+    ):
+        rig.made.create(document(), by="ann")
+    assert told.value.retryable
     rig.made.create(document(), by="ann")
 
 
@@ -356,23 +464,33 @@ def test_what_was_published_and_by_whom_is_one_line_of_the_log(
     )
 
 
-def test_policies_and_what_became_of_changes_are_counted(rig: Rig) -> None:
-    def counted(name: str, **labels: str) -> float | None:
-        return rig.meters.registry.get_sample_value(name, labels)
+def test_a_line_of_the_log_names_the_first_policies_of_many(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(publishing, "NAMES_TOLD", 2)
+    rig.made.apply([document("a"), document("b")], prune=True, by="ann")
+    rig.made.apply([document("c"), document("d"), document("e")], prune=True, by="ann")
+    told = [each.__dict__["policies_created"] for each in caplog.records]
+    assert told == [["a", "b"], ["c", "d", "…"]]
 
-    assert counted("detector_policy_changes_total", outcome="failed") == 0
+
+def test_policies_and_what_became_of_changes_are_counted(rig: Rig) -> None:
+    assert rig.counted("detector_policy_changes_total", outcome="failed") == 0
     rig.made.create(document("on"), by="ann")
     rig.made.create(document("off", enabled=False), by="ann")
     kept = revisions.kept(7, name="on", enabled=True)
     rig.store._kept[1] = dataclasses.replace(rig.store._kept[1], document=kept)
     rig.made.turn()
     states = {
-        each: counted("detector_policies", state=each)
+        each: rig.counted("detector_policies", state=each)
         for each in ("enabled", "disabled", "refused")
     }
     assert states == {"enabled": 0, "disabled": 1, "refused": 1}
     with pytest.raises(errors.ConflictError):
         rig.made.create(document("OFF"), by="ann")
+    with pytest.raises(errors.NotFoundError):
+        rig.made.delete(9, expected=None, by="ann")
     rig.rules.refuses = {"bad"}
     with pytest.raises(errors.PolicyError):
         rig.made.create(document("bad"), by="ann")
@@ -380,7 +498,7 @@ def test_policies_and_what_became_of_changes_are_counted(rig: Rig) -> None:
     with pytest.raises(errors.PublishError):
         rig.made.create(document("late"), by="ann")
     outcomes = {
-        each: counted("detector_policy_changes_total", outcome=each)
+        each: rig.counted("detector_policy_changes_total", outcome=each)
         for each in ("published", "conflict", "refused", "failed")
     }
-    assert outcomes == {"published": 2, "conflict": 1, "refused": 1, "failed": 1}
+    assert outcomes == {"published": 2, "conflict": 2, "refused": 1, "failed": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -120,9 +121,32 @@ def test_it_is_neither_enabled_nor_restored(rig: Rig) -> None:
     rig.write(1, NEWER)
     changes: list[Callable[[], object]] = [
         lambda: rig.made.switch(1, is_enabled=False, expected=None, by="bob"),
+        lambda: rig.made.switch(1, is_enabled=True, expected=None, by="bob"),
         lambda: rig.made.restore(1, 1, expected=None, by="bob"),
     ]
     for change in changes:
         with pytest.raises(errors.ConflictError, match=r"refused: rules\.0\.condition\.type: from"):
             change()
     assert rig.store.all_policies()[0].revision == 2
+
+
+def test_a_change_may_take_longer_than_other_transactions(rig: Rig) -> None:
+    with rig.store.changing() as changes:
+        found = {
+            each: changes._connection.scalar(sa.text(f"SHOW {each}"))
+            for each in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+        }
+    assert list(found.values()) == ["30s", "1min", "5min"]
+
+
+def test_the_turn_of_another_detector_is_waited_for_no_longer_than_said(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "TURN_TIMEOUT", timedelta(milliseconds=50))
+    with (
+        rig.store.changing(),
+        pytest.raises(errors.StoreError) as told,
+        rig.store.changing(),
+    ):
+        pass
+    assert told.value.retryable
