@@ -69,8 +69,9 @@ class AppriseUrl:
         """Apprise cannot be asked."""
         return messages.Lookup.CANNOT_TELL
 
-    def receipt(self, form: Mapping[str, str]) -> None:
+    def receipt(self, form: Mapping[str, str]) -> messages.Receipt | None:
         """Apprise calls nobody back."""
+        return None
 
     def _service(self, recipient: str) -> Any:
         """The service for this recipient, None if Apprise knows none; a new one each time, since
@@ -119,7 +120,8 @@ class _Log(logging.Filter):
     @contextmanager
     def heard(self) -> Iterator[list[str]]:
         """The warnings of this thread within the block."""
-        self._of_thread.lines = lines = []
+        lines: list[str] = []
+        self._of_thread.lines = lines
         try:
             yield lines
         finally:

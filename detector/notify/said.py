@@ -12,6 +12,8 @@ from typing import TypeGuard
 LONGEST_REASON = 300
 LONGEST_ID = 100
 HIDDEN = "***"
+_DECIMALS = 8
+"""As many as prices have."""
 _SHORTEST_SECRET = 4
 """Less than this is no secret, and hiding it would blacken every other word."""
 
@@ -86,7 +88,7 @@ def words(*values: object) -> str:
 def price(value: object) -> float | None:
     """A price as providers write it, some below zero since it is taken off; None for what is none.
 
-    >>> price("0.03330000"), price("-0.00750"), price(None), price("nan"), price(True)
+    >>> price("0.03330000"), price("-0.00750"), price(None), price("nan"), price("?")
     (0.0333, 0.0075, None, None, None)
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -99,7 +101,13 @@ def price(value: object) -> float | None:
 
 
 def total(values: list[object]) -> float | None:
-    """The sum of prices; None if one of them is not told, or there are none."""
+    """The sum of prices; None if one of them is not told, or there are none.
+
+    >>> total(["0.0333", "0.0333", "0.0333"]), total(["0.1", "?"]), total([])
+    (0.0999, None, None)
+    """
     prices = [price(value) for value in values]
     known = [each for each in prices if each is not None]
-    return math.fsum(known) if known and len(known) == len(prices) else None
+    if not known or len(known) < len(prices):
+        return None
+    return round(math.fsum(known), _DECIMALS)

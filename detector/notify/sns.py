@@ -52,7 +52,7 @@ class Sns:
         exchange.need(self.name, region=region)
         if bool(key) != bool(secret):
             raise errors.ConfigError(f"{self.name}: key, secret: both or none of them")
-        self._url = base_url or f"https://sns.{region}.{_domain(region)}"
+        self._url = base_url or address_of(region)
         self._sender, self._region, self._clock = sender, region, clock
         self._scrubber = said.Scrubber(key, secret)
         self._endpoint = exchange.Endpoint(
@@ -97,8 +97,9 @@ class Sns:
         """SNS cannot be asked."""
         return messages.Lookup.CANNOT_TELL
 
-    def receipt(self, form: Mapping[str, str]) -> None:
+    def receipt(self, form: Mapping[str, str]) -> messages.Receipt | None:
         """SNS calls nobody back."""
+        return None
 
     def _form(self, message: messages.Outgoing) -> dict[str, str]:
         form = {
@@ -159,8 +160,13 @@ class _Aws:
         return self._awsrequest.AWSRequest("POST", url, headers=headers, data=body)
 
 
-def _domain(region: str) -> str:
-    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+def address_of(region: str) -> str:
+    """Where SNS is in a region.
+
+    >>> address_of("eu-central-1"), address_of("cn-north-1")
+    ('https://sns.eu-central-1.amazonaws.com', 'https://sns.cn-north-1.amazonaws.com.cn')
+    """
+    return f"https://sns.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from detector import messages, ports
 from detector.notify import catalogue
@@ -39,16 +40,18 @@ class Kind:
         return catalogue.provider_of(self.name, self.settings(url), lambda: NOW)
 
 
-def outgoing(**more: object) -> messages.Outgoing:
+_MESSAGE = messages.Outgoing(
+    reference=REFERENCE,
+    recipient="+491701234567",
+    text=TEXT,
+    handed_at=NOW - timedelta(hours=1),
+    callback_url="https://example.org/receipts/1",
+)
+
+
+def outgoing(**more: Any) -> messages.Outgoing:
     """A message that was handed over an hour ago."""
-    given: dict[str, object] = {
-        "reference": REFERENCE,
-        "recipient": "+491701234567",
-        "text": TEXT,
-        "handed_at": NOW - timedelta(hours=1),
-        "callback_url": "https://example.org/receipts/1",
-    }
-    return messages.Outgoing(**{**given, **more})  # type: ignore[arg-type] - by name, in tests
+    return replace(_MESSAGE, **more)
 
 
 def _settings(url: str, *, key: str = KEY) -> catalogue.Settings:
