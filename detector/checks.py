@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from detector import config, ensembles, errors, frames, planning
+from detector import config, ensembles, errors, frames, planning, providers
 from detector.models import budget
 from detector.prometheus import connection, reader, selectors
 from detector.store import database
@@ -57,6 +57,8 @@ def offline(settings: config.Settings) -> Iterator[Check]:
         yield from _models(settings, query)
     yield from _calendars(settings)
     yield _promtool(settings)
+    if settings.sms.recipients:
+        yield _sms(settings)
     yield database_url(settings)
 
 
@@ -187,6 +189,19 @@ def _models(settings: config.Settings, query: config.Query) -> Iterator[Check]:
         return
     for problem in ensembles.problems_of(chosen):
         yield Check(Verdict.WRONG, subject, problem)
+
+
+def _sms(settings: config.Settings) -> Check:
+    try:
+        asked = providers.providers_of(settings.sms, lambda: datetime.now(UTC))  # noqa: TID251 - as above
+    except errors.ConfigError as error:
+        _, _, text = str(error).partition(": ")
+        return Check(Verdict.WRONG, "sms", text)
+    named = ", then ".join(each.name for each in asked)
+    people = f"{len(settings.sms.recipients)} numbers"
+    if settings.public_url is None:
+        return Check(Verdict.NOTE, "sms", f"{named} to {people}; no receipts without public_url")
+    return Check(Verdict.OK, "sms", f"{named} to {people}")
 
 
 def _promtool(settings: config.Settings) -> Check:

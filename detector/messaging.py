@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from detector import config, errors, loops, ports, telemetry, whole
+from detector import config, errors, loops, providers, telemetry, whole
 from detector.api import application, receipts
-from detector.notify import catalogue
 from detector.services import delivering, telling
 from detector.store import database, messages
 
@@ -39,7 +38,7 @@ def messaging(
     sms = settings.sms
     if not sms.recipients:
         return None
-    providers = providers_of(sms, instant)
+    asked = providers.providers_of(sms, instant)
     kept = messages.PostgresMessageStore(store)
     style = _style(sms)
     signer = receipts.Signer(_key(settings.home / "callback_key"))
@@ -53,7 +52,7 @@ def messaging(
     )
     delivered = delivering.Delivering(
         kept,
-        providers,
+        asked,
         style,
         stand_ins=sms.escalate_to,
         stand_in_after=sms.escalate_after,
@@ -69,35 +68,10 @@ def messaging(
             store=kept,
             tell=told.tell,
             receive=delivered.receive,
-            parsers={each.name: each.receipt for each in providers},
+            parsers={each.name: each.receipt for each in asked},
             signer=signer,
         ),
     )
-
-
-def providers_of(sms: config.SmsSettings, clock: Callable[[], datetime]) -> list[ports.SmsProvider]:
-    """Those that are asked, in their order. Raises ConfigError for what one lacks."""
-    return [_provider(each, clock) for each in (sms, *sms.fallback)]
-
-
-def _provider(given: config.SmsProvider, clock: Callable[[], datetime]) -> ports.SmsProvider:
-    secret = given.api_secret.get_secret_value() if given.api_secret else ""
-    is_url = given.provider == "apprise"
-    try:
-        return catalogue.provider_of(
-            given.provider,
-            catalogue.Settings(
-                key=given.api_key.get_secret_value() if given.api_key else "",
-                secret="" if is_url else secret,
-                sender=given.from_number or "",
-                base_url=given.url,
-                region=given.region or "",
-                url=secret if is_url else "",
-            ),
-            clock,
-        )
-    except errors.ConfigError as error:
-        raise errors.ConfigError(f"sms: {error}") from None
 
 
 def _style(sms: config.SmsSettings) -> telling.Style:

@@ -39,7 +39,7 @@ class AppriseUrl:
         connect_timeout: timedelta = exchange.CONNECT_TIMEOUT,
         read_timeout: timedelta = exchange.READ_TIMEOUT,
     ) -> None:
-        exchange.need(self.name, url=url)
+        exchange.need(self.name, api_secret=url)
         self._url = url
         self._timeouts_s = connect_timeout.total_seconds(), read_timeout.total_seconds()
         self._apprise = _apprise()
@@ -49,7 +49,7 @@ class AppriseUrl:
             warnings.simplefilter("ignore", DeprecationWarning)
             if self._service(_ANYBODY) is None:
                 raise errors.ConfigError(
-                    f"{self.name}: url: not shown, as it may hold secrets: "
+                    f"{self.name}: api_secret: not shown, as it may hold secrets: "
                     "a URL of a service that Apprise knows"
                 )
 
@@ -67,7 +67,7 @@ class AppriseUrl:
 
     def find(self, message: messages.Outgoing) -> messages.Lookup:
         """Apprise cannot be asked."""
-        return messages.Lookup.CANNOT_TELL
+        return messages.Lookup.NEVER_TELLS
 
     def receipt(self, form: Mapping[str, str]) -> messages.Receipt | None:
         """Apprise calls nobody back."""

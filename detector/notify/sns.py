@@ -51,7 +51,7 @@ class Sns:
     ) -> None:
         exchange.need(self.name, region=region)
         if bool(key) != bool(secret):
-            raise errors.ConfigError(f"{self.name}: key, secret: both or none of them")
+            raise errors.ConfigError(f"{self.name}: api_key, api_secret: both or none of them")
         self._url = base_url or address_of(region)
         self._sender, self._region, self._clock = sender, region, clock
         self._scrubber = said.Scrubber(key, secret)
@@ -95,7 +95,7 @@ class Sns:
 
     def find(self, message: messages.Outgoing) -> messages.Lookup:
         """SNS cannot be asked."""
-        return messages.Lookup.CANNOT_TELL
+        return messages.Lookup.NEVER_TELLS
 
     def receipt(self, form: Mapping[str, str]) -> messages.Receipt | None:
         """SNS calls nobody back."""

@@ -68,7 +68,7 @@ class Twilio:
         connect_timeout: timedelta = exchange.CONNECT_TIMEOUT,
         read_timeout: timedelta = exchange.READ_TIMEOUT,
     ) -> None:
-        exchange.need(self.name, key=key, secret=secret, sender=sender)
+        exchange.need(self.name, api_key=key, api_secret=secret, from_number=sender)
         if not SID.fullmatch(key):  # not shown: it may be the token, given in the wrong place
             raise errors.ConfigError(
                 f"{self.name}: key: the account's SID, AC and 32 hexadecimal digits"

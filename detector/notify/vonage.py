@@ -77,7 +77,7 @@ class Vonage:
         connect_timeout: timedelta = exchange.CONNECT_TIMEOUT,
         read_timeout: timedelta = exchange.READ_TIMEOUT,
     ) -> None:
-        exchange.need(self.name, key=key, secret=secret, sender=sender)
+        exchange.need(self.name, api_key=key, api_secret=secret, from_number=sender)
         self._key, self._secret = key, secret
         self._sender = sender.removeprefix("+")
         self._clock = clock

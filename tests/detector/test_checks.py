@@ -333,3 +333,33 @@ def test_a_start_waits_for_no_other_database_url(site: Site, url: str | None) ->
 
 def test_a_start_waits_for_no_series_and_no_alertmanager(site: Site) -> None:
     checks.require(site.settings("absent_metric"), patience=HOUR, say=_never)
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict", "text"),
+    [
+        ({}, NOTE, "vonage to 1 numbers; no receipts without public_url"),
+        ({"MDA_PUBLIC_URL": "https://mda.example.org"}, OK, "vonage to 1 numbers"),
+        ({"SMS_API_KEY": ""}, WRONG, "vonage: api_key: is empty: vonage needs it"),
+        ({"SMS_PROVIDER": "pigeon"}, WRONG, "'pigeon': no provider of SMS: one of vonage, twilio"),
+        ({"MDA_SMS__URL": "http://example.org"}, WRONG, "https://, since secrets are sent there"),
+    ],
+)
+def test_what_sends_sms_is_looked_at(more: dict[str, str], verdict: str, text: str) -> None:
+    given = {
+        "SMS_TO": "+491701234567",
+        "SMS_API_KEY": "canary-key",
+        "SMS_API_SECRET": "canary-secret",
+        "SMS_FROM_NUMBER": "+491700000001",
+    }
+    (check,) = [
+        each for each in checks.offline(config.load(None, given | more)) if each.subject == "sms"
+    ]
+    assert check.verdict is verdict
+    assert text in check.text
+    assert "canary" not in check.text
+
+
+def test_without_recipients_nothing_is_said_of_sms() -> None:
+    subjects = [each.subject for each in checks.offline(config.load(None, {}))]
+    assert "sms" not in subjects

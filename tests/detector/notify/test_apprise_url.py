@@ -52,7 +52,7 @@ def test_the_reason_is_what_apprise_logs() -> None:
 def test_a_url_that_apprise_does_not_know_is_refused_and_not_shown(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(errors.ConfigError, match="apprise: url: not shown") as raised:
+    with pytest.raises(errors.ConfigError, match="apprise: api_secret: not shown") as raised:
         apprise_url.AppriseUrl(url=url)
     assert "canary" not in str(raised.value) + caplog.text
 
@@ -72,5 +72,5 @@ def test_without_apprise_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_it_neither_can_be_asked_nor_calls_back() -> None:
     provider = made("http://127.0.0.1:1")
-    assert provider.find(kinds.outgoing()) is messages.Lookup.CANNOT_TELL
+    assert provider.find(kinds.outgoing()) is messages.Lookup.NEVER_TELLS
     assert provider.receipt({"status": "delivered", "messageId": "1"}) is None

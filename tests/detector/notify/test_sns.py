@@ -176,7 +176,7 @@ def test_an_error_is_understood(status: int, code: str, again: bool) -> None:
 
 
 def test_one_half_of_the_credentials_will_not_do() -> None:
-    with pytest.raises(errors.ConfigError, match="sns: key, secret: both or none"):
+    with pytest.raises(errors.ConfigError, match="sns: api_key, api_secret: both or none"):
         made("http://127.0.0.1:1", secret="")
 
 
@@ -234,5 +234,5 @@ def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_it_neither_can_be_asked_nor_calls_back() -> None:
     provider = made("http://127.0.0.1:1")
-    assert provider.find(kinds.outgoing()) is messages.Lookup.CANNOT_TELL
+    assert provider.find(kinds.outgoing()) is messages.Lookup.NEVER_TELLS
     assert provider.receipt({"status": "delivered", "messageId": "1"}) is None
