@@ -54,8 +54,8 @@ class AppriseUrl:
                 )
 
     def send(self, message: messages.Outgoing) -> messages.Outcome:
-        """Hand a message over, once. What Apprise did not do well may have been done all the
-        same."""
+        """Hand a message over, once: it is told to the service itself, since Apprise would try
+        again where the URL says so. What it did not do well may have been done all the same."""
         with _LOG.heard() as lines:
             try:
                 is_taken = self._service(message.recipient).notify(body=message.text, title="")
@@ -82,7 +82,6 @@ class AppriseUrl:
         if service is not None:
             service.socket_connect_timeout, service.socket_read_timeout = self._timeouts_s
             service.redirects = False
-            service.retry = 0  # whatever the URL says: nothing is sent twice
         return service
 
 

@@ -98,7 +98,7 @@ KINDS = {
         Kind("apprise", faults.Planned(200), _apprise, tells=False),
     )
 }
-CANARIES = ("canary", SECRET)
+CANARIES = ("canary", SECRET, sms.basic(KEY, SECRET)[-20:], sms.basic(SID, SECRET)[-20:])
 """In no reason, repr or log."""
 
 

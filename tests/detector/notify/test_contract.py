@@ -249,8 +249,9 @@ def echoing(status: int) -> faults.Receiver:
     """A server that gives back all that it was told, and says it in its own words too."""
 
     def answer(received: faults.Received) -> faults.Planned:
-        head = "\n".join(f"{name}: {value}" for name, value in received.headers.items())
-        echo = f"{received.path}\n{head}\n{received.body.decode()}\n{kinds.SECRET}"
+        lines = [f"{name}: {value}" for name, value in received.headers.items()]
+        head = "\n".join(sorted(lines))  # who we say we are comes early, before all is cut
+        echo = f"{head}\n{received.path}\n{received.body.decode()}\n{kinds.SECRET}"
         plain = f"{echo}\n{urllib.parse.unquote_plus(echo)}"
         tree = {
             "message": plain,
