@@ -191,6 +191,8 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 ModelName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=100)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
 
+Severity = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=50)]
+
 LabelName = Annotated[
     str,
     Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=200),
@@ -276,13 +278,14 @@ class Quiet(_Section):
 
     start: TimeOfDay
     end: TimeOfDay
-    but: tuple[str, ...] = ("critical",)
+    but: tuple[Severity, ...] = ("critical",)
 
 
 class SmsSettings(SmsProvider):
     """SMS are sent once a provider knows us and recipients are given."""
 
     recipients: Numbers = ()
+    severities: tuple[Severity, ...] = Field(("critical", "high", "warning"), min_length=1)
     escalate_to: Numbers = ()
     escalate_after: Duration = Field(timedelta(minutes=15), ge=timedelta(minutes=1))
     fallback: tuple[SmsProvider, ...] = ()

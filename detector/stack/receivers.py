@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from detector import config, errors, whole
@@ -53,6 +54,8 @@ def set_up(tree: Tree, settings: config.Settings, secrets: Secrets) -> list[str]
         _set_slack(tree, settings.slack, settings.slack.webhook_url.get_secret_value(), secrets)
     if not settings.sms.recipients:
         notes += _leave_out_sms(tree)
+    else:
+        _set_severities(tree, settings.sms.severities)
     return notes
 
 
@@ -104,6 +107,28 @@ _GLOBAL_PREFIX = {"email_configs": "smtp_", "slack_configs": "slack_"}
 
 
 SMS_PATH = "/api/webhooks/sms"
+
+
+def _set_severities(tree: Tree, severities: Sequence[str]) -> None:
+    """Let the routes to the outbox take these."""
+    names = {
+        receiver["name"]
+        for receiver in tree["receivers"]
+        for each in receiver.get("webhook_configs", [])
+        if str(each.get("url", "")).endswith(SMS_PATH)
+    }
+    for route in tree["route"].get("routes", []):
+        if route.get("receiver") in names:
+            route["matchers"] = [
+                f'severity =~ "{"|".join(severities)}"'
+                if _is_about(matcher, "severity")
+                else matcher
+                for matcher in route.get("matchers", [])
+            ]
+
+
+def _is_about(matcher: str, label: str) -> bool:
+    return re.match(rf"{label}\s*[=!]", matcher) is not None
 
 
 def _leave_out_sms(tree: Tree) -> list[str]:

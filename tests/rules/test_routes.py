@@ -34,7 +34,7 @@ def test_amtool_finds_no_fault(stack_binaries: stack.Binaries) -> None:
     ("labels", "receivers"),
     [
         (["severity=critical"], ["memory", *PEOPLE, "sms"]),
-        (["severity=warning", "alertname=AnomalyDetected"], ["memory", *PEOPLE]),
+        (["severity=warning", "alertname=AnomalyDetected"], ["memory", *PEOPLE, "sms"]),
         (["severity=high", "policy=High CPU Alert"], ["memory", *PEOPLE, "sms"]),
         (["severity=medium"], ["memory", *PEOPLE]),
         (["severity=low"], ["memory"]),

@@ -164,6 +164,19 @@ def test_secrets_stand_in_files_of_their_owner_alone_and_nowhere_else(
     assert "s3cret" not in "".join(notes)
 
 
+def test_sms_go_out_for_the_severities_of_the_settings(
+    tmp_path: pathlib.Path, tools: render.Tools
+) -> None:
+    def matchers(**environ: str) -> list[str]:
+        _, tree, _ = rendered(tmp_path, tools, SMS | environ)
+        (route,) = [each for each in tree["route"]["routes"] if each["receiver"] == "sms"]
+        found: list[str] = route["matchers"]
+        return found
+
+    assert matchers() == ['severity =~ "critical|high|warning"']
+    assert matchers(MDA_SMS__SEVERITIES='["page"]') == ['severity =~ "page"']
+
+
 def test_mail_goes_from_and_to_whom_the_settings_say(
     tmp_path: pathlib.Path, tools: render.Tools
 ) -> None:
