@@ -264,3 +264,21 @@ def test_what_runs_out_needs_a_limit(tmp_path: Path) -> None:
         f"{file}: queries.0.exhaustion: '7d': "
         "a limit is needed that may be reached: low or high of valid_range"
     )
+
+
+def test_a_detector_that_is_started_reads_the_settings_of_dotenv_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(
+        "DEFAULT_CPU_THRESHOLD=61\nMDA_LOG__LEVEL=debug\nDATABASE_URL_FILE=/x\n"
+        "DEFAULT_DISK_THRESHOLD=62\nNUMBA_CACHE_DIR=/cache\n"
+    )
+    monkeypatch.setenv("DEFAULT_DISK_THRESHOLD", "63")
+    whole, found = config.environment(file), config.inherited(file)
+    assert whole.keys() - found.keys() == {
+        "DEFAULT_CPU_THRESHOLD",
+        "MDA_LOG__LEVEL",
+        "DATABASE_URL_FILE",
+    }
+    assert (found["DEFAULT_DISK_THRESHOLD"], found["NUMBA_CACHE_DIR"]) == ("63", "/cache")
