@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,12 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command line; the exporter has the same ones.
 
     0 done or stopped as told, 1 failed while running, 2 wrong settings or usage, 130 broken off by
-    Ctrl-C.
+    Ctrl-C, 141 if nobody reads the output to its end, as by `| head`.
     """
     arguments = parser().parse_args(argv)
     command: base.Command = arguments.command
     try:
-        return command(_settings(arguments), arguments)
+        status = command(_settings(arguments), arguments)
+        sys.stdout.flush()
+        return status
     except (errors.ConfigError, errors.PolicyError) as error:
         for line in str(error).splitlines():
             print(f"mda: {line}", file=sys.stderr)
@@ -35,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return base.FAILED
     except KeyboardInterrupt:
         return base.INTERRUPTED
+    except BrokenPipeError:  # who read it has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        return base.CUT_OFF
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:

@@ -547,6 +547,25 @@ def environment(dotenv_file: Path = Path(".env")) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None} | dict(os.environ)
 
 
+def inherited(dotenv_file: Path = Path(".env")) -> dict[str, str]:
+    """The same without the settings of the .env file, for a detector that is started here: it reads
+    them by itself, anew at each reload, which what stands in its environment would forestall."""
+    return {
+        name: value
+        for name, value in environment(dotenv_file).items()
+        if name in os.environ or not _is_setting(name)
+    }
+
+
+def _is_setting(name: str) -> bool:
+    return (
+        name.startswith(PREFIX)
+        or name in BARE_NAMES
+        or name in _SECRETS
+        or name.removesuffix("_FILE") in _SECRETS
+    )
+
+
 def load(config_file: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
     """The settings from a YAML file and an environment (this process' own, and .env, by default).
 

@@ -22,6 +22,7 @@ _VALUE_MAX_CHARS = 200
 RETRY_AFTER_S = "1"
 FAULTS_MAX = 50
 """Faults that an answer names, of a policy that may have thousands."""
+NO_PARAMETER = "no such parameter: see /docs"
 _NO_ROUTE = {404: "no such route", 405: "the route has not this method"}
 
 
@@ -106,7 +107,9 @@ def fields_from(error: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[Fi
 
 def _allowed(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
-        return "no such parameter: see /docs"
+        return NO_PARAMETER
+    if error["type"] == "model_type":
+        return "a JSON object is allowed"
     if error["type"] == "missing":
         return "it must be given"
     return str(error["msg"]).removeprefix("Value error, ")

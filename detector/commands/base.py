@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from detector import config
 
-OK, FAILED, WRONG_CONFIG, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, WRONG_CONFIG, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("logfmt", "json")
 

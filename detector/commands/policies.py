@@ -67,7 +67,7 @@ def _add_one(
     verbs: base.Commands, name: str, command: base.Command, text: str
 ) -> argparse.ArgumentParser:
     sub = detectors.add(verbs, name, command, text)
-    sub.add_argument("policy", metavar="ID|NAME", help="as list tells it")
+    sub.add_argument("policy", metavar="ID|NAME", help="as list tells it; #7 is an id")
     return sub
 
 
@@ -228,7 +228,8 @@ def _history(settings: config.Settings, arguments: argparse.Namespace) -> int:
     policy_id = remote.find(manager, arguments.policy, deleted_too=True)
     if arguments.diff is not None:
         text = manager.diff(policy_id, *arguments.diff)
-        print(json.dumps({"text": text}) + "\n" if arguments.json else text, end="")
+        if text or arguments.json:
+            print(json.dumps({"text": text}) if arguments.json else text)
         return base.FAILED if text else base.OK
     found = manager.revisions(policy_id)
     if arguments.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from detector import client, errors
 from detector.files import policies as files
 from detector.policy import documents
 
+_ID = re.compile("[1-9][0-9]{0,17}")
 SIGNS = {"created": "+", "changed": "~", "deleted": "-", None: " "}
 
 
@@ -29,7 +31,7 @@ def plan_lines(planned: Sequence[client.Planned], *, is_done: bool) -> Iterator[
     """What would be done, with its diff, or what was; and the sum of it."""
     for each in planned:
         if each.change is not None:
-            yield f"{SIGNS[each.change]} {each.name}: {_told(each)}"
+            yield f"{SIGNS[each.change]} {each.name}: {_told(each, is_done=is_done)}"
             if not is_done:
                 yield from (f"    {line}" for line in each.diff.splitlines()[2:])
     yield f"{'done' if is_done else 'plan'}: {_sum(planned)}"
@@ -57,9 +59,12 @@ def summary(planned: Sequence[client.Planned], *, applied: bool) -> dict[str, An
     }
 
 
-def _told(planned: client.Planned) -> str:
+def _told(planned: client.Planned, *, is_done: bool) -> str:
+    if not is_done:
+        which = "" if planned.id is None else f" (policy {planned.id}, revision {planned.revision})"
+        return f"to be {planned.change}{which}"
     if planned.change == "created":
-        return "to be created" if planned.id is None else f"created as policy {planned.id}"
+        return f"created as policy {planned.id}"
     return f"{planned.change} (policy {planned.id}, revision {planned.revision})"
 
 
@@ -126,15 +131,25 @@ def _severities(policy: client.Policy) -> list[str]:
 
 def find(manager: client.PolicyManager, given: str, *, deleted_too: bool = False) -> int:
     """The id of the policy with this id or name, or of the one that had it when it was deleted
-    last. Raises ConfigError."""
-    if given.isdecimal():
-        return int(given)
+    last. #7 is an id; 7 too, but where a policy is called so. Raises ConfigError."""
+    if given.startswith("#") and _ID.fullmatch(given[1:]):
+        return int(given[1:])
     found = _named(manager.list_policies(text=given), given)
-    if not found and deleted_too:
-        found = _named(manager.list_policies(text=given, deleted=True), given)
-    if not found:
+    if _ID.fullmatch(given):
+        if not found or found[0].id == int(given):
+            return int(given)
+        raise errors.ConfigError(
+            f"policy: {given}: policy {found[0].id} has this name: write #{found[0].id} for it, "
+            f"#{given} for the policy with this id"
+        )
+    deleted = [] if found else _named(manager.list_policies(text=given, deleted=True), given)
+    if not found and deleted and not deleted_too:
+        raise errors.ConfigError(
+            f"policy: {given}: it was deleted by {deleted[0].changed_by} (mda policy restore)"
+        )
+    if not found and not deleted:
         raise errors.ConfigError(f"policy: {given}: no policy has this name (mda policy list)")
-    return max(found, key=lambda each: each.changed_at).id
+    return max(found or deleted, key=lambda each: each.changed_at).id
 
 
 def _named(policies: Sequence[client.Policy], name: str) -> list[client.Policy]:

@@ -143,12 +143,15 @@ def from_yaml(text: str, source: str) -> list[tuple[Document, yaml.Node]]:
     Raises PolicyError with the lines of the faults.
     """
     found = []
+    faults: list[errors.PolicyFault] = []
     for node in _nodes(text, source):
         tree = _plain(node, source)
         try:
             found.append((parse(tree, source), node))
         except errors.PolicyError as exc:
-            raise with_lines(exc, node) from None
+            faults += with_lines(exc, node).faults
+    if faults:
+        raise errors.PolicyError(source, faults)
     if not found:
         raise errors.PolicyError(source, [errors.PolicyFault("", "", "no policy is in it")])
     return found
@@ -243,6 +246,11 @@ def _nodes(text: str, source: str) -> list[yaml.Node]:
 
 
 def _plain(node: yaml.Node, source: str) -> object:
+    twice = _key_twice(node)
+    if twice is not None:
+        text = "this key stands twice: one of the two would be lost"
+        fault = errors.PolicyFault(_shown(twice.value), "", text, twice.start_mark.line + 1)
+        raise errors.PolicyError(source, [fault])
     loader = yaml.SafeLoader("")
     try:
         tree: object = loader.construct_document(node)
@@ -253,6 +261,29 @@ def _plain(node: yaml.Node, source: str) -> object:
     finally:
         loader.dispose()
     return tree
+
+
+def _key_twice(top: yaml.Node) -> yaml.ScalarNode | None:
+    """A key that its mapping has had already; each node is looked at once, however often it is
+    referred to."""
+    seen, left = {id(top)}, [top]
+    while left:
+        node = left.pop()
+        inner = list(node.value) if isinstance(node, yaml.SequenceNode) else []
+        if isinstance(node, yaml.MappingNode):
+            keys = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                    if (key.tag, key.value) in keys:
+                        return key
+                    keys.add((key.tag, key.value))
+                inner += [key, value]
+        left += [each for each in inner if id(each) not in seen]
+        seen.update(map(id, inner))
+    return None
+
+
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def with_lines(error: errors.PolicyError, node: yaml.Node) -> errors.PolicyError:
@@ -303,6 +334,12 @@ def _faults(exc: pydantic.ValidationError, tree: object) -> Iterator[errors.Poli
             case "union_tag_invalid":
                 tag = str(each["ctx"]["tag"])
                 yield fault_at((*path, "type"), None, _allowed_types(path, tag), tag)
+            case "literal_error" | "enum":
+                yield fault_at(path, None, _choice(each["ctx"]["expected"]), each["input"])
+            case "too_short":
+                yield fault_at(path, None, "one at least is needed")
+            case "string_pattern_mismatch" if path[-1] == "url":
+                yield fault_at(path, None, _URL, each["input"])
             case "string_pattern_mismatch" if path[-1] == "metric_name":
                 yield fault_at(path, tree, _not_a_metric(str(each["input"])))
             case "string_pattern_mismatch" if each["input"] == path[-1] or path[-1] == "query":
@@ -312,6 +349,15 @@ def _faults(exc: pydantic.ValidationError, tree: object) -> Iterator[errors.Poli
                 yield errors.PolicyFault(at, "", rest)
             case _:
                 yield fault_at(path, None, text, each["input"])
+
+
+def _choice(expected: str) -> str:
+    """What pydantic says of a choice, without what the members of an enum are called."""
+    values = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", expected).replace("'", "")
+    return f"{values.replace(' or ', ', ')} are allowed"
+
+
+_URL = "http:// or https:// with a host is allowed, without a user or password in it"
 
 
 def _not_a_metric(name: str) -> str:

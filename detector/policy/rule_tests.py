@@ -25,9 +25,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SHORT, LONG = timedelta(minutes=1), timedelta(minutes=4)
 """Between samples. More than 4 minutes would not do: after 5 a series is gone."""
 LONG_FROM = timedelta(hours=6)
+MOST_STEPS = 2_000
+"""Of the longest look back, where samples stand closer than SHORT or LONG: a second of work."""
 MOST_WORK = 10_000
 """Cases of a policy times its rules, since promtool evaluates all of them in each: some 15 s. The
 tests of a hundred rules would take a minute, which is as long as anybody waits for them."""
+_UNEVEN = "samples that divide its times evenly would be too many"
 _NOTHING_OPEN = "its hours never last long enough for a test"
 _LONG_ENOUGH = "the tests of the rules before it take long enough"
 
@@ -76,7 +79,7 @@ def tests_of(
     untested: list[Untested] = []
     conditions = [document.rules[rule.number - 1].condition for rule in found]
     longest = max((_span(each, given) for each in conditions), default=timedelta(0))
-    step = LONG if longest > LONG_FROM else SHORT
+    step = _step(LONG if longest > LONG_FROM else SHORT, longest, conditions)
     for rule in found:
         if len(cases) * len(found) >= MOST_WORK:
             untested.append(Untested(rule.number, "all of it", _LONG_ENOUGH))
@@ -94,6 +97,26 @@ def tests_of(
                 scenes.append(scene)
         cases += [plan.joined(scenes)] if scenes and plan.is_joined else found_cases
     return Tests(cases, untested, step)
+
+
+def _step(usual: timedelta, longest: timedelta, conditions: Sequence[base.Condition]) -> timedelta:
+    """The usual time between samples; less, if it can be had, where a condition looks back for no
+    multiple of it or for too short a time to see two of them."""
+    spans = [span for each in conditions for span in _look_backs(each)]
+    millisecond = timedelta(milliseconds=1)
+    step_ms = math.gcd(*(each // millisecond for each in (usual, *spans)))
+    while any(span < 2 * step_ms * millisecond for span in spans):
+        step_ms //= next(part for part in (2, 3, 5) if step_ms % part == 0)  # as of `usual`
+    step = step_ms * millisecond
+    return step if longest <= MOST_STEPS * step else usual
+
+
+def _look_backs(condition: base.Condition) -> Iterator[timedelta]:
+    inner = [each for _, each in condition.parts()]
+    if not inner and condition.reach:
+        yield condition.reach
+    for each in inner:
+        yield from _look_backs(each)
 
 
 def _span(condition: base.Condition, given: base.Given) -> timedelta:
@@ -135,6 +158,10 @@ class _Plan:
         self._condition = document.rules[rule.number - 1].condition
         self._for = math.ceil(self._condition.for_ / step)
         self._keep = math.ceil(self._condition.keep_firing_for / step)
+        self._is_even = all(
+            span % step == timedelta(0) and span >= 2 * step
+            for span in _look_backs(self._condition)
+        )
         # Two steps more than the look back, since its ends are open or shut by release.
         settles = self._condition.settles
         self._settle = math.ceil(settles / step) + 2 if settles else 0
@@ -206,6 +233,8 @@ class _Plan:
             texts = {_series(each): each for each in series}
             for text in traces.keys() - texts.keys():
                 traces[text].append(_gone(stage.steps))
+            if not self._is_even and any(each.per_second for each in series):
+                raise base.NotStagedError(_UNEVEN)
             for text, each in texts.items():
                 trace = traces.setdefault(text, [f"_x{position}"] if position else [])
                 trace.append(self._trace(each, stage.steps, ends, text))

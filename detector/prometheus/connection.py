@@ -171,7 +171,9 @@ class Client:
             yield stream
             reusable = stream.is_finished()
         except TimeoutError as exc:
-            raise self._error("timeout", f"no answer in {timeout or self.timeout}") from exc
+            raise self._error(
+                "timeout", f"no answer in {(timeout or self.timeout).total_seconds():g} s"
+            ) from exc
         except http.client.IncompleteRead as exc:
             raise self._error("decode", "the answer broke off before its end") from exc
         except ConnectionError as exc:

@@ -175,7 +175,7 @@ class Writer:
     ) -> None:
         """Queue stale markers for all series of each of these rows: scores, drift, models'."""
         self._beside_of(query, outputs.DRIFT, ())  # told before we started, perhaps
-        for (of, _), beside in self._beside.items():
+        for (of, _), beside in list(self._beside.items()):  # other queries add theirs meanwhile
             if of == query:
                 beside.follow(table)
                 self._put_stale(beside, table, rows, time_ms)

@@ -25,9 +25,10 @@ PROMETHEUS_READY_TIMEOUT_S = 120.0
 class Stack:
     """All that is settled before anything starts.
 
-    database  None when DATABASE_URL names another PostgreSQL
-    environ   what our own programs see, settings and secrets included
-    policies  what is created where there has never been a policy; None where settings say it
+    database   None when DATABASE_URL names another PostgreSQL
+    environ    what our own programs see, settings and secrets included, with those of .env
+    inherited  the same without settings of .env, which the detector reads anew at each reload
+    policies   what is created where there has never been a policy; None where settings say it
     """
 
     home: pathlib.Path
@@ -39,6 +40,7 @@ class Stack:
     rendered: render.Rendered
     database: postgres.Place | None
     environ: Mapping[str, str]
+    inherited: Mapping[str, str]
     config_file: pathlib.Path | None
 
     def log(self, name: str) -> pathlib.Path:
@@ -115,7 +117,7 @@ def _detector(stack: Stack) -> supervisor.Service:
         name="detector",
         argv=[sys.executable, "-m", "detector", "serve", *config],
         log_path=stack.log("detector"),
-        env={**stack.environ, **_detector_settings(stack)},
+        env={**stack.inherited, **_detector_settings(stack)},
     )
     return supervisor.Service(program, probe.is_ok(address, "/-/healthy"), DETECTOR_READY_TIMEOUT_S)
 

@@ -76,6 +76,7 @@ def _settled(
         rendered=rendered,
         database=database,
         environ=config.environment(),
+        inherited=config.inherited(),
         config_file=config_file,
     )
 

@@ -299,3 +299,21 @@ def test_a_provider_stands_once_among_those_that_are_asked(tmp_path: Path) -> No
     file.write_text("sms: {fallback: [{provider: vonage}]}")
     with pytest.raises(errors.ConfigError, match="each provider once"):
         config.load(file, {})
+
+
+def test_a_detector_that_is_started_reads_the_settings_of_dotenv_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(
+        "DEFAULT_CPU_THRESHOLD=61\nMDA_LOG__LEVEL=debug\nDATABASE_URL_FILE=/x\n"
+        "DEFAULT_DISK_THRESHOLD=62\nNUMBA_CACHE_DIR=/cache\n"
+    )
+    monkeypatch.setenv("DEFAULT_DISK_THRESHOLD", "63")
+    whole, found = config.environment(file), config.inherited(file)
+    assert whole.keys() - found.keys() == {
+        "DEFAULT_CPU_THRESHOLD",
+        "MDA_LOG__LEVEL",
+        "DATABASE_URL_FILE",
+    }
+    assert (found["DEFAULT_DISK_THRESHOLD"], found["NUMBA_CACHE_DIR"]) == ("63", "/cache")

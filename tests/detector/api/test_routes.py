@@ -243,6 +243,24 @@ def test_secrets_appear_in_no_answer_and_no_log(
         assert secret not in written
 
 
+def test_a_parameter_that_a_route_does_not_have_is_refused(served: Served) -> None:
+    for method, path in (
+        ("PUT", "/api/policies/1?revison=1"),  # else it would be a change to whatever is there
+        ("DELETE", "/api/policies/1?revison=1"),
+        ("POST", "/api/policies?revision=1"),
+        ("POST", "/api/policies/apply?dry_run=true"),
+        ("GET", "/api/policies?revison=1"),
+        ("GET", "/api/policies/1/revisions?revison=1"),
+        ("GET", "/api/metrics?nam=up"),
+        ("POST", "/api/reload?x=1"),
+    ):
+        answer = served.ask(method, path)
+        assert (answer.status_code, path) == (422, path)
+        assert answer.json()["errors"][0]["allowed"] == "no such parameter: see /docs"
+    assert served.ask("DELETE", "/api/policies/1?revision=1").status_code == 404
+    assert served.send("GET", "/api/policies/1?x=1").status_code == 401
+
+
 def test_a_parameter_that_stands_twice_is_refused_but_for_lists(served: Served) -> None:
     answer = served.get("/api/policies?text=a&text=b")
     assert answer.status_code == 422

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,8 +71,8 @@ def test_nothing_is_deleted_but_with_prune_and_nothing_done_in_a_dry_run(mda: Sh
     mda.write(tree("one", 90))
     status, out, _ = mda("apply", "policies.yml", "--prune", "--dry-run")
     assert status == 0
-    assert "~ one: changed (policy 1, revision 1)" in out
-    assert "- two: deleted (policy 2, revision 1)" in out
+    assert "~ one: to be changed (policy 1, revision 1)" in out
+    assert "- two: to be deleted (policy 2, revision 1)" in out
     assert len(json.loads(mda("list", "--json")[1])["policies"]) == 2
     status, out, _ = mda("apply", "policies.yml", "--json")
     told = json.loads(out)
@@ -151,6 +154,63 @@ def test_a_policy_is_disabled_enabled_deleted_and_restored_with_its_history(mda:
     assert (status, "+enabled: false" in out.splitlines()) == (1, True)
     assert mda("history", "1", "--diff", "2", "5") == (0, "", "")
     assert len(json.loads(mda("history", "one", "--json")[1])["revisions"]) == 5
+
+
+def test_a_number_is_an_id_and_never_another_policy_than_the_one_that_is_called_so(
+    mda: Shell,
+) -> None:
+    mda.write(tree("one"), tree("1"), tree("007"), tree("3"))
+    mda("apply", "policies.yml")
+    told = (
+        "mda: policy: 1: policy 2 has this name: write #2 for it, #1 for the policy with this id\n"
+    )
+    assert mda("disable", "1") == (2, "", told)
+    assert mda("disable", "#2")[1] == "1: disabled (policy 2, revision 2)\n"
+    assert mda("disable", "#1")[1] == "one: disabled (policy 1, revision 2)\n"
+    assert mda("disable", "007")[1] == "007: disabled (policy 3, revision 2)\n"
+    assert mda("disable", "4")[1] == "3: disabled (policy 4, revision 2)\n"
+    for given in ("٣", "0", "9" * 30):
+        status, _, err = mda("disable", given)
+        assert (status, err) == (
+            2,
+            f"mda: policy: {given}: no policy has this name (mda policy list)\n",
+        )
+
+
+def test_a_policy_that_was_deleted_is_told_as_such(mda: Shell) -> None:
+    mda.write(tree("one"))
+    mda("apply", "policies.yml")
+    mda("delete", "one")
+    told = "mda: policy: one: it was deleted by token file (mda policy restore)\n"
+    assert mda("show", "one") == (2, "", told)
+
+
+def test_a_diff_of_revisions_ends_its_last_line(mda: Shell) -> None:
+    mda.write(tree("one"))
+    mda("apply", "policies.yml")
+    mda("disable", "one")
+    assert mda("history", "one", "--diff", "1", "2")[1].endswith("\n")
+
+
+def test_a_plan_says_that_nothing_is_done_yet(mda: Shell) -> None:
+    mda.write(tree("one"))
+    mda("apply", "policies.yml")
+    mda.write(tree("one", 90))
+    out = mda("apply", "policies.yml")[1].splitlines()
+    assert out[0] == "~ one: to be changed (policy 1, revision 1)"
+    assert out[-2:] == ["~ one: changed (policy 1, revision 2)", "done: 1 changed"]
+
+
+def test_who_reads_no_further_makes_no_traceback(mda: Shell) -> None:
+    environ = {**os.environ, "MDA_HOME": str(mda.folder)}
+    argv = [sys.executable, "-m", "detector", "metric", "list", "--json", "--url", mda.url]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as out:
+        ran = subprocess.run(
+            argv, cwd=mda.folder, env=environ, stdout=out, stderr=subprocess.PIPE, timeout=60
+        )
+    assert (ran.returncode, ran.stderr) == (141, b"")
 
 
 def test_metrics_are_listed_with_their_values(mda: Shell, served: Served) -> None:

@@ -283,7 +283,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({**X, "for": "-5m"}, "for", "duration such as"),
     ({**X, "for": "31d"}, "for", "31d: 0s to 30d is allowed"),
     ({"type": "anomaly", "query": "a-b"}, "query", "letters, digits and _"),
-    ({"type": "anomaly", "kind": "bad"}, "kind.0", "'spike'"),
+    ({"type": "anomaly", "kind": "bad"}, "kind.0", "spike, dip, "),
     (
         {"type": "anomaly", "kind": "spike", "resolve_when": {"operator": "lt", "threshold": 0.5}},
         "",
@@ -307,13 +307,13 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "seen_within",
         "more than for (1h)",
     ),
-    ({"type": "cost", "measure": "weekly"}, "measure", "'daily', 'month_to_date'"),
+    ({"type": "cost", "measure": "weekly"}, "measure", "daily, month_to_date"),
     ({"type": "cost", "threshold": 1}, "measure", "is needed"),
     (MONTH, "", "threshold or budget is needed"),
     ({**MONTH, "budget": 0}, "budget", "greater than 0"),
     ({**MONTH, "budget": -5}, "budget", "greater than 0"),
     ({**MONTH, "budget": 5, "threshold": 0}, "", "threshold: percent of the budget, more than 0"),
-    ({**MONTH, "threshold": 5, "operator": "eq"}, "operator", "'gt', 'gte', 'lt' or 'lte'"),
+    ({**MONTH, "threshold": 5, "operator": "eq"}, "operator", "gt, gte, lt, lte are"),
     ({**MONTH, "threshold": 5, "above": 1}, "", "above: only with measure jump"),
     (
         {**MONTH, "budget": 5, "resolve_when": {"operator": "lt", "threshold": 101}},
@@ -321,7 +321,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "lt or lte and at most 100",
     ),
     ({**MONTH, "threshold": 5, "settled": True, "basis": "estimate"}, "", "settled: only with"),
-    ({**MONTH, "threshold": 5, "basis": "list"}, "basis", "'billed' or 'estimate'"),
+    ({**MONTH, "threshold": 5, "basis": "list"}, "basis", "billed, estimate"),
     ({**MONTH, "threshold": 5, "by": ["day"]}, "by", "other than day, instance, job"),
     ({**MONTH, "threshold": 5, "by": ["a-b"]}, "by.0", "should match"),
     (
@@ -342,7 +342,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"type": "expression", "expr": "1"}, "expr", "this gives a scalar"),
     ({"type": "expression", "expr": "up[5m]"}, "expr", "this gives a matrix"),
     ({"type": "expression", "expr": "-(time() + 1)"}, "expr", "this gives a scalar"),
-    ({"type": "all", "conditions": []}, "conditions", "at least 1 item"),
+    ({"type": "all", "conditions": []}, "conditions", "one at least is needed"),
     (
         {"type": "all", "conditions": [X], "match_on": [], "ignoring": []},
         "",

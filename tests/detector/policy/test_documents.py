@@ -42,6 +42,50 @@ def test_a_fault_has_its_line() -> None:
     assert str(caught.value).startswith(f"p.yml:{fault.line}: rules.0.condition.type: x: ")
 
 
+def test_the_faults_of_all_documents_of_a_file_are_told() -> None:
+    wrong = [factories.tree({"type": kind}) for kind in ("x", "y")]
+    for text in (yaml.safe_dump(wrong), yaml.safe_dump_all(wrong)):
+        with pytest.raises(errors.PolicyError) as caught:
+            documents.from_yaml(text, "p.yml")
+        assert [each.value for each in caught.value.faults] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: a\nrules: []\nname: b",
+        "- name: a\n  rules: []\n  name: b",
+        '{"name": "a",\n"rules": [],\n"name": "b"}',
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(errors.PolicyError) as caught:
+        documents.from_yaml(text, "p.yml")
+    assert str(caught.value) == (
+        "p.yml:3: name: this key stands twice: one of the two would be lost"
+    )
+
+
+def test_merged_keys_may_be_given_anew() -> None:
+    text = "name: a\nrules:\n- &r\n  condition: {type: absent, metric_name: up}\n"
+    text += "  action: {type: alert}\n"
+    text += "- {<<: *r, priority: 2}\n- {<<: *r, <<: *r}\n"
+    ((document, _),) = documents.from_yaml(text, "p.yml")
+    assert [each.priority for each in document.rules] == [1, 2, 1]
+
+
+def test_choices_are_told_as_they_are_written() -> None:
+    forecast = {"type": "forecast", "metric_name": "x", "limit": 0, "within": "4h"}
+    assert faults_of(factories.tree({**forecast, "operator": "gt"})) == [
+        "rules.0.condition.operator: gt: gte, lte are allowed"
+    ]
+    assert faults_of({"name": "a", "rules": []}) == ["rules: one at least is needed"]
+    action = {"type": "webhook", "url": "ftp://x"}
+    tree = {"name": "a", "rules": [{"condition": factories.above(), "action": action}]}
+    (said,) = faults_of(tree)
+    assert said.startswith("rules.0.action.url: ftp://x: http:// or https:// with a host")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -68,7 +112,7 @@ def test_what_is_no_policy_is_said_to_be_none(text: str, said: str) -> None:
         ({"name": ""}, "name: one line of text is allowed"),
         ({"name": "a\nb"}, "name: 'a\\nb': one line of text is allowed"),
         ({"name": "a" * 201}, "at most 200"),
-        ({"rules": []}, "rules: A list should have at least 1 item"),
+        ({"rules": []}, "rules: one at least is needed"),
         ({"rules": 3}, "rules: 3: a list is allowed"),
         ({"enabled": "perhaps"}, "enabled: perhaps: Input should be a valid boolean"),
         ({"rule": []}, "rule: unknown key; did you mean rules?"),

@@ -29,8 +29,25 @@ COUNTER = {
     "threshold": 1,
 }
 
+QUICK = [  # looks back for less than a test's usual step, or for no multiple of it
+    {**COUNTER, "operator": "gt", "over": over, "measure": measure}
+    for over in ("1s", "5s", "30s", "1875ms", "90s", "301s")
+    for measure in ("difference", "slope", "rate", "increase")
+] + [
+    {
+        "type": "forecast",
+        "metric_name": "x",
+        "operator": "lte",
+        "limit": 0,
+        "history": history,
+        "within": "4h",
+    }
+    for history in ("2s", "30s", "90s")
+]
+
 POLICIES = [
     *([condition] for condition, _ in CASES),
+    *([condition] for condition in QUICK),
     [{**RESOLVING, "for": "5m", "keep_firing_for": "10m"}],
     [{**factories.above(), "for": "90s"}],
     [factories.above(95, **{"for": "2m"}), {**RESOLVING, "for": "2m"}],
@@ -270,3 +287,18 @@ def test_the_tests_of_a_hundred_rules_are_kept_to_what_people_wait_for() -> None
     assert {each.rule for each in draft.tests.untested if each.what == "all of it"} == set(
         range(1, 101)
     ) - rules
+
+
+@pytest.mark.parametrize("over", ["5s", "90s", "1h", "10d"])
+def test_a_change_is_tested_whatever_time_it_is_over(over: str) -> None:
+    _, tests = made([{**COUNTER, "over": over}])
+    assert [each.what for each in tests.untested] == ["exactly at the threshold"]
+
+
+def test_a_change_over_a_time_that_takes_too_many_samples_is_said_to_be_untested() -> None:
+    _, tests = made([{**COUNTER, "over": "7h1s"}])
+    assert [each.what for each in tests.untested] == [
+        "below, then above the threshold, then back",
+        "exactly at the threshold",
+    ]
+    assert "samples that divide its times evenly would be too many" in str(tests.untested[0])

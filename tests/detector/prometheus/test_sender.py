@@ -186,6 +186,28 @@ def test_a_series_that_ends_gets_the_stale_marker_and_no_other_does(
         assert struct.pack("<d", value) == struct.pack("<Q", 0x7FF0000000000002)
 
 
+def test_series_of_two_queries_may_end_at_the_same_moment(
+    writing: writer.Writer, receiver: faults.Receiver
+) -> None:
+    class Meanwhile(frames.SeriesTable):
+        """One that is looked at while another query's series end too, as on another thread."""
+
+        def __len__(self) -> int:
+            if queries:
+                others = recording.table_of(1)
+                writing.write_stale(queries.pop(), others, [0], time_ms=recording.NOW_MS)
+            return super().__len__()
+
+    queries: list[str] = []
+    table = Meanwhile()
+    table.row((("__name__", "up"), ("host", "0")))
+    queries += ["other", "another"]
+    writing.write_stale("q", table, [0], time_ms=recording.NOW_MS)
+    assert writing.flush(recording.FLUSH)
+    ended = {dict(labels)["query"] for labels in points(receiver.received)}
+    assert ended == {"q", "other", "another"}
+
+
 def test_an_open_anomaly_is_written_with_its_kind_and_ended_by_a_marker(
     writing: writer.Writer, receiver: faults.Receiver
 ) -> None:
