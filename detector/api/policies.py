@@ -2,13 +2,14 @@
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import fastapi
 import pydantic
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Header, Path, Query
 from pydantic import Field
 
 from detector import access, errors, ports
@@ -188,15 +189,32 @@ _TAKES_SEVERAL = {
 
 PolicyId = Annotated[int, Path(ge=1, le=paging.LARGEST_ID)]
 Number = Annotated[int, Path(ge=1, le=LARGEST_REVISION)]
-Expected = Annotated[
-    int | None,
-    Query(
-        ge=1,
-        le=LARGEST_REVISION,
-        description="The revision that the change was made to; 409 if there is a newer one. "
-        "Without it the change is made to whatever is there.",
-    ),
-]
+
+
+def _expected(
+    revision: Annotated[
+        int | None,
+        Query(
+            ge=1,
+            le=LARGEST_REVISION,
+            description="The revision that the change was made to; 409 if there is a newer one. "
+            "Without it the change is made to whatever is there.",
+        ),
+    ] = None,
+    if_match: Annotated[
+        str | None, Header(max_length=50, description="The same as an ETag; 412 instead.")
+    ] = None,
+) -> int | None:
+    """Raises Problem 412 for an If-Match that no policy can have."""
+    if if_match is None or if_match.strip() == "*":
+        return revision
+    found = re.fullmatch(r'\s*"([1-9][0-9]{0,8})"\s*', if_match)
+    if found is None or revision not in (None, int(found[1])):
+        raise problems.Problem(412, f"If-Match: {if_match}: the ETag of a policy is allowed")
+    return int(found[1])
+
+
+Expected = Annotated[int | None, Depends(_expected)]
 
 
 def router(
@@ -272,7 +290,7 @@ def router(
         body: Body,
         policy_id: PolicyId,
         response: fastapi.Response,
-        revision: Expected = None,
+        revision: Expected,
     ) -> Policy:
         """Put another document in place of a policy's. The same one makes no revision."""
         policy = made.replace(policy_id, document_from(body), expected=revision, by=caller.name)
@@ -280,17 +298,17 @@ def router(
         return _policy(policy)
 
     @routes.delete("/{policy_id}")
-    def delete_policy(caller: Operator, policy_id: PolicyId, revision: Expected = None) -> Policy:
+    def delete_policy(caller: Operator, policy_id: PolicyId, revision: Expected) -> Policy:
         """Delete a policy. Its revisions are kept: restoring one brings it back."""
         return _policy(made.delete(policy_id, expected=revision, by=caller.name))
 
     @routes.post("/{policy_id}/enable")
-    def enable_policy(caller: Operator, policy_id: PolicyId, revision: Expected = None) -> Policy:
+    def enable_policy(caller: Operator, policy_id: PolicyId, revision: Expected) -> Policy:
         """Have it evaluated."""
         return _policy(made.switch(policy_id, is_enabled=True, expected=revision, by=caller.name))
 
     @routes.post("/{policy_id}/disable")
-    def disable_policy(caller: Operator, policy_id: PolicyId, revision: Expected = None) -> Policy:
+    def disable_policy(caller: Operator, policy_id: PolicyId, revision: Expected) -> Policy:
         """Keep it, and have it evaluated no more."""
         return _policy(made.switch(policy_id, is_enabled=False, expected=revision, by=caller.name))
 
@@ -327,7 +345,7 @@ def router(
 
     @routes.post("/{policy_id}/restore/{number}")
     def restore_policy(
-        caller: Operator, policy_id: PolicyId, number: Number, revision: Expected = None
+        caller: Operator, policy_id: PolicyId, number: Number, revision: Expected
     ) -> Policy:
         """Make a policy what it was at a revision, which becomes a new one."""
         return _policy(made.restore(policy_id, number, expected=revision, by=caller.name))

@@ -166,9 +166,10 @@ async def _on_missing(_: fastapi.Request, error: Exception) -> JSONResponse:
     return response(404, str(error))
 
 
-async def _on_conflict(_: fastapi.Request, error: Exception) -> JSONResponse:
+async def _on_conflict(request: fastapi.Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.ConflictError)  # noqa: S101 - registered for it
-    return response(409, str(error), current_revision=error.current)
+    is_precondition = error.current is not None and "if-match" in request.headers
+    return response(412 if is_precondition else 409, str(error), current_revision=error.current)
 
 
 async def _on_unpublished(_: fastapi.Request, error: Exception) -> JSONResponse:

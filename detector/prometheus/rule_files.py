@@ -10,12 +10,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+
+import msgspec
 
 from detector import errors, whole
 from detector.policy import compiler, drafts, live
-from detector.prometheus import connection, promtool, rules_api
+from detector.prometheus import connection, promtool, query, rules_api
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ SEEN_WITHIN = timedelta(seconds=5)
 """A reload is done when it is answered; a proxy before several may need a moment."""
 POLL_S = 0.1
 FORBIDDEN, NO_ROUTE, NOT_ALLOWED = 403, 404, 405
+
+
+class _Runtime(msgspec.Struct):
+    loaded_at: str = msgspec.field(name="lastConfigTime")
 
 
 class RuleFiles:
@@ -45,6 +51,7 @@ class RuleFiles:
         self._client = client
         self._judge = judge
         self._reload_timeout = reload_timeout
+        self._is_confirmed = False
 
     def check(self, each: Sequence[drafts.Draft]) -> None:
         """By promtool; without one, what the compiler has parsed will do."""
@@ -62,7 +69,8 @@ class RuleFiles:
             yield ()
             return
         live_before = self._read_back()
-        if text == before and not any(_differences(wanted, live_before)):
+        is_same = text == before and not any(_differences(wanted, live_before))
+        if is_same and (self._is_confirmed or self._is_loaded()):
             yield ()
             return
         try:
@@ -70,11 +78,25 @@ class RuleFiles:
                 self._write(text)
             self._reload(self._reload_timeout)
             self._confirm(wanted)
+            self._is_confirmed = True
             yield tuple(each for each in live_before if each.key not in wanted)
         except BaseException:
             if text != before:
                 self._put_back(before)
             raise
+
+    def _is_loaded(self) -> bool:
+        """Whether Prometheus has read its files since ours was written: a process that was killed
+        in between may have left other thresholds in it, which no rule's labels tell. Asked until
+        we have seen a reload of our own."""
+        try:
+            answer = self._client.call("GET", "/api/v1/status/runtimeinfo")
+            told = query.envelope_from_answer(answer.status, answer.body)
+            loaded_at = msgspec.json.decode(told.data, type=_Runtime).loaded_at
+            written_s = self._file.stat().st_mtime
+            return datetime.fromisoformat(loaded_at).timestamp() > written_s
+        except (errors.UpstreamError, msgspec.MsgspecError, ValueError, OSError):
+            return False
 
     def _read_back(self) -> tuple[live.LiveRule, ...]:
         try:

@@ -354,3 +354,15 @@ def test_a_rule_that_fails_when_it_is_evaluated_says_so(rig: Rig) -> None:
     rule = stack.wait_until(failed, 15, "the rule to fail")
     assert rule is not None
     assert "many-to-many" in rule.last_error or "duplicate" in rule.last_error
+
+
+def test_rules_that_were_written_but_not_read_before_a_kill_are_reloaded_after(rig: Rig) -> None:
+    """Other thresholds of the settings make other expressions of the same revision."""
+    policy = rig.made.create(publish_child.document(50), by="test")
+    changed = compiler.compiled(publish_child.document(61), policy.revision, factories.GIVEN)
+    rig.file.write_text(compiler.file_text([changed]))
+    client = connection.Client(rig.server.url, timeout=timedelta(seconds=10))
+    with rule_files.RuleFiles(rig.folder, client, None).publishing([changed]):
+        pass
+    answer = client.call("GET", "/api/v1/rules?type=alert")
+    assert b"> 61" in answer.body.replace(b"\\u003e", b">")

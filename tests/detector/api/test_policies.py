@@ -17,7 +17,7 @@ import requests
 from detector import errors
 from detector.policy import compiler, live, revisions
 from detector.services import publishing
-from tests.detector.api.conftest import Served
+from tests.detector.api.conftest import API_TOKEN, Served
 from tests.detector.policy import factories
 from tests.factories import at, notification
 
@@ -444,3 +444,19 @@ def test_an_action_that_is_not_asked_for_supersedes_none(served: Served) -> None
     milder = scaling(served, "milder", 5)
     served.rules.alerts = ()
     assert action_of(served, milder) == (False, "not executed")
+
+
+def test_if_match_is_the_revision_that_a_change_was_made_to(served: Served) -> None:
+    served.ask("POST", "/api/policies", factories.tree(factories.above()))
+    url = f"{served.url}/api/policies/1/disable"
+
+    def disable(if_match: str, **parameters: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {API_TOKEN}", "If-Match": if_match}
+        return requests.post(url, headers=headers, params=parameters, timeout=10)
+
+    for wrong in ('"2"', 'W/"1"', "1", '"one"'):
+        assert disable(wrong).status_code == 412, wrong
+    assert disable('"2"').json()["current_revision"] == 1
+    assert disable('"1"', revision="2").status_code == 412
+    assert disable('"1"').json()["revision"] == 2
+    assert disable("*").status_code == 200

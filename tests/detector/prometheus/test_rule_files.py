@@ -22,9 +22,9 @@ class Canned(connection.Client):
     """Answers reloads with these statuses, and shows the rules of these policies one set after the
     other; the last of each stays."""
 
-    def __init__(self, *, reloads: list[int], shows: list[list[str]]) -> None:
+    def __init__(self, *, reloads: list[int], shows: list[list[str]], loaded_at: str = "") -> None:
         super().__init__("http://prometheus", timeout=timedelta(seconds=10))
-        self.reloads, self.shows = reloads, shows
+        self.reloads, self.shows, self.loaded_at = reloads, shows, loaded_at
         self.timeouts: list[timedelta | None] = []
 
     def call(
@@ -39,6 +39,9 @@ class Canned(connection.Client):
         if method == "POST":
             self.timeouts.append(timeout)
             return connection.Answer(_next(self.reloads), {}, b"no")
+        if path.endswith("/runtimeinfo"):
+            runtime = {"status": "success", "data": {"lastConfigTime": self.loaded_at}}
+            return connection.Answer(200, {}, json.dumps(runtime).encode())
         names = _next(self.shows)
         rules = [
             {"name": name, "labels": {"policy": name, "policy_revision": "1", "policy_rule": "1"}}
@@ -98,3 +101,18 @@ def test_where_putting_back_fails_too_the_first_failure_is_told(
         publish(tmp_path, Canned(reloads=[500], shows=[["old"]]))
     assert (tmp_path / "policies.yml").read_text() == OLD
     assert [each.message for each in caplog.records] == ["rules of before not reloaded"]
+
+
+@pytest.mark.parametrize(
+    ("loaded_at", "reloads"), [("2020-01-01T00:00:00Z", 1), ("2100-01-01T00:00:00Z", 0), ("", 1)]
+)
+def test_a_file_that_prometheus_may_not_have_read_is_reloaded_once(
+    tmp_path: Path, loaded_at: str, reloads: int
+) -> None:
+    (tmp_path / "policies.yml").write_text(OLD)
+    client = Canned(reloads=[200], shows=[["old"]], loaded_at=loaded_at)
+    files = rule_files.RuleFiles(tmp_path, client, None)
+    for _ in range(3):
+        with files.publishing([compiled("old")]):
+            pass
+    assert len(client.timeouts) == reloads
