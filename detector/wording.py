@@ -12,9 +12,12 @@ SEVERITIES = ("critical", "high", "warning", "medium", "low", "info")
 PLACES = ("instance", "host", "node", "service", "region", "account", "mountpoint", "device")
 """Labels that say where, those that people think in first."""
 NOT_PLACES = frozenset(
-    {"alertname", "severity", "query", "job", "policy", "policy_id", "policy_rule"}
+    {"alertname", "severity", "job", "policy", "policy_id", "policy_rule"}
     | {"policy_revision", "policy_action", "kind", "monitor", "team"}
 )
+QUERY = "query"
+"""Tells anomalies of one place apart, where nothing else does."""
+_PLURALS = {name: f"{name}s" for name in PLACES} | {QUERY: "queries"}
 MOST_PLACES = 5
 """That are named; how many more there are is told."""
 
@@ -66,25 +69,31 @@ def _group(name: str, told: list[alerts.Notification], zone: tzinfo) -> str:
         missing = where if where and what and where not in what else ""
         named = f"{_one_line(name)}: {what}" if what else _one_line(name)
         return ", ".join(part for part in (named, missing, when) if part)
-    word, places = _differing(told)
-    listed = ", ".join(places[:MOST_PLACES])
-    more = len(places) - MOST_PLACES
-    counted = f"{len(places)} {word}: {listed}" + (f" and {more} more" if more > 0 else "")
+    counted, shared = _counted(told), _shared_place(told)
+    counted += f" on {shared}" if shared else ""
     ending = f". {summary}" if summary else ""
     return f"{_one_line(name)}, {counted}, {when}{ending}"
 
 
-def _differing(told: Sequence[alerts.Notification]) -> tuple[str, list[str]]:
-    """What the alerts differ in, in the plural, and its values; places before other labels."""
+def _counted(told: Sequence[alerts.Notification]) -> str:
+    """How many, and what they differ in: places before other labels."""
     labels = [dict(each.labels) for each in told]
     names = {name for each in labels for name in each} - NOT_PLACES
-    ordered = [*(name for name in PLACES if name in names), *sorted(names - set(PLACES))]
+    ordered = [name for name in PLACES if name in names]
+    ordered += sorted(names - set(PLACES), key=lambda name: (name == QUERY, name))
     for name in ordered:
         values = list(dict.fromkeys(_one_line(each.get(name, "")) for each in labels))
         if len(values) > 1 and all(values):
-            word = f"{name}s" if name in PLACES else f"{name} values"
-            return word, values
-    return "alerts", [_place(each, ordered) or "?" for each in labels]
+            listed, more = ", ".join(values[:MOST_PLACES]), len(values) - MOST_PLACES
+            ending = f" and {more} more" if more > 0 else ""
+            return f"{len(values)} {_PLURALS.get(name, f'{name} values')}: {listed}{ending}"
+    return f"{len(told)} alerts"
+
+
+def _shared_place(told: Sequence[alerts.Notification]) -> str:
+    """Where all of them are, as far as they say; empty if they differ in that."""
+    places = {_place(dict(each.labels), PLACES) for each in told}
+    return places.pop() if len(places) == 1 else ""
 
 
 def _place(labels: Mapping[str, str], names: Sequence[str]) -> str:

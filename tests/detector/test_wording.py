@@ -61,11 +61,13 @@ def test_a_group_names_its_places_and_how_many_more() -> None:
 
 def test_a_group_that_differs_in_another_label_names_that() -> None:
     disks = [told("DiskFull", instance="a", mountpoint=each) for each in ("/", "/var")]
-    assert ", 2 mountpoints: /, /var, " in wording.sms(disks, UTC)
+    assert ", 2 mountpoints: /, /var on a, since " in wording.sms(disks, UTC)
     queues = [told("Deep", queue=each) for each in ("mail", "jobs")]
     assert ", 2 queue values: mail, jobs, " in wording.sms(queues, UTC)
+    odd = [told("AnomalyDetected", instance="a", query=each, kind="spike") for each in ("x", "y")]
+    assert ", 2 queries: x, y on a, since" in wording.sms(odd, UTC)
     alike = [told("Same", start=start, instance="a") for start in (0, 60)]
-    assert ", 2 alerts: a, a, " in wording.sms(alike, UTC)
+    assert ", 2 alerts on a, since " in wording.sms(alike, UTC)
 
 
 def test_several_names_and_ended_ones_stand_apart() -> None:
