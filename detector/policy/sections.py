@@ -19,7 +19,8 @@ class Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+"""A number as such: not true, nor "80" in quotes."""
 Text = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 

@@ -75,7 +75,7 @@ class Promtool:
         if len(files) > 1:  # 3.x does not say which of several files it speaks of
             each_alone = [self._run(verb, [file]) for file in files]
             return {file: text for found in each_alone for file, text in found.items()}
-        said = " ".join(ran.stdout.split())
+        said = " ".join(ran.stdout.split()) or f"ended with {ran.returncode} and said nothing"
         raise errors.StackError(f"{self._program} {verb} rules: {said}")
 
 

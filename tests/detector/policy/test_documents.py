@@ -275,3 +275,12 @@ def test_what_would_spoil_a_message_when_it_is_made_is_refused(place: str) -> No
     tree["rules"][0]["action"] = {"type": "alert", "message": f"{{{{ {place} }}}}"}
     with pytest.raises(errors.PolicyError, match=r"is not taken: .* a label with \| title"):
         documents.parse(tree, "policy")
+
+
+@pytest.mark.parametrize("value", [True, "80", None, [80]])
+def test_a_threshold_is_a_number_and_nothing_that_can_be_taken_for_one(value: object) -> None:
+    tree = factories.tree(
+        {**factories.above(), "resolve_when": {"operator": "lt", "threshold": value}}
+    )
+    with pytest.raises(errors.PolicyError, match=r"threshold: .*a valid number"):
+        documents.parse(tree, "p")
