@@ -70,6 +70,7 @@ class Message:
     provider_id  that one's name for it
     price        of all parts, as the provider told or else as settings estimate
     reason       why it is not further, or will not be; empty if all is well
+    again        a provider said no but may take it later
     follows_id   the message in whose place it was sent to somebody else
     """
 
@@ -89,6 +90,7 @@ class Message:
     provider_id: str
     price: float
     reason: str
+    again: bool
     follows_id: int | None
 
 
@@ -239,6 +241,7 @@ class Change:
     provider: str | None = None
     provider_id: str | None = None
     price: float | None = None
+    again: bool = False
 
 
 AFTER: Mapping[State, frozenset[State]] = {

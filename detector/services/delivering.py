@@ -12,6 +12,8 @@ from detector.services import telling
 
 logger = logging.getLogger(__name__)
 
+MOST_OF_TURN = 50
+"""Messages, so that the loop can be stopped between two turns."""
 IN_DOUBT_AFTER = timedelta(minutes=1)
 """A provider answers or its deadline passes long before: who handed it over is no more."""
 ASKED_EVERY, ASKED_FOR = timedelta(seconds=30), timedelta(minutes=10)
@@ -71,8 +73,11 @@ class Delivering:
         StoreError."""
         self._ask_for(self._store.in_doubt(before=self._clock() - IN_DOUBT_AFTER))
         handed = 0
-        # One at a time: what is claimed counts as spent, and is in doubt if we are killed.
-        while claimed := self._store.claim(at=self._clock(), limit=1):
+        while handed < MOST_OF_TURN:
+            # One at a time: what is claimed counts as spent, and is in doubt if we are killed.
+            claimed = self._store.claim(at=self._clock(), limit=1)
+            if not claimed:
+                break
             self._hand_over(claimed[0])
             handed += 1
         self._stand_in()
@@ -121,9 +126,12 @@ class Delivering:
         """The next provider at once; after the last one the first again, where it may help."""
         reason, now = f"{name}: {refused.reason}", self._clock()
         following = self._order[self._order.index(name) + 1 :]
+        again = refused.again or message.again
         if following:
-            return messages.Change(State.QUEUED, reason, due_at=now, provider=following[0])
-        if not refused.again:
+            return messages.Change(
+                State.QUEUED, reason, due_at=now, provider=following[0], again=again
+            )
+        if not again:
             return messages.Change(State.FAILED, reason, provider=name)
         rounds = message.attempts // len(self._order)
         if rounds >= MOST_ROUNDS:

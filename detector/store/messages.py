@@ -84,6 +84,7 @@ class PostgresMessageStore:
             .values(
                 state=change.state.value,
                 reason=text.storable(change.reason),
+                again=change.again,
                 updated_at=at,
                 **{name: value for name, value in given.items() if value is not None},
             )

@@ -268,6 +268,7 @@ messages = sa.Table(
     sa.Column("provider_id", sa.Text, nullable=False, server_default=""),
     sa.Column("price", sa.Float, nullable=False),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("again", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("follows_id", sa.ForeignKey("messages.id", ondelete="SET NULL")),
     sa.UniqueConstraint("reference", name="messages_reference_key"),
     sa.UniqueConstraint("follows_id", name="messages_follows_id_key"),

@@ -83,6 +83,7 @@ def test_a_message_is_queued_for_each_person_and_comes_back_whole(
         provider_id="",
         price=0.5,
         reason="",
+        again=False,
         follows_id=None,
     )
     assert len(first.reference) == 22
@@ -158,12 +159,13 @@ def test_threads_claim_each_message_once(store: ports.MessageStore) -> None:
 def test_a_claimed_message_is_settled_once(store: ports.MessageStore) -> None:
     told(store, fires("a"))
     message = claimed(store)
-    again = messages.Change(State.QUEUED, "busy", due_at=at(30), provider="twilio")
+    again = messages.Change(State.QUEUED, "busy", due_at=at(30), provider="twilio", again=True)
     assert store.settle(message, again, at=at(6))
     assert not store.settle(message, messages.Change(State.SENT), at=at(7))
     assert store.claim(at=at(29), limit=1) == ()
     second = claimed(store, 30)
     assert (second.provider, second.reason, second.attempts) == ("twilio", "busy", 2)
+    assert second.again
     sent = messages.Change(State.SENT, provider_id="m1", price=0.25)
     assert store.settle(second, sent, at=at(31))
     (now,) = store.list_messages(messages.Filter(state=State.SENT)).messages

@@ -244,6 +244,7 @@ class FakeMessageStore:
             provider_id="",
             price=draft.price,
             reason="",
+            again=False,
             follows_id=follows_id,
         )
         return self._last_id

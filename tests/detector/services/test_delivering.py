@@ -135,6 +135,19 @@ def test_when_all_are_busy_the_first_is_asked_again_after_a_while() -> None:
     assert (rig.last().state, rig.last().provider) == (State.SENT, "vonage")
 
 
+@pytest.mark.parametrize("answers", [(AGAIN, NEVER), (NEVER, AGAIN)])
+def test_where_one_may_take_it_later_all_are_asked_again(
+    answers: tuple[messages.Refused, messages.Refused],
+) -> None:
+    first, second = FakeProvider("vonage", answers[0]), FakeProvider("twilio", answers[1])
+    rig = Rig(first, second)
+    rig.telling.tell([alert()])
+    rig.turn()
+    assert (rig.last().state, rig.last().due_at) == (State.QUEUED, at(10))
+    rig.turn(10)
+    assert (rig.last().state, rig.last().provider) == (State.SENT, "vonage")
+
+
 def test_when_all_say_no_for_good_it_has_failed_and_why_is_kept() -> None:
     rig = Rig(FakeProvider("vonage", NEVER), FakeProvider("twilio", NEVER))
     rig.telling.tell([alert()])

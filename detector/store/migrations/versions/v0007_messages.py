@@ -30,6 +30,7 @@ def upgrade() -> None:
             provider_id text NOT NULL DEFAULT '',
             price double precision NOT NULL,
             reason text NOT NULL DEFAULT '',
+            again boolean NOT NULL DEFAULT false,
             follows_id bigint,
             CONSTRAINT messages_follows_id_fkey FOREIGN KEY (follows_id)
                 REFERENCES messages (id) ON DELETE SET NULL,
