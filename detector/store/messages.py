@@ -207,7 +207,7 @@ def _tell(
         sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(recipient, 0)))
     )
     delivered = [_storable(each) for each in delivered]
-    queued = _queued(connection, recipient)
+    queued = _queued(connection, recipient, delivered)
     keys = {messages.key_of(each) for each in delivered}
     keys |= {key for each in queued.values() for key in each}
     planned = messages.plan(delivered, _known(connection, recipient, keys), queued)
@@ -227,12 +227,22 @@ def _tell(
     return 1
 
 
-def _queued(connection: sa.Connection, recipient: str) -> dict[int, set[messages.Key]]:
-    """What each queued message says that has begun; locked, so that none is claimed meanwhile."""
+def _queued(
+    connection: sa.Connection, recipient: str, delivered: Sequence[alerts.Notification]
+) -> dict[int, set[messages.Key]]:
+    """What each queued message says that has begun, of those that tell of something that ends
+    here; locked, so that none is claimed meanwhile."""
+    ended = {each.fingerprint for each in delivered if each.state is alerts.State.RESOLVED}
+    if not ended:
+        return {}
     c = _MESSAGES.c
+    of_these = sa.select(_TOLD.c.message_id).where(
+        _TOLD.c.recipient == recipient, _TOLD.c.fingerprint == sa.any_(sa.literal(sorted(ended)))
+    )
     waiting = (
         sa.select(c.id)
-        .where(c.recipient == recipient, c.state == State.QUEUED.value)
+        .where(c.id.in_(of_these), c.state == State.QUEUED.value)
+        .order_by(c.id)
         .with_for_update()
     )
     numbers = list(connection.scalars(waiting))
