@@ -12,6 +12,7 @@ from detector import alerts
 
 REFERENCE_BYTES = 16
 OVER = "over before it was sent"
+ALREADY_TOLD = "that person has been told of it already"
 
 
 class State(StrEnum):
@@ -183,11 +184,32 @@ class Lookup(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What a person has been told of an episode, or what is queued to be told.
+
+    firing_by  the message that told of the beginning, if it is kept
+    is_heard   whether that one may have arrived: it was neither dropped nor did it fail
+    """
+
+    states: frozenset[alerts.State]
+    firing_by: int | None = None
+    is_heard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a message says has begun, and has ended."""
+
+    began: frozenset[Key]
+    ended: frozenset[Key]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be told to a person of a delivery of Alertmanager's.
 
     tell     notifications that are news for this person
-    silent   keys that have ended without a word: nobody told this person that they had begun
+    silent   keys that have ended without a word: this person has not heard that they had begun
     dropped  ids of queued messages of which everything is over
     """
 
@@ -198,29 +220,58 @@ class Plan:
 
 def plan(
     delivered: Sequence[alerts.Notification],
-    known: Mapping[Key, Set[alerts.State]],
-    queued: Mapping[int, Set[Key]],
+    known: Mapping[Key, Known],
+    queued: Mapping[int, Content],
 ) -> Plan:
     """What of a delivery is news, whatever came before it, in whatever order, however often.
 
-    known   what this person has been told of, or what is queued to be told
-    queued  of each message that is still queued, what it says that it has begun
+    known   what this person has been told of, at least of what is delivered or queued
+    queued  messages that are still queued, at least those that tell of something that ends here
     """
     firing, ended = alerts.State.FIRING, alerts.State.RESOLVED
     given: dict[tuple[Key, alerts.State], alerts.Notification] = {}
     for each in delivered:
         given.setdefault((key_of(each), each.state), each)
-    ends = {key for key, state in given if state is ended and ended not in known.get(key, ())}
-    over = ends | {key for key, states in known.items() if ended in states}
-    dropped = frozenset(number for number, keys in queued.items() if keys and keys <= over)
-    unsent = {key for number in dropped for key in queued[number]}
-    told = {key for key, states in known.items() if firing in states} - unsent
+    ends = {
+        key
+        for key, state in given
+        if state is ended and not _has(known, key, alerts.State.RESOLVED)
+    }
+    over = ends | {key for key, each in known.items() if ended in each.states}
+    dropped = droppable(over, known, queued)
+    told = {
+        key
+        for key, each in known.items()
+        if firing in each.states and each.is_heard and each.firing_by not in dropped
+    }
     tell = [
         each
         for (key, state), each in given.items()
         if (key in ends and key in told if state is ended else key not in known and key not in ends)
     ]
     return Plan(tuple(tell), frozenset(ends - told), dropped)
+
+
+def droppable(
+    over: Set[Key], known: Mapping[Key, Known], queued: Mapping[int, Content]
+) -> frozenset[int]:
+    """Queued messages that need not be sent: what they say has begun is over, and of what they say
+    has ended the beginning is not sent either."""
+    dropped: set[int] = set()
+    while True:
+        more = {
+            number
+            for number, content in queued.items()
+            if content.began <= over
+            and all(key in known and known[key].firing_by in dropped for key in content.ended)
+        } | dropped
+        if more == dropped:
+            return frozenset(dropped)
+        dropped = more
+
+
+def _has(known: Mapping[Key, Known], key: Key, state: alerts.State) -> bool:
+    return key in known and state in known[key].states
 
 
 def key_of(notification: alerts.Notification) -> Key:
@@ -245,7 +296,7 @@ class Change:
 
 
 AFTER: Mapping[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.SENDING, State.DROPPED}),
+    State.QUEUED: frozenset({State.SENDING, State.DROPPED, State.SENT, State.DELIVERED}),
     State.SENDING: frozenset(State) - {State.SENDING},
     State.SENT: frozenset({State.DELIVERED, State.FAILED}),
     State.UNKNOWN: frozenset({State.SENT, State.DELIVERED, State.FAILED}),
@@ -268,6 +319,16 @@ class Filter:
     recipient: str | None = None
     before_id: int | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change of a message's state, and why; the provider that it had then."""
+
+    at: datetime
+    state: State
+    provider: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,8 @@ class MessageStore(Protocol):
         ...
 
     def settle(self, message: messages.Message, change: messages.Change, *, at: datetime) -> bool:
-        """What became of a message that was claimed; False, and no change, if it has moved on."""
+        """What became of a message that was claimed; False, and no change, if it has moved on. One
+        that would be QUEUED again is DROPPED where all of it is over in the meantime."""
         ...
 
     def receive(self, reference: str, receipt: messages.Receipt, *, at: datetime) -> bool:
@@ -182,16 +183,26 @@ class MessageStore(Protocol):
     def follow(
         self, message: messages.Message, recipient: str, draft: messages.Draft, *, at: datetime
     ) -> bool:
-        """Queue a message to somebody else in the place of this one, once; that person hears of
-        the end too. False if one follows it already."""
+        """Queue a message to somebody else in the place of this one, once, if it still has not
+        arrived and not all is over; that person hears of the end too. False if nothing is queued:
+        also where that person has been told of all of it already."""
         ...
 
     def list_messages(self, wanted: messages.Filter) -> messages.Page:
         """The messages that match, newest first, one page."""
         ...
 
+    def given_up(self, *, since: datetime) -> int:
+        """How many have since FAILED, become UNKNOWN, or been DROPPED though not over."""
+        ...
+
+    def events(self, message_id: int) -> tuple[messages.Event, ...]:
+        """All that a message has been, in order; empty if none has this id."""
+        ...
+
     def forget(self, *, before: datetime) -> int:
-        """Delete what was last changed before this instant and is not under way: how many."""
+        """Delete what was last changed before this instant, is not under way, and tells of nothing
+        that lasts: how many."""
         ...
 
 

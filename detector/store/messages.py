@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,10 @@ from detector.messages import State
 from detector.store import database, tables, text
 
 _MESSAGES = tables.messages
+_EVENTS = tables.message_events
 _TOLD = tables.told
+_UNANSWERED = [State.SENT.value, State.FAILED.value, State.UNKNOWN.value]
+_UNHEARD = {State.DROPPED.value, State.FAILED.value}
 _TELL = postgresql.insert(_TOLD).on_conflict_do_nothing()
 
 
@@ -47,15 +50,18 @@ class PostgresMessageStore:
             .order_by(c.due_at, c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte("due")
+            .prefix_with("MATERIALIZED")
         )
         claim = (
             _MESSAGES.update()
-            .where(c.id.in_(due.scalar_subquery()))
+            .where(c.id == due.c.id)
             .values(state=State.SENDING.value, handed_at=at, updated_at=at, attempts=c.attempts + 1)
             .returning(_MESSAGES)
         )
         with self._database.begin() as connection:
             rows = connection.execute(claim).all()
+            _note(connection, [row.id for row in rows], at)
         return tuple(_message(row) for row in sorted(rows, key=lambda row: (row.due_at, row.id)))
 
     def in_doubt(self, *, before: datetime) -> tuple[messages.Message, ...]:
@@ -90,7 +96,14 @@ class PostgresMessageStore:
             )
         )
         with self._database.begin() as connection:
-            return bool(connection.execute(update).rowcount)
+            if change.state is State.QUEUED:
+                _take_turn(connection, message.recipient)
+            if not connection.execute(update).rowcount:
+                return False
+            _note(connection, [message.id], at)
+            if change.state is State.QUEUED:
+                _drop_what_is_over(connection, message, at)
+        return True
 
     def receive(self, reference: str, receipt: messages.Receipt, *, at: datetime) -> bool:
         """By messages.AFTER: late and repeated ones change nothing."""
@@ -108,7 +121,9 @@ class PostgresMessageStore:
             )
         )
         with self._database.begin() as connection:
-            return bool(connection.execute(update).rowcount)
+            changed = list(connection.scalars(update.returning(c.id)))
+            _note(connection, changed, at)
+        return bool(changed)
 
     def spent(self, *, since: datetime) -> float:
         """A sum over an index."""
@@ -126,21 +141,11 @@ class PostgresMessageStore:
 
     def unanswered(self, *, since: datetime) -> tuple[messages.Message, ...]:
         """Those that tell of something of which this person has not been told the end."""
-        c, told, end, follower = _MESSAGES.c, _TOLD.alias(), _TOLD.alias(), _MESSAGES.alias()
-        is_over = sa.exists().where(
-            end.c.recipient == told.c.recipient,
-            end.c.fingerprint == told.c.fingerprint,
-            end.c.starts_at == told.c.starts_at,
-            end.c.state == alerts.State.RESOLVED.value,
-        )
-        lasts = sa.exists().where(
-            told.c.message_id == c.id, told.c.state == alerts.State.FIRING.value, ~is_over
-        )
-        open_states = [each.value for each in (State.SENT, State.FAILED, State.UNKNOWN)]
+        c, follower = _MESSAGES.c, _MESSAGES.alias()
         query = (
             sa.select(_MESSAGES)
-            .where(c.state.in_(open_states), c.handed_at >= since)
-            .where(~sa.exists().where(follower.c.follows_id == c.id), lasts)
+            .where(c.state.in_(_UNANSWERED), c.handed_at >= since)
+            .where(~sa.exists().where(follower.c.follows_id == c.id), _lasts())
             .order_by(c.id)
         )
         return self._found(query)
@@ -148,22 +153,25 @@ class PostgresMessageStore:
     def follow(
         self, message: messages.Message, recipient: str, draft: messages.Draft, *, at: datetime
     ) -> bool:
-        """A unique index holds that it is once."""
+        """A unique index holds that it is once; what is told of stands still meanwhile."""
+        c = _MESSAGES.c
         with self._database.begin() as connection:
+            for person in sorted({message.recipient, recipient}):
+                _take_turn(connection, person)
+            still = sa.select(c.id).where(c.id == message.id, c.state.in_(_UNANSWERED), _lasts())
+            if connection.scalar(still.with_for_update()) is None:
+                return False
+            lasting = _lasting(connection, message)
+            known = _known(connection, recipient, lasting)
             number = _insert(connection, recipient, draft, at, follows_id=message.id)
             if number is None:
                 return False
-            began = sa.select(
-                sa.literal(recipient),
-                _TOLD.c.fingerprint,
-                _TOLD.c.starts_at,
-                _TOLD.c.state,
-                sa.literal(number),
-                sa.literal(at),
-            ).where(_TOLD.c.message_id == message.id, _TOLD.c.state == alerts.State.FIRING.value)
-            columns = ["recipient", "fingerprint", "starts_at", "state", "message_id", "told_at"]
-            connection.execute(_TELL.from_select(columns, began))
-        return True
+            news = [key for key in lasting if key not in known]
+            told = ((key, alerts.State.FIRING) for key in news)
+            _remember(connection, recipient, told, number, at)
+            if not news:
+                _drop(connection, [number], messages.ALREADY_TOLD, at)
+        return bool(news)
 
     def list_messages(self, wanted: messages.Filter) -> messages.Page:
         """By id, which rises with time."""
@@ -179,17 +187,49 @@ class PostgresMessageStore:
         page = found[: wanted.limit]
         return messages.Page(page, page[-1].id if len(found) > wanted.limit else None)
 
+    def given_up(self, *, since: datetime) -> int:
+        """By when they were changed last."""
+        c = _MESSAGES.c
+        query = sa.select(sa.func.count()).where(
+            c.updated_at >= since,
+            sa.or_(
+                c.state.in_([State.FAILED.value, State.UNKNOWN.value]),
+                sa.and_(
+                    c.state == State.DROPPED.value,
+                    c.reason.not_in([messages.OVER, messages.ALREADY_TOLD]),
+                ),
+            ),
+        )
+        with self._database.begin() as connection:
+            return connection.scalar(query) or 0
+
+    def events(self, message_id: int) -> tuple[messages.Event, ...]:
+        """By their id, which rises with time."""
+        c = _EVENTS.c
+        query = sa.select(_EVENTS).where(c.message_id == message_id).order_by(c.id)
+        with self._database.begin() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            messages.Event(row.at, State(row.state), row.provider, row.reason) for row in rows
+        )
+
     def forget(self, *, before: datetime) -> int:
         """What was told goes with its message, and what was not, by its own time."""
         c = _MESSAGES.c
         under_way = [State.QUEUED.value, State.SENDING.value]
+        began = _TOLD.alias()
+        has_begun = sa.exists().where(
+            began.c.recipient == _TOLD.c.recipient,
+            began.c.fingerprint == _TOLD.c.fingerprint,
+            began.c.starts_at == _TOLD.c.starts_at,
+            began.c.state == alerts.State.FIRING.value,
+        )
+        silent = _TOLD.c.message_id.is_(None)
+        old = _MESSAGES.delete().where(c.updated_at < before, c.state.not_in(under_way))
         with self._database.begin() as connection:
-            connection.execute(
-                _TOLD.delete().where(_TOLD.c.message_id.is_(None), _TOLD.c.told_at < before)
-            )
-            return connection.execute(
-                _MESSAGES.delete().where(c.updated_at < before, c.state.not_in(under_way))
-            ).rowcount
+            forgotten = connection.execute(old.where(~_lasts())).rowcount
+            connection.execute(_TOLD.delete().where(silent, _TOLD.c.told_at < before, ~has_begun))
+        return forgotten
 
     def _found(self, query: sa.Select[Any]) -> tuple[messages.Message, ...]:
         with self._database.begin() as connection:
@@ -203,20 +243,14 @@ def _tell(
     draft: Callable[[Sequence[alerts.Notification]], messages.Draft],
     at: datetime,
 ) -> int:
-    connection.execute(
-        sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(recipient, 0)))
-    )
+    _take_turn(connection, recipient)
     delivered = [_storable(each) for each in delivered]
-    queued = _queued(connection, recipient, delivered)
+    ended = [messages.key_of(e) for e in delivered if e.state is alerts.State.RESOLVED]
+    queued = _queued(connection, recipient, ended)
     keys = {messages.key_of(each) for each in delivered}
-    keys |= {key for each in queued.values() for key in each}
-    planned = messages.plan(delivered, _known(connection, recipient, keys), queued)
-    if planned.dropped:
-        connection.execute(
-            _MESSAGES.update()
-            .where(_MESSAGES.c.id.in_(planned.dropped))
-            .values(state=State.DROPPED.value, reason=messages.OVER, updated_at=at)
-        )
+    known = _known(connection, recipient, keys.union(*map(_keys_of, queued.values())))
+    planned = messages.plan(delivered, known, queued)
+    _drop(connection, planned.dropped, messages.OVER, at)
     silent = ((key, alerts.State.RESOLVED) for key in planned.silent)
     _remember(connection, recipient, silent, None, at)
     if not planned.tell:
@@ -227,47 +261,130 @@ def _tell(
     return 1
 
 
-def _queued(
-    connection: sa.Connection, recipient: str, delivered: Sequence[alerts.Notification]
-) -> dict[int, set[messages.Key]]:
-    """What each queued message says that has begun, of those that tell of something that ends
-    here; locked, so that none is claimed meanwhile."""
-    ended = {each.fingerprint for each in delivered if each.state is alerts.State.RESOLVED}
-    if not ended:
-        return {}
+def _take_turn(connection: sa.Connection, recipient: str) -> None:
+    """Until the transaction ends, nobody else decides what this person is told."""
+    connection.execute(
+        sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(recipient, 0)))
+    )
+
+
+def _drop_what_is_over(connection: sa.Connection, message: messages.Message, at: datetime) -> None:
+    """A message that waits again, and the word of the end that waits behind it."""
+    began = connection.execute(sa.select(_TOLD).where(_TOLD.c.message_id == message.id))
+    queued = _queued(connection, message.recipient, [_key(row) for row in began])
+    keys = frozenset[messages.Key]().union(*map(_keys_of, queued.values()))
+    known = _known(connection, message.recipient, keys)
+    over = {key for key, each in known.items() if alerts.State.RESOLVED in each.states}
+    _drop(connection, messages.droppable(over, known, queued), messages.OVER, at)
+
+
+def _drop(connection: sa.Connection, numbers: Collection[int], reason: str, at: datetime) -> None:
+    if numbers:
+        connection.execute(
+            _MESSAGES.update()
+            .where(_MESSAGES.c.id.in_(numbers))
+            .values(state=State.DROPPED.value, reason=reason, updated_at=at)
+        )
+        _note(connection, numbers, at)
+
+
+def _note(connection: sa.Connection, numbers: Collection[int], at: datetime) -> None:
+    """Keep the state that these have come to."""
+    if not numbers:
+        return
     c = _MESSAGES.c
-    of_these = sa.select(_TOLD.c.message_id).where(
-        _TOLD.c.recipient == recipient, _TOLD.c.fingerprint == sa.any_(sa.literal(sorted(ended)))
-    )
-    waiting = (
-        sa.select(c.id)
-        .where(c.id.in_(of_these), c.state == State.QUEUED.value)
-        .order_by(c.id)
-        .with_for_update()
-    )
-    numbers = list(connection.scalars(waiting))
-    found: dict[int, set[messages.Key]] = {number: set() for number in numbers}
-    began = sa.select(_TOLD).where(
-        _TOLD.c.message_id.in_(numbers), _TOLD.c.state == alerts.State.FIRING.value
-    )
-    for row in connection.execute(began) if numbers else ():
-        found[row.message_id].add(_key(row))
+    now = sa.select(c.id, sa.literal(at), c.state, c.provider, c.reason).where(c.id.in_(numbers))
+    columns = ["message_id", "at", "state", "provider", "reason"]
+    connection.execute(_EVENTS.insert().from_select(columns, now.order_by(c.id)))
+
+
+def _queued(
+    connection: sa.Connection, recipient: str, keys: Collection[messages.Key]
+) -> dict[int, messages.Content]:
+    """The queued messages that tell of these, and of all else that they tell of; locked, so that
+    none is claimed meanwhile."""
+    c, found = _MESSAGES.c, dict[int, messages.Content]()
+    looked: set[messages.Key] = set()
+    wanted = set(keys)
+    while wanted - looked:
+        names = sorted({key.fingerprint for key in wanted - looked})
+        looked |= wanted
+        of_these = sa.select(_TOLD.c.message_id).where(
+            _TOLD.c.recipient == recipient, _TOLD.c.fingerprint == sa.any_(sa.literal(names))
+        )
+        waiting = (
+            sa.select(c.id)
+            .where(c.id.in_(of_these), c.state == State.QUEUED.value)
+            .order_by(c.id)
+            .with_for_update()
+        )
+        for number, content in _contents(connection, list(connection.scalars(waiting))).items():
+            found[number] = content
+            wanted |= _keys_of(content)
     return found
+
+
+def _contents(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, messages.Content]:
+    began: dict[int, set[messages.Key]] = {number: set() for number in numbers}
+    ended: dict[int, set[messages.Key]] = {number: set() for number in numbers}
+    query = sa.select(_TOLD).where(_TOLD.c.message_id.in_(numbers))
+    for row in connection.execute(query) if numbers else ():
+        side = began if row.state == alerts.State.FIRING.value else ended
+        side[row.message_id].add(_key(row))
+    return {
+        number: messages.Content(frozenset(began[number]), frozenset(ended[number]))
+        for number in numbers
+    }
+
+
+def _keys_of(content: messages.Content) -> frozenset[messages.Key]:
+    return content.began | content.ended
+
+
+def _lasts() -> sa.ColumnElement[bool]:
+    """Whether a message tells of something whose end this person has not been told."""
+    told, end = _TOLD.alias(), _TOLD.alias()
+    is_over = sa.exists().where(
+        end.c.recipient == told.c.recipient,
+        end.c.fingerprint == told.c.fingerprint,
+        end.c.starts_at == told.c.starts_at,
+        end.c.state == alerts.State.RESOLVED.value,
+    )
+    return sa.exists().where(
+        told.c.message_id == _MESSAGES.c.id,
+        told.c.state == alerts.State.FIRING.value,
+        ~is_over,
+    )
+
+
+def _lasting(connection: sa.Connection, message: messages.Message) -> list[messages.Key]:
+    """What it says has begun and is not over."""
+    began = _contents(connection, [message.id])[message.id].began
+    known = _known(connection, message.recipient, began)
+    return sorted(key for key in began if alerts.State.RESOLVED not in known[key].states)
 
 
 def _known(
-    connection: sa.Connection, recipient: str, keys: Iterable[messages.Key]
-) -> dict[messages.Key, set[alerts.State]]:
-    wanted = set(keys)
-    names = sorted({key.fingerprint for key in wanted})
-    query = sa.select(_TOLD).where(
-        _TOLD.c.recipient == recipient, _TOLD.c.fingerprint == sa.any_(sa.literal(names))
+    connection: sa.Connection, recipient: str, keys: Collection[messages.Key]
+) -> dict[messages.Key, messages.Known]:
+    names = sorted({key.fingerprint for key in keys})
+    query = (
+        sa.select(_TOLD, _MESSAGES.c.state.label("message_state"))
+        .join_from(_TOLD, _MESSAGES, isouter=True)
+        .where(_TOLD.c.recipient == recipient, _TOLD.c.fingerprint == sa.any_(sa.literal(names)))
     )
-    found: dict[messages.Key, set[alerts.State]] = {}
+    states: dict[messages.Key, set[alerts.State]] = {}
+    by: dict[messages.Key, tuple[int | None, bool]] = {}
     for row in connection.execute(query) if names else ():
-        if _key(row) in wanted:
-            found.setdefault(_key(row), set()).add(alerts.State(row.state))
-    return found
+        key = _key(row)
+        if key in keys:
+            states.setdefault(key, set()).add(alerts.State(row.state))
+            if row.state == alerts.State.FIRING.value:
+                by[key] = row.message_id, row.message_state not in _UNHEARD
+    return {
+        key: messages.Known(frozenset(found), *by.get(key, (None, True)))
+        for key, found in states.items()
+    }
 
 
 def _insert(
@@ -299,6 +416,7 @@ def _insert(
         .returning(_MESSAGES.c.id)
     )
     number: int | None = connection.scalar(insert)
+    _note(connection, [] if number is None else [number], at)
     return number
 
 

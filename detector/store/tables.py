@@ -6,6 +6,7 @@ notifications  one row for each (episode, state) ever heard: what is a duplicate
 fits           one row for each fit of a model
 anomalies      one row for each (query, series, opening)
 messages       one row for each SMS to one person
+message_events one row for each change of a message's state
 told           one row for each (person, episode, state) that was told, or that need not be
 policies       one row for each policy: which of its revisions is in force
 policy_revisions
@@ -284,6 +285,18 @@ messages = sa.Table(
 """reference  our own name for it, which a provider gives back
 handed_at  when it was last handed to a provider
 """
+
+message_events = sa.Table(
+    "message_events",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("message_id", sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("at", _INSTANT, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Index("message_events_message", "message_id"),
+)
 
 told = sa.Table(
     "told",

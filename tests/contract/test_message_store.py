@@ -15,7 +15,7 @@ from detector.store import messages as store_messages
 from tests.factories import at, notification
 from tests.fakes.messages import FakeMessageStore
 
-ANN, BOB = "+491", "+492"
+ANN, BOB, EVE = "+491", "+492", "+493"
 FIRING, RESOLVED = alerts.State.FIRING, alerts.State.RESOLVED
 
 
@@ -110,19 +110,126 @@ def test_deliveries_in_any_order_tell_each_state_once_or_not_at_all(
     assert texts(store) == ([] if first_is_end else ["a firing", "a resolved"])
 
 
+def states(store: ports.MessageStore) -> list[tuple[str, State]]:
+    page = store.list_messages(messages.Filter())
+    return [(each.text, each.state) for each in reversed(page.messages)]
+
+
 def test_what_is_over_before_it_was_sent_is_dropped_without_a_word(
     store: ports.MessageStore,
 ) -> None:
     told(store, fires("a"), fires("b"))
     assert told(store, ends("a")) == 1  # b still fires, so the message of both stays
     assert told(store, ends("b")) == 0
-    found = store.list_messages(messages.Filter()).messages
-    assert [(each.text, each.state) for each in reversed(found)] == [
-        ("a firing b firing", State.DROPPED),
-        ("a resolved", State.QUEUED),
-    ]
-    assert found[1].reason == messages.OVER
+    assert states(store) == [("a firing b firing", State.DROPPED), ("a resolved", State.DROPPED)]
+    assert store.list_messages(messages.Filter()).messages[1].reason == messages.OVER
+    assert store.given_up(since=at(0)) == 0
     assert told(store, fires("a"), fires("b")) == 0
+
+
+def test_the_end_of_what_was_sent_is_kept_when_others_are_dropped(
+    store: ports.MessageStore,
+) -> None:
+    told(store, fires("a"))
+    store.settle(claimed(store), messages.Change(State.SENT), at=at(6))
+    assert told(store, ends("a"), fires("b")) == 1
+    assert told(store, ends("b")) == 1  # what says that a has ended says that b has begun
+    assert states(store)[1:] == [
+        ("a resolved b firing", State.QUEUED),
+        ("b resolved", State.QUEUED),
+    ]
+
+
+def test_an_end_that_comes_while_its_beginning_is_handed_over_follows_it(
+    store: ports.MessageStore,
+) -> None:
+    told(store, fires("a"))
+    message = claimed(store)
+    assert told(store, ends("a")) == 1
+    assert store.settle(message, messages.Change(State.SENT), at=at(6))
+    assert states(store) == [("a firing", State.SENT), ("a resolved", State.QUEUED)]
+
+
+def test_a_beginning_that_would_be_sent_after_its_end_is_dropped_with_it(
+    store: ports.MessageStore,
+) -> None:
+    told(store, fires("a"))
+    message = claimed(store)
+    assert told(store, ends("a")) == 1
+    again = messages.Change(State.QUEUED, "busy", due_at=at(30))
+    assert store.settle(message, again, at=at(6))
+    assert states(store) == [("a firing", State.DROPPED), ("a resolved", State.DROPPED)]
+
+
+@pytest.mark.parametrize("lost", [State.FAILED, State.DROPPED])
+def test_the_end_of_what_did_not_arrive_is_not_told(store: ports.MessageStore, lost: State) -> None:
+    told(store, fires("a"))
+    store.settle(claimed(store), messages.Change(lost, "over the cap"), at=at(6))
+    assert told(store, ends("a")) == 0
+    assert told(store, fires("a")) == 0
+    assert store.given_up(since=at(6)) == 1
+    assert store.given_up(since=at(7)) == 0
+
+
+def test_all_that_a_message_has_been_is_kept(store: ports.MessageStore) -> None:
+    told(store, fires("a"))
+    message = claimed(store)
+    again = messages.Change(State.QUEUED, "busy", due_at=at(30), provider="twilio")
+    store.settle(message, again, at=at(6))
+    second = claimed(store, 30)
+    store.settle(second, messages.Change(State.SENT), at=at(31))
+    store.receive(second.reference, messages.Receipt(State.DELIVERED), at=at(40))
+    assert store.events(message.id) == (
+        messages.Event(at(0), State.QUEUED, "vonage", ""),
+        messages.Event(at(5), State.SENDING, "vonage", ""),
+        messages.Event(at(6), State.QUEUED, "twilio", "busy"),
+        messages.Event(at(30), State.SENDING, "twilio", "busy"),
+        messages.Event(at(31), State.SENT, "twilio", ""),
+        messages.Event(at(40), State.DELIVERED, "twilio", ""),
+    )
+    assert store.events(4711) == ()
+
+
+def test_a_receipt_that_comes_while_it_waits_to_be_sent_again_ends_that(
+    store: ports.MessageStore,
+) -> None:
+    told(store, fires("a"))
+    message = claimed(store)
+    store.settle(message, messages.Change(State.QUEUED, "500", due_at=at(30)), at=at(6))
+    assert store.receive(message.reference, messages.Receipt(State.DELIVERED), at=at(8))
+    assert store.claim(at=at(60), limit=1) == ()
+
+
+def test_a_stand_in_is_told_once_whoever_was_not_reached(store: ports.MessageStore) -> None:
+    told(store, fires("a"), who=(ANN, BOB))
+    for message in store.claim(at=at(5), limit=9):
+        store.settle(message, messages.Change(State.FAILED, "barred"), at=at(6))
+    first, second = store.unanswered(since=at(0))
+    assert store.follow(first, EVE, draft([fires("a")]), at=at(7))
+    assert not store.follow(second, EVE, draft([fires("a")]), at=at(7))
+    assert store.unanswered(since=at(0)) == ()
+    found = store.list_messages(messages.Filter(recipient=EVE)).messages
+    assert [each.state for each in found] == [State.DROPPED, State.QUEUED]
+    assert found[0].reason == messages.ALREADY_TOLD
+
+
+def test_what_arrived_or_ended_in_the_meantime_is_not_followed(store: ports.MessageStore) -> None:
+    told(store, fires("a"), who=(ANN, BOB))
+    for message in store.claim(at=at(5), limit=9):
+        store.settle(message, messages.Change(State.SENT), at=at(6))
+    first, second = store.unanswered(since=at(0))
+    store.receive(first.reference, messages.Receipt(State.DELIVERED), at=at(7))
+    told(store, ends("a"), who=(second.recipient,))
+    for message in (first, second):
+        assert not store.follow(message, EVE, draft([fires("a")]), at=at(8))
+    assert texts(store, recipient=EVE) == []
+
+
+def test_what_lasts_is_not_forgotten(store: ports.MessageStore) -> None:
+    told(store, fires("a"))
+    store.settle(claimed(store), messages.Change(State.SENT), at=at(6))
+    assert store.forget(before=at(999)) == 0
+    assert told(store, fires("a")) == 0
 
 
 def test_due_messages_are_claimed_once_in_order(store: ports.MessageStore) -> None:
@@ -244,7 +351,8 @@ def test_old_messages_are_forgotten_but_not_those_under_way(store: ports.Message
         told(store, fires(name))
     told(store, ends("z"))
     done, under_way = store.claim(at=at(5), limit=2)
-    store.settle(done, messages.Change(State.SENT), at=at(6))
+    store.settle(done, messages.Change(State.FAILED, "barred"), at=at(6))
+    told(store, ends("a"))
     assert store.forget(before=at(6)) == 0
     assert store.forget(before=at(7)) == 1
     left = {each.id for each in store.list_messages(messages.Filter()).messages}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from detector import alerts, errors, messages
@@ -20,6 +20,7 @@ class FakeMessageStore:
         self.kept: dict[int, messages.Message] = {}
         self._told: dict[tuple[str, messages.Key, alerts.State], int | None] = {}
         self._told_at: dict[tuple[str, messages.Key, alerts.State], datetime] = {}
+        self._events: dict[int, list[messages.Event]] = {}
         self._last_id = 0
         self._lock = threading.Lock()
 
@@ -76,6 +77,11 @@ class FakeMessageStore:
                 if value is not None
             }
             self._put(now, **given, updated_at=at)
+            if change.state is State.QUEUED:
+                queued = self._queued(message.recipient)
+                known = self._known(message.recipient)
+                over = {key for key, each in known.items() if alerts.State.RESOLVED in each.states}
+                self._drop(messages.droppable(over, known, queued), messages.OVER, at)
             return True
 
     def receive(self, reference: str, receipt: messages.Receipt, *, at: datetime) -> bool:
@@ -114,18 +120,12 @@ class FakeMessageStore:
     def unanswered(self, *, since: datetime) -> tuple[messages.Message, ...]:
         with self._lock:
             self._fail()
-            followed = {each.follows_id for each in self.kept.values()}
             return tuple(
                 each
                 for each in self.kept.values()
-                if each.state in (State.SENT, State.FAILED, State.UNKNOWN)
-                and each.handed_at is not None
+                if each.handed_at is not None
                 and since <= each.handed_at
-                and each.id not in followed
-                and any(
-                    (each.recipient, key, alerts.State.RESOLVED) not in self._told
-                    for key in self._began(each.id)
-                )
+                and self._is_unanswered(each)
             )
 
     def follow(
@@ -133,12 +133,34 @@ class FakeMessageStore:
     ) -> bool:
         with self._lock:
             self._fail()
-            if any(each.follows_id == message.id for each in self.kept.values()):
+            if not self._is_unanswered(self.kept[message.id]):
                 return False
             number = self._insert(recipient, draft, at, follows_id=message.id)
-            for key in self._began(message.id):
+            known = self._known(recipient)
+            news = [key for key in self._lasting(message) if key not in known]
+            for key in news:
                 self._remember(recipient, key, alerts.State.FIRING, number, at)
-            return True
+            if not news:
+                self._drop([number], messages.ALREADY_TOLD, at)
+            return bool(news)
+
+    def given_up(self, *, since: datetime) -> int:
+        with self._lock:
+            self._fail()
+            quiet = (messages.OVER, messages.ALREADY_TOLD)
+            return sum(
+                each.updated_at >= since
+                and (
+                    each.state in (State.FAILED, State.UNKNOWN)
+                    or (each.state is State.DROPPED and each.reason not in quiet)
+                )
+                for each in self.kept.values()
+            )
+
+    def events(self, message_id: int) -> tuple[messages.Event, ...]:
+        with self._lock:
+            self._fail()
+            return tuple(self._events.get(message_id, ()))
 
     def list_messages(self, wanted: messages.Filter) -> messages.Page:
         with self._lock:
@@ -159,12 +181,18 @@ class FakeMessageStore:
             old = {
                 each.id
                 for each in self.kept.values()
-                if each.updated_at < before and each.state not in (State.QUEUED, State.SENDING)
+                if each.updated_at < before
+                and each.state not in (State.QUEUED, State.SENDING)
+                and not self._lasting(each)
             }
             for number in old:
                 del self.kept[number]
             for place, told_by in list(self._told.items()):
-                if told_by in old or (told_by is None and self._told_at[place] < before):
+                if told_by in old:
+                    del self._told[place]
+            for place, told_by in list(self._told.items()):
+                has_begun = (*place[:2], alerts.State.FIRING) in self._told
+                if told_by is None and self._told_at[place] < before and not has_begun:
                     del self._told[place]
             for each in list(self.kept.values()):
                 if each.follows_id in old:
@@ -178,18 +206,8 @@ class FakeMessageStore:
         draft: Callable[[Sequence[alerts.Notification]], messages.Draft],
         at: datetime,
     ) -> int:
-        queued = {
-            each.id: self._began(each.id)
-            for each in self.kept.values()
-            if each.recipient == recipient and each.state is State.QUEUED
-        }
-        known: dict[messages.Key, set[alerts.State]] = {}
-        for person, key, state in self._told:
-            if person == recipient:
-                known.setdefault(key, set()).add(state)
-        planned = messages.plan(delivered, known, queued)
-        for number in planned.dropped:
-            self._put(self.kept[number], state=State.DROPPED, reason=messages.OVER, updated_at=at)
+        planned = messages.plan(delivered, self._known(recipient), self._queued(recipient))
+        self._drop(planned.dropped, messages.OVER, at)
         for key in planned.silent:
             self._remember(recipient, key, alerts.State.RESOLVED, None, at)
         if not planned.tell:
@@ -199,12 +217,55 @@ class FakeMessageStore:
             self._remember(recipient, messages.key_of(each), each.state, number, at)
         return 1
 
-    def _began(self, number: int) -> set[messages.Key]:
+    def _is_unanswered(self, message: messages.Message) -> bool:
+        return (
+            message.state in (State.SENT, State.FAILED, State.UNKNOWN)
+            and all(each.follows_id != message.id for each in self.kept.values())
+            and bool(self._lasting(message))
+        )
+
+    def _lasting(self, message: messages.Message) -> list[messages.Key]:
+        return [
+            key
+            for key in self._told_by(message.id, alerts.State.FIRING)
+            if (message.recipient, key, alerts.State.RESOLVED) not in self._told
+        ]
+
+    def _queued(self, recipient: str) -> dict[int, messages.Content]:
         return {
+            each.id: messages.Content(
+                self._told_by(each.id, alerts.State.FIRING),
+                self._told_by(each.id, alerts.State.RESOLVED),
+            )
+            for each in self.kept.values()
+            if each.recipient == recipient and each.state is State.QUEUED
+        }
+
+    def _known(self, recipient: str) -> dict[messages.Key, messages.Known]:
+        states: dict[messages.Key, set[alerts.State]] = {}
+        by: dict[messages.Key, tuple[int | None, bool]] = {}
+        for (person, key, state), number in self._told.items():
+            if person == recipient:
+                states.setdefault(key, set()).add(state)
+                if state is alerts.State.FIRING:
+                    unheard = (State.DROPPED, State.FAILED)
+                    heard = number is None or self.kept[number].state not in unheard
+                    by[key] = number, heard
+        return {
+            key: messages.Known(frozenset(found), *by.get(key, (None, True)))
+            for key, found in states.items()
+        }
+
+    def _drop(self, numbers: Collection[int], reason: str, at: datetime) -> None:
+        for number in numbers:
+            self._put(self.kept[number], state=State.DROPPED, reason=reason, updated_at=at)
+
+    def _told_by(self, number: int, wanted: alerts.State) -> frozenset[messages.Key]:
+        return frozenset(
             key
             for (_, key, state), told_by in self._told.items()
-            if told_by == number and state is alerts.State.FIRING
-        }
+            if told_by == number and state is wanted
+        )
 
     def _remember(
         self,
@@ -227,7 +288,7 @@ class FakeMessageStore:
         follows_id: int | None = None,
     ) -> int:
         self._last_id += 1
-        self.kept[self._last_id] = messages.Message(
+        new = messages.Message(
             id=self._last_id,
             reference=secrets.token_urlsafe(messages.REFERENCE_BYTES),
             recipient=recipient,
@@ -247,11 +308,17 @@ class FakeMessageStore:
             again=False,
             follows_id=follows_id,
         )
+        self._put(new)
         return self._last_id
 
     def _put(self, message: messages.Message, **changed: object) -> messages.Message:
-        self.kept[message.id] = dataclasses.replace(message, **changed)  # type: ignore[arg-type]
-        return self.kept[message.id]
+        now = dataclasses.replace(message, **changed)  # type: ignore[arg-type]
+        before = self.kept.get(message.id)
+        self.kept[message.id] = now
+        if before is None or now.updated_at != before.updated_at or now.state != before.state:
+            event = messages.Event(now.updated_at, now.state, now.provider, now.reason)
+            self._events.setdefault(now.id, []).append(event)
+        return now
 
     def _fail(self) -> None:
         if self.failure is not None:

@@ -307,4 +307,8 @@ def test_old_messages_are_forgotten() -> None:
     rig.telling.tell([alert()])
     rig.turn()
     rig.turn(31 * 86_400)
+    assert rig.states() == [State.SENT]  # what it tells of lasts
+    rig.telling.tell([alert(ends_at=at(60))])
+    rig.turn()
+    rig.turn(31 * 86_400)
     assert rig.states() == []

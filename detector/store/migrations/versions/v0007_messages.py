@@ -45,6 +45,19 @@ def upgrade() -> None:
     op.execute("CREATE INDEX messages_sending ON messages (handed_at) WHERE state = 'sending'")
     op.execute("CREATE INDEX messages_handed ON messages (handed_at)")
     op.execute("""
+        CREATE TABLE message_events (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            message_id bigint NOT NULL,
+            at timestamptz NOT NULL,
+            state text NOT NULL,
+            provider text NOT NULL,
+            reason text NOT NULL,
+            CONSTRAINT message_events_message_id_fkey FOREIGN KEY (message_id)
+                REFERENCES messages (id) ON DELETE CASCADE
+        )
+    """)
+    op.execute("CREATE INDEX message_events_message ON message_events (message_id)")
+    op.execute("""
         CREATE TABLE told (
             recipient text NOT NULL,
             fingerprint text NOT NULL,
