@@ -21,6 +21,8 @@ DATABASE_URL = "DATABASE_URL"
 RETRY_S = 0.5
 REFUSED_PASSWORD = "password authentication failed"  # noqa: S105 - words of PostgreSQL
 """libpq gives no SQLSTATE for a connection that was refused; in another language we only wait."""
+LONGEST_FOR_VONAGE = 34
+"""Of the 100 characters of a callback address that it takes, the path of a receipt needs 66."""
 NO_RECEIVER = 404
 """What Prometheus answers to a remote write that it was not told to take; an empty one else gets
 400."""
@@ -199,9 +201,15 @@ def _sms(settings: config.Settings) -> Check:
         return Check(Verdict.WRONG, "sms", text)
     named = ", then ".join(each.name for each in asked)
     people = f"{len(settings.sms.recipients)} numbers"
+    told = f"{named} to {people}"
     if settings.public_url is None:
-        return Check(Verdict.NOTE, "sms", f"{named} to {people}; no receipts without public_url")
-    return Check(Verdict.OK, "sms", f"{named} to {people}")
+        return Check(Verdict.NOTE, "sms", f"{told}; no receipts without public_url")
+    if len(settings.public_url) > LONGEST_FOR_VONAGE and any(
+        each.name == "vonage" for each in asked
+    ):
+        text = f"vonage brings no receipts to a public_url of over {LONGEST_FOR_VONAGE} characters"
+        return Check(Verdict.NOTE, "sms", f"{told}; {text}")
+    return Check(Verdict.OK, "sms", told)
 
 
 def _promtool(settings: config.Settings) -> Check:

@@ -287,7 +287,9 @@ class SmsSettings(SmsProvider):
     recipients: Numbers = ()
     severities: tuple[Severity, ...] = Field(("critical", "high", "warning"), min_length=1)
     escalate_to: Numbers = ()
-    escalate_after: Duration = Field(timedelta(minutes=15), ge=timedelta(minutes=1))
+    escalate_after: Duration = Field(
+        timedelta(minutes=15), ge=timedelta(minutes=1), le=timedelta(days=1)
+    )
     fallback: tuple[SmsProvider, ...] = ()
     parts: int = Field(3, ge=1, le=10)
     part_price: float = Field(0.1, ge=0, allow_inf_nan=False)
@@ -646,6 +648,17 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: object, name: str) 
 
 _ALLOWED = {"extra_forbidden": "unknown key: see docs/configuration.md"}
 _SECRET_KEYS = {path[-1] for path in _SECRETS.values()}
+_WITH_SECRETS = {("sms", "fallback")}
+"""Paths below which secrets stand that have no name of their own."""
+
+
+def _may_hold_a_secret(path: tuple[str, ...], given: object) -> bool:
+    """Whether a secret stands at this path, or in what is given there."""
+    if set(path) & _SECRET_KEYS or any(path[: len(each)] == each for each in _WITH_SECRETS):
+        return True
+    return isinstance(given, (Mapping, list, tuple)) and any(
+        each[: len(path)] == path for each in (*_SECRETS.values(), *_WITH_SECRETS)
+    )
 
 
 def _line(
@@ -664,5 +677,5 @@ def _line(
         given = f"{given.total_seconds():g}s"
     elif isinstance(given, datetime):
         given = str(given)
-    value = "(hidden)" if set(path) & _SECRET_KEYS else repr(given)[:200]
+    value = "(hidden)" if _may_hold_a_secret(path, given) else repr(given)[:200]
     return f"{where}: {'.'.join(path)}: {value}: {message}"

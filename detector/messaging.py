@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from detector import config, errors, loops, providers, telemetry, whole
@@ -13,7 +13,6 @@ from detector.api import application, receipts
 from detector.services import delivering, telling
 from detector.store import database, messages
 
-EVERY = timedelta(seconds=1)
 KEY_BYTES = 32
 OWNER_ONLY = 0o600
 
@@ -54,6 +53,7 @@ def messaging(
         kept,
         asked,
         style,
+        recipients=sms.recipients,
         stand_ins=sms.escalate_to,
         stand_in_after=sms.escalate_after,
         daily_cap=sms.daily_cap,
@@ -63,7 +63,14 @@ def messaging(
         meters=meters,
     )
     return Messaging(
-        loops.Loop("messages", delivered.turn, interval=EVERY, meters=meters, clock=clock),
+        loops.Loop(
+            "messages",
+            delivered.turn,
+            interval=delivering.EVERY,
+            meters=meters,
+            clock=clock,
+            pause=delivered.pause,
+        ),
         application.MessageParts(
             store=kept,
             tell=told.tell,
@@ -92,6 +99,9 @@ def _key(path: Path) -> bytes:
     try:
         if not path.exists():
             whole.write(path, secrets.token_hex(KEY_BYTES) + "\n", OWNER_ONLY)
-        return path.read_bytes().strip()
+        key = path.read_bytes().strip()
     except OSError as error:
         raise errors.ConfigError(f"{path}: {error.strerror}") from error
+    if len(key) < KEY_BYTES:
+        raise errors.ConfigError(f"{path}: {KEY_BYTES} characters are needed: delete it")
+    return key

@@ -171,6 +171,11 @@ class Telemetry:
             ("provider", "outcome"),
             registry=registry,
         )
+        self.messages_given_up = Gauge(
+            "detector_messages_given_up",
+            "SMS that failed, are of unknown fate or were dropped in the last 15 minutes.",
+            registry=registry,
+        )
         self.messages_spent = Gauge(
             "detector_messages_spent_today",
             "Money spent on SMS since midnight, in the providers' currency.",

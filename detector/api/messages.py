@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated
 
 import pydantic
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
 
 from detector import messages, ports
-from detector.api import auth, paging
+from detector.api import auth, paging, problems
 
 
 class MessagesQuery(pydantic.BaseModel):
@@ -48,6 +48,21 @@ class Message(pydantic.BaseModel):
     follows_id: int | None = Field(description="The message in whose place it was sent.")
 
 
+class Event(pydantic.BaseModel):
+    """A change of its state."""
+
+    at: datetime
+    state: messages.State
+    provider: str
+    reason: str
+
+
+class MessageEvents(pydantic.BaseModel):
+    """All that a message has been, in order."""
+
+    events: list[Event]
+
+
 class MessagePage(pydantic.BaseModel):
     """Messages, newest first."""
 
@@ -69,6 +84,21 @@ def router(store: ports.MessageStore, guards: auth.Guards) -> APIRouter:
                 for each in page.messages
             ],
             next_cursor=None if page.next_id is None else paging.cursor_after(page.next_id),
+        )
+
+    @routes.get("/{message_id}/events", dependencies=[Depends(guards.operator)])
+    def list_events(
+        message_id: Annotated[int, Path(ge=1, le=paging.LARGEST_ID)],
+    ) -> MessageEvents:
+        """What became of one SMS, step by step."""
+        found = store.events(message_id)
+        if not found:
+            raise problems.Problem(404, f"message {message_id}: none has this id")
+        return MessageEvents(
+            events=[
+                Event(at=each.at, state=each.state, provider=each.provider, reason=each.reason)
+                for each in found
+            ]
         )
 
     return routes

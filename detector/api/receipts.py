@@ -104,7 +104,7 @@ def _form(request: Request, body: bytes) -> dict[str, str]:
     if kind == "application/json":
         try:
             tree = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise problems.Problem(400, "body: not JSON") from None
         if not isinstance(tree, dict):
             raise problems.Problem(422, "body: an object is expected")

@@ -97,8 +97,6 @@ def router(
         stored nevertheless.
         """
         message = _parse(body, remembering)
-        if message.truncatedAlerts:
-            logger.warning("alerts were cut off", extra={"count": message.truncatedAlerts})
         good, bad = _notifications(message)
         recorded = remembering.remember(good)
         if bad:
@@ -123,7 +121,10 @@ def router(
 
 def _parse(body: bytes, remembering: memory.Memory) -> WebhookMessage:
     try:
-        return WebhookMessage.model_validate_json(body)
+        message = WebhookMessage.model_validate_json(body)
+        if message.truncatedAlerts:
+            logger.warning("alerts were cut off", extra={"count": message.truncatedAlerts})
+        return message
     except pydantic.ValidationError as error:
         remembering.refuse(1)
         found = error.errors(include_url=False)

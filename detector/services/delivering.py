@@ -12,8 +12,8 @@ from detector.services import telling
 
 logger = logging.getLogger(__name__)
 
-MOST_OF_TURN = 50
-"""Messages, so that the loop can be stopped between two turns."""
+EVERY = timedelta(seconds=1)
+GIVEN_UP_WITHIN = timedelta(minutes=15)
 IN_DOUBT_AFTER = timedelta(minutes=1)
 """A provider answers or its deadline passes long before: who handed it over is no more."""
 ASKED_EVERY, ASKED_FOR = timedelta(seconds=30), timedelta(minutes=10)
@@ -31,6 +31,7 @@ CallbackUrl = Callable[[str, str], str | None]
 class Delivering:
     """Hands queued messages to providers, one thread at a time.
 
+    recipients    who is told of every alert
     providers     in the order in which they are asked; the next one only after a no
     stand_ins     who is told, one after the other, where nobody knows that a message arrived
     stand_in_after
@@ -44,6 +45,7 @@ class Delivering:
         providers: Sequence[ports.SmsProvider],
         style: telling.Style,
         *,
+        recipients: Sequence[str],
         stand_ins: Sequence[str] = (),
         stand_in_after: timedelta = timedelta(minutes=15),
         daily_cap: float,
@@ -56,6 +58,8 @@ class Delivering:
         self._providers = {each.name: each for each in providers}
         self._order = [each.name for each in providers]
         self._stand_ins, self._stand_in_after = tuple(stand_ins), stand_in_after
+        self._people = {*recipients, *stand_ins}
+        self._is_busy = False
         self._daily_cap, self._keep = daily_cap, keep
         self._callback_url = callback_url
         self._clock, self._meters = clock, meters
@@ -69,21 +73,25 @@ class Delivering:
                 meters.message_attempts.labels(name, outcome)
 
     def turn(self) -> loops.Turn:
-        """Settle what is in doubt, send what is due, see who else has to be told. Raises
-        StoreError."""
-        self._ask_for(self._store.in_doubt(before=self._clock() - IN_DOUBT_AFTER))
-        handed = 0
-        while handed < MOST_OF_TURN:
-            # One at a time: what is claimed counts as spent, and is in doubt if we are killed.
-            claimed = self._store.claim(at=self._clock(), limit=1)
-            if not claimed:
-                break
-            self._hand_over(claimed[0])
-            handed += 1
-        self._stand_in()
+        """Send one that is due, settle one that is in doubt, see whether somebody else has to be
+        told: one at a time, so that a provider that hangs holds up no more, and the loop can be
+        stopped in between. Raises StoreError."""
+        spent = self._spent()
+        claimed = self._store.claim(at=self._clock(), limit=1)
+        for message in claimed:
+            self._hand_over(message, spent)
+        is_asked = self._ask_one(self._store.in_doubt(before=self._clock() - IN_DOUBT_AFTER))
+        has_followed = self._stand_in()
+        self._is_busy = bool(claimed) or is_asked or has_followed
         self._forget()
+        now = self._clock()
         self._meters.messages_spent.set(self._spent())
-        return loops.Turn(came_in=handed, went_out=handed)
+        self._meters.messages_given_up.set(self._store.given_up(since=now - GIVEN_UP_WITHIN))
+        return loops.Turn(came_in=len(claimed), went_out=len(claimed))
+
+    def pause(self) -> timedelta:
+        """Until the next turn: none while there is more to do."""
+        return timedelta(0) if self._is_busy else EVERY
 
     def receive(self, reference: str, receipt: messages.Receipt) -> bool:
         """What a provider says of a message; False if nothing changes by it. Raises StoreError."""
@@ -92,25 +100,26 @@ class Delivering:
             self._meters.messages.labels(receipt.state.value).inc()
         return changes
 
-    def _hand_over(self, message: messages.Message) -> None:
-        if self._spent() > self._daily_cap:
+    def _hand_over(self, message: messages.Message, spent: float) -> None:
+        if message.recipient not in self._people:
+            reason = "no longer among those who are told (sms.recipients, sms.escalate_to)"
+            self._settle(message, messages.Change(State.DROPPED, reason))
+            return
+        if spent + message.price > self._daily_cap:
             reason = f"over the day's cap of {self._daily_cap:g} (sms.daily_cap)"
             self._settle(message, messages.Change(State.DROPPED, reason))
             return
-        name = message.provider if message.provider in self._providers else self._order[0]
+        name = message.provider
+        if name not in self._providers:  # it may be asked for this message by another process
+            name = self._order[0]
+            change = messages.Change(State.SENDING, message.reason, provider=name)
+            self._store.settle(message, change, at=self._clock())
         outcome = self._providers[name].send(self._outgoing(message, name))
         word = {messages.Accepted: "accepted", messages.Refused: "refused"}
         told = word.get(type(outcome), "unclear")
         self._meters.message_attempts.labels(name, told).inc()
         if isinstance(outcome, messages.Accepted):
-            change = messages.Change(
-                State.SENT,
-                outcome.reason,
-                provider=name,
-                provider_id=outcome.provider_id,
-                price=outcome.price,
-            )
-            self._settle(message, change)
+            self._accepted(message, name, outcome)
         elif isinstance(outcome, messages.Refused):
             self._settle(message, self._after_no(message, name, outcome))
         else:
@@ -120,6 +129,19 @@ class Delivering:
                 extra={"sms": message.id, "provider": name, "reason": outcome.reason},
             )
 
+    def _accepted(self, message: messages.Message, name: str, outcome: messages.Accepted) -> None:
+        change = messages.Change(
+            State.SENT,
+            outcome.reason,
+            provider=name,
+            provider_id=outcome.provider_id,
+            price=outcome.price,
+        )
+        if not self._settle(message, change):
+            # A receipt was faster, or somebody had given up waiting for this answer.
+            found = messages.Receipt(State.SENT, outcome.provider_id, outcome.reason, outcome.price)
+            self.receive(message.reference, found)
+
     def _after_no(
         self, message: messages.Message, name: str, refused: messages.Refused
     ) -> messages.Change:
@@ -128,8 +150,9 @@ class Delivering:
         following = self._order[self._order.index(name) + 1 :]
         again = refused.again or message.again
         if following:
+            due_at = self._style.due_at(message.severity, now)
             return messages.Change(
-                State.QUEUED, reason, due_at=now, provider=following[0], again=again
+                State.QUEUED, reason, due_at=due_at, provider=following[0], again=again
             )
         if not again:
             return messages.Change(State.FAILED, reason, provider=name)
@@ -138,11 +161,11 @@ class Delivering:
             given_up = f"given up after {message.attempts} attempts: {reason}"
             return messages.Change(State.FAILED, given_up, provider=name)
         wait = min(FIRST_WAIT * 2 ** max(rounds - 1, 0), LONGEST_WAIT)
-        due_at = now + max(wait, refused.wait)
+        due_at = self._style.due_at(message.severity, now + max(wait, refused.wait))
         return messages.Change(State.QUEUED, reason, due_at=due_at, provider=self._order[0])
 
-    def _ask_for(self, in_doubt: Sequence[messages.Message]) -> None:
-        """Each at intervals, as the loop turns every second."""
+    def _ask_one(self, in_doubt: Sequence[messages.Message]) -> bool:
+        """The first that has not been asked for of late; False if there is none."""
         now = self._clock()
         asked = {each.id: self._asked_at.get(each.id) for each in in_doubt}
         self._asked_at = {number: at for number, at in asked.items() if at is not None}
@@ -151,6 +174,8 @@ class Delivering:
             if last is None or now - last >= ASKED_EVERY:
                 self._asked_at[message.id] = now
                 self._ask(message)
+                return True
+        return False
 
     def _ask(self, message: messages.Message) -> None:
         """Whether a provider has taken a message of which no answer is known."""
@@ -169,8 +194,8 @@ class Delivering:
                 ),
             )
         elif found is messages.Lookup.NEVER_TAKEN:
-            reason = f"{message.provider} has never taken it: sent again"
-            self._settle(message, messages.Change(State.QUEUED, reason, due_at=self._clock()))
+            refused = messages.Refused("has never taken it", again=True)
+            self._settle(message, self._after_no(message, message.provider, refused))
         elif found is messages.Lookup.NEVER_TELLS or self._is_long_ago(message):
             reason = f"{message.provider} cannot tell whether it has taken it: not sent again"
             self._settle(message, messages.Change(State.UNKNOWN, reason))
@@ -178,23 +203,28 @@ class Delivering:
     def _is_long_ago(self, message: messages.Message) -> bool:
         return message.handed_at is None or self._clock() - message.handed_at >= ASKED_FOR
 
-    def _stand_in(self) -> None:
-        """Tell somebody else where a message did not arrive, or nobody knows that it did."""
+    def _stand_in(self) -> bool:
+        """Tell somebody else where a message did not arrive, or nobody knows that it did: one
+        message, False if there is none."""
         if not self._stand_ins:
-            return
+            return False
         now = self._clock()
         for message in self._store.unanswered(since=now - STANDS_IN_FOR):
             person = self._next_person(message)
-            if person is None or not self._needs_stand_in(message, now):
+            if message.recipient not in self._people or person is None:
                 continue
-            text = message.text
-            draft = self._style.drafted(text, message.severity, now)
+            if not self._needs_stand_in(message, now):
+                continue
+            due_at = self._style.due_at(message.severity, now)
+            draft = self._style.drafted(message.text, message.severity, due_at)
             if self._store.follow(message, person, draft, at=now):
                 self._meters.messages.labels(State.QUEUED.value).inc()
                 logger.warning(
                     "an SMS goes to the next person",
                     extra={"sms": message.id, "state": message.state.value},
                 )
+            return True
+        return False
 
     def _needs_stand_in(self, message: messages.Message, now: datetime) -> bool:
         if message.state is not State.SENT:
@@ -226,11 +256,12 @@ class Delivering:
             callback_url=self._callback_url(provider, message.reference),
         )
 
-    def _settle(self, message: messages.Message, change: messages.Change) -> None:
+    def _settle(self, message: messages.Message, change: messages.Change) -> bool:
+        """False if it has moved on."""
         if not self._store.settle(message, change, at=self._clock()):
-            return  # a receipt was faster
+            return False
         if change.state is State.QUEUED:
-            return
+            return True
         self._meters.messages.labels(change.state.value).inc()
         if change.state not in (State.SENT, State.DELIVERED):
             logger.error(
@@ -241,6 +272,7 @@ class Delivering:
                     "reason": change.reason,
                 },
             )
+        return True
 
     def _spent(self) -> float:
         return self._store.spent(since=_midnight(self._clock(), self._style.zone))

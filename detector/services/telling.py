@@ -52,7 +52,7 @@ class Style:
         """The message that tells of these, not empty."""
         text = segments.fitted(wording.sms(told, self.zone), self.parts)
         severity = wording.severity_of(told)
-        return self.drafted(text, severity, self._due_at(severity, at))
+        return self.drafted(text, severity, self.due_at(severity, at))
 
     def drafted(self, text: str, severity: str, due_at: datetime) -> messages.Draft:
         """A message of this text, which fits."""
@@ -60,7 +60,8 @@ class Style:
         price = parts * self.part_price
         return messages.Draft(text, parts, severity, self.provider, price, due_at)
 
-    def _due_at(self, severity: str, at: datetime) -> datetime:
+    def due_at(self, severity: str, at: datetime) -> datetime:
+        """When a message may be sent that is due at this instant."""
         return at if self.quiet is None else self.quiet.due_at(severity, at, self.zone)
 
 

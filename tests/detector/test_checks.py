@@ -340,6 +340,7 @@ def test_a_start_waits_for_no_series_and_no_alertmanager(site: Site) -> None:
     [
         ({}, NOTE, "vonage to 1 numbers; no receipts without public_url"),
         ({"MDA_PUBLIC_URL": "https://mda.example.org"}, OK, "vonage to 1 numbers"),
+        ({"MDA_PUBLIC_URL": f"https://{'x' * 40}"}, NOTE, "no receipts to a public_url of over 34"),
         ({"SMS_API_KEY": ""}, WRONG, "vonage: api_key: is empty: vonage needs it"),
         ({"SMS_PROVIDER": "pigeon"}, WRONG, "'pigeon': no provider of SMS: one of vonage, twilio"),
         ({"MDA_SMS__URL": "http://example.org"}, WRONG, "https://, since secrets are sent there"),

@@ -317,3 +317,20 @@ def test_a_detector_that_is_started_reads_the_settings_of_dotenv_by_itself(
         "DATABASE_URL_FILE",
     }
     assert (found["DEFAULT_DISK_THRESHOLD"], found["NUMBA_CACHE_DIR"]) == ("63", "/cache")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"SMS_TO": "+491701234567, +491701234567"},
+        {"MDA_SMS__FALLBACK": '[{"provider": "vonage", "api_secret": "canary-other"}]'},
+        {"MDA_SMS__FALLBACK": '[{"provider": "twilio", "api_secret": "canary-other"'},
+        {"MDA_SMS__FALLBACK": '{"provider": "twilio", "api_secret": "canary-other"}'},
+        {"MDA_SMS__FALLBACK": '[{"provider": "TWILIO", "api_secret": "canary-other"}]'},
+        {"MDA_SMS__FALLBACK": '[{"provider": "twilio", "api_secrets": "canary-other"}]'},
+    ],
+)
+def test_what_is_wrong_with_sms_is_told_without_their_secrets(more: dict[str, str]) -> None:
+    message = _error({"SMS_API_KEY": "canary-key", "SMS_API_SECRET": "canary-secret", **more})
+    assert "canary" not in message
+    assert "sms" in message

@@ -36,6 +36,7 @@ def test_amtool_finds_no_fault(stack_binaries: stack.Binaries) -> None:
         (["severity=critical"], ["memory", *PEOPLE, "sms"]),
         (["severity=warning", "alertname=AnomalyDetected"], ["memory", *PEOPLE, "sms"]),
         (["severity=high", "policy=High CPU Alert"], ["memory", *PEOPLE, "sms"]),
+        (["severity=warning", "alertname=SmsNotSent"], ["memory", *PEOPLE]),
         (["severity=medium"], ["memory", *PEOPLE]),
         (["severity=low"], ["memory"]),
         (["severity=info"], ["memory"]),

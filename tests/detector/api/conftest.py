@@ -197,6 +197,7 @@ def served() -> Iterator[Served]:
         messages,
         [provider],
         style,
+        recipients=["+491701234567"],
         daily_cap=100,
         keep=timedelta(days=1),
         clock=clock,

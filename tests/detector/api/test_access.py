@@ -40,6 +40,7 @@ WANTED: dict[tuple[str, str], str] = {
     ("GET", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,
     ("POST", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,
     ("GET", "/api/messages"): OPERATOR,
+    ("GET", "/api/messages/{message_id}/events"): OPERATOR,
     ("GET", "/api/alerts"): VIEWER,
     ("GET", "/api/alerts/{alert_id}"): VIEWER,
     ("GET", "/api/anomalies"): VIEWER,

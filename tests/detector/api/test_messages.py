@@ -62,6 +62,8 @@ def test_receipts_that_say_nothing_change_nothing(served: Served) -> None:
     url = served.url + SIGNER.path("vonage", "0" * 32)
     json = {"Content-Type": "application/json"}
     assert requests.post(url, data=b"{", headers=json, timeout=5).status_code == 400
+    deep = b"[" * 100_000
+    assert requests.post(url, data=deep, headers=json, timeout=5).status_code == 400
     assert requests.post(url, data=b"[]", headers=json, timeout=5).status_code == 422
     assert requests.post(url, data=b"\xff=1", timeout=5).status_code == 400
     assert requests.post(url, data=b"a=1&" * 101, timeout=5).status_code == 400
@@ -71,7 +73,7 @@ def test_receipts_that_say_nothing_change_nothing(served: Served) -> None:
 def test_messages_are_listed_newest_first_in_pages(served: Served) -> None:
     for number in range(3):
         deliver(served, message(ALERT | {"fingerprint": f"{number}" * 16}))
-    served.delivering.turn()
+        served.delivering.turn()
     first = served.get("/api/messages", limit=2).json()
     rest = served.get("/api/messages", limit=2, cursor=first["next_cursor"]).json()
     assert [each["id"] for each in first["messages"] + rest["messages"]] == [3, 2, 1]
@@ -80,3 +82,11 @@ def test_messages_are_listed_newest_first_in_pages(served: Served) -> None:
     assert len(served.get("/api/messages", state="sent").json()["messages"]) == 3
     assert served.get("/api/messages", recipient="+490").json()["messages"] == []
     assert served.get("/api/messages", state="lost").status_code == 422
+
+
+def test_all_that_became_of_a_message_is_told(served: Served) -> None:
+    deliver(served, MESSAGE)
+    served.delivering.turn()
+    events = served.get("/api/messages/1/events").json()["events"]
+    assert [each["state"] for each in events] == ["queued", "sending", "sent"]
+    assert served.get("/api/messages/7/events").status_code == 404

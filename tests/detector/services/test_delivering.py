@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 
@@ -29,12 +29,13 @@ class Rig:
         stand_ins: Sequence[str] = (),
         daily_cap: float = 100.0,
         store: FakeMessageStore | None = None,
+        quiet: telling.Quiet | None = None,
     ) -> None:
         self.now = 0.0
         self.providers = providers or (FakeProvider(),)
         self.store = store or FakeMessageStore()
         self.meters = telemetry.Telemetry()
-        style = telling.Style(3, 0.5, self.providers[0].name)
+        style = telling.Style(3, 0.5, self.providers[0].name, quiet=quiet)
         self.telling = telling.Telling(
             self.store,
             style,
@@ -47,6 +48,7 @@ class Rig:
             self.store,
             self.providers,
             style,
+            recipients=[ANN],
             stand_ins=stand_ins,
             daily_cap=daily_cap,
             keep=timedelta(days=30),
@@ -58,6 +60,8 @@ class Rig:
     def turn(self, seconds: float = 0.0) -> None:
         self.now += seconds
         self.delivering.turn()
+        while not self.delivering.pause():
+            self.delivering.turn()
 
     def states(self) -> list[State]:
         page = self.store.list_messages(messages.Filter())
@@ -205,8 +209,89 @@ def test_what_was_never_taken_is_sent_again_once_the_provider_can_know() -> None
     assert provider.asked[-1].last_handed_at == at(0)
     provider.finds = messages.Lookup.NEVER_TAKEN
     rig.turn(30)
+    assert rig.last().reason == "vonage: has never taken it"
+    rig.turn(10)
     assert rig.last().state is State.SENT
     assert len(provider.given) == 2
+
+
+def test_a_provider_that_is_silent_for_ever_makes_way_for_the_next() -> None:
+    first, second = FakeProvider("vonage", UNCLEAR), FakeProvider("twilio")
+    first.finds = messages.Lookup.NEVER_TAKEN
+    rig = Rig(first, second)
+    rig.telling.tell([alert()])
+    rig.turn()
+    rig.turn(61)
+    assert (rig.last().state, rig.last().provider) == (State.SENT, "twilio")
+
+
+def test_a_message_that_is_never_taken_ends_some_time() -> None:
+    rig = Rig(FakeProvider("vonage", *[UNCLEAR] * 99))
+    rig.providers[0].finds = messages.Lookup.NEVER_TAKEN
+    rig.telling.tell([alert()])
+    for _ in range(40):
+        rig.turn(700)
+    assert rig.last().state is State.FAILED
+    assert rig.last().reason.startswith("given up after 16 attempts")
+
+
+def test_quiet_hours_hold_for_what_is_sent_again_and_for_stand_ins() -> None:
+    evening = at(9.9 * 3600)  # 21:54
+    quiet = telling.Quiet(time(22), time(7), frozenset())
+    refusals = [messages.Refused("busy", again=True, wait=timedelta(minutes=9)), NEVER]
+    rig = Rig(FakeProvider("vonage", *refusals), stand_ins=[BOB], quiet=quiet)
+    rig.now = (evening - at(0)).total_seconds()
+    rig.telling.tell([alert()])
+    rig.turn()
+    assert rig.last().due_at == at(19 * 3600)
+    rig.turn(9.1 * 3600)
+    assert [each.recipient for each in rig.store.kept.values()] == [ANN, BOB]
+
+
+def test_what_comes_of_a_message_while_its_answer_is_on_the_way_is_kept() -> None:
+    rig = Rig()
+
+    class Slow(FakeProvider):
+        def send(self, message: messages.Outgoing) -> messages.Outcome:
+            (claimed,) = rig.store.in_doubt(before=at(rig.now + 1))
+            rig.store.settle(claimed, messages.Change(State.UNKNOWN, "no answer"), at=at(rig.now))
+            return messages.Accepted("m1", 0.3)
+
+    rig = Rig(Slow())
+    rig.telling.tell([alert()])
+    rig.turn()
+    message = rig.last()
+    assert (message.state, message.provider_id, message.price) == (State.SENT, "m1", 0.3)
+
+
+def test_numbers_that_are_told_no_more_get_nothing() -> None:
+    rig = Rig(stand_ins=[BOB])
+    draft = messages.Draft("x", 1, "high", "vonage", 0.5, at(0))
+    rig.store.tell(["+499"], [alert()], lambda _: draft, at=at(0))
+    rig.turn()
+    assert rig.states() == [State.DROPPED]
+    assert rig.providers[0].given == []
+    assert rig.counted("detector_messages_given_up") == 1
+
+
+def test_a_provider_that_is_gone_is_named_no_more_before_the_next_is_asked() -> None:
+    rig = Rig()
+    rig.telling.tell([alert()])
+    after = Rig(FakeProvider("twilio", UNCLEAR), store=rig.store)
+    after.turn()
+    assert (after.last().provider, after.last().state) == ("twilio", State.SENDING)
+
+
+def test_a_store_that_fails_between_two_messages_leaves_none_claimed() -> None:
+    class Failing(FakeMessageStore):
+        def spent(self, *, since: datetime) -> float:
+            raise errors.StoreError("away", retryable=True)
+
+    rig = Rig(store=Failing())
+    rig.telling.tell([alert()])
+    with pytest.raises(errors.StoreError):
+        rig.turn()
+    assert rig.states() == [State.QUEUED]
 
 
 def test_a_provider_that_cannot_tell_for_long_leaves_it_unknown() -> None:
