@@ -201,16 +201,14 @@ def _expected(
             "Without it the change is made to whatever is there.",
         ),
     ] = None,
-    if_match: Annotated[
-        str | None, Header(max_length=50, description="The same as an ETag; 412 instead.")
-    ] = None,
+    if_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> int | None:
-    """Raises Problem 412 for an If-Match that no policy can have."""
+    """Raises Problem 422 for an If-Match that no policy can have."""
     if if_match is None or if_match.strip() == "*":
         return revision
     found = re.fullmatch(r'\s*"([1-9][0-9]{0,8})"\s*', if_match)
     if found is None or revision not in (None, int(found[1])):
-        raise problems.Problem(412, f"If-Match: {if_match}: the ETag of a policy is allowed")
+        raise problems.Problem(422, f"If-Match: {if_match}: the ETag of a policy is allowed")
     return int(found[1])
 
 

@@ -79,6 +79,7 @@ class Publishing:
         self._clock = clock
         self._meters = meters
         self._initial = tuple(initial)
+        self._was_empty = False
         self._turn = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._cached: dict[int, _Cached] = {}
@@ -179,22 +180,32 @@ class Publishing:
             return tuple(_carried_out(changes, each, made) for each in planned)
 
         before = _planned(self._store.all_policies(), wanted, prune=prune, made=self._made(by))
-        return self._commit(_to_check(before), change, by=by)
+        applied = self._commit(_to_check(before), change, by=by)
+        if prune:
+            self._initial = ()  # who says which there are has said it of these too
+        return applied
 
     def seed(self, wanted: Sequence[documents.Document]) -> int:
-        """Create these if there has never been a policy; how many were created."""
+        """Create these if there has never been a policy, but those that somebody has created since
+        we started; how many were created."""
 
         def change(changes: ports.PolicyChanges) -> tuple[Planned, ...]:
             made = self._made(FIRST_START)
+            taken = {revisions.name_key(each.document.name) for each in changes.all_policies()}
             return tuple(
                 Planned(revisions.Change.CREATED, changes.add(document, made), None)
-                for document in (wanted if changes.is_first() else ())
+                for document in (wanted if changes.is_first() or self._was_empty else ())
+                if revisions.name_key(document.name) not in taken
             )
 
-        with self._store.changing() as changes:
-            if not changes.is_first():
-                return 0
+        if not self._is_empty() and not self._was_empty:
+            return 0
         return len(self._commit(wanted, change, by=FIRST_START))
+
+    def _is_empty(self) -> bool:
+        """Whether there has never been a policy."""
+        with self._store.changing() as changes:
+            return changes.is_first()
 
     def turn(self) -> loops.Turn:
         """Make what Prometheus evaluates what it should be, after a crash, after a change of
@@ -215,6 +226,9 @@ class Publishing:
         """The change made and published; documents that it brings are checked before, so that
         nobody waits for promtool."""
         outcome = "failed"
+        if self._initial and by != FIRST_START:
+            # A change may come before the first turn, which has to know what was before.
+            self._was_empty = self._was_empty or self._is_empty()
         try:
             with self._slot():
                 self._check(to_check)

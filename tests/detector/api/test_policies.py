@@ -454,9 +454,10 @@ def test_if_match_is_the_revision_that_a_change_was_made_to(served: Served) -> N
         headers = {"Authorization": f"Bearer {API_TOKEN}", "If-Match": if_match}
         return requests.post(url, headers=headers, params=parameters, timeout=10)
 
-    for wrong in ('"2"', 'W/"1"', "1", '"one"'):
-        assert disable(wrong).status_code == 412, wrong
-    assert disable('"2"').json()["current_revision"] == 1
-    assert disable('"1"', revision="2").status_code == 412
+    for wrong in ('W/"1"', "1", '"one"'):
+        assert disable(wrong).status_code == 422, wrong
+    newer = disable('"2"')
+    assert (newer.status_code, newer.json()["current_revision"]) == (412, 1)
+    assert disable('"1"', revision="2").status_code == 422
     assert disable('"1"').json()["revision"] == 2
     assert disable("*").status_code == 200

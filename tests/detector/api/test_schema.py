@@ -107,6 +107,7 @@ def _broken_by(operation: Operation, mode: schemathesis.GenerationMode) -> str:
 def _name_what_is_there(case: Case) -> None:
     """Ids of one digit, of which some are there, and a cursor that an answer could have given."""
     for name, value in case.path_parameters.items():
-        case.path_parameters[name] = int(str(value)[-1]) or 1
+        if isinstance(value, int):
+            case.path_parameters[name] = int(str(value)[-1]) or 1
     if case.query.get("cursor") is not None:
         case.query["cursor"] = paging.cursor_after(1)

@@ -337,6 +337,22 @@ def test_policies_of_the_first_start_are_not_put_beside_those_of_another_detecto
     assert rig.kept() == {("a", 1)}
 
 
+def test_policies_of_the_first_start_come_after_a_change_that_was_faster(rig: Rig) -> None:
+    made = rig.anew(document("a"), document("b"))
+    made.create(document("B", threshold=90), by="ann")
+    made.turn()
+    assert rig.kept() == {("a", 1), ("B", 1)}
+    rig.anew(document("c")).turn()
+    assert rig.kept() == {("a", 1), ("B", 1)}
+
+
+def test_who_prunes_before_the_first_turn_has_said_which_policies_there_are(rig: Rig) -> None:
+    made = rig.anew(document("a"))
+    made.apply([document("b")], prune=True, by="ann")
+    made.turn()
+    assert rig.kept() == {("b", 1)}
+
+
 def test_policies_of_the_first_start_wait_for_prometheus(rig: Rig) -> None:
     made = rig.anew(document("a"))
     rig.rules.failure = errors.PublishError("Prometheus is down", retryable=True)
