@@ -39,6 +39,15 @@ class Series(pydantic.BaseModel):
     spells: list[Spell]
 
 
+class Money(pydantic.BaseModel):
+    """What was at stake where a rule on costs fired, of one currency."""
+
+    currency: str
+    series: int
+    amount: float = Field(description="The most of each series while it fired, together.")
+    over: float | None = Field(description="How much of that was above the limit, if there is one.")
+
+
 class Rule(pydantic.BaseModel):
     """What one rule would have done."""
 
@@ -53,6 +62,7 @@ class Rule(pydantic.BaseModel):
     fired_ratio: float = Field(description="Share of the time in which something fired.")
     firing_s: float
     longest_s: float
+    money: list[Money]
     series: list[Series]
 
 
@@ -173,6 +183,10 @@ def _rule(rule: previews.Rule) -> Rule:
         fired_ratio=rule.fired_ratio,
         firing_s=rule.firing.total_seconds(),
         longest_s=rule.longest.total_seconds(),
+        money=[
+            Money(currency=each.currency, series=each.series, amount=each.amount, over=each.over)
+            for each in rule.money
+        ],
         series=[_series(each) for each in rule.series],
     )
 

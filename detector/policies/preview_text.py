@@ -51,6 +51,8 @@ def _lines(each: preview.Previewed, width: int) -> Iterator[text.Text]:
     for rule in found.rules:
         yield text.Text()
         yield _head(rule)
+        for money in rule.money:
+            yield text.Text(f"  {at_stake(money)}")
         yield from _strips(rule, period, width)
     if found.asked:
         yield text.Text()
@@ -88,6 +90,18 @@ def figures(each: Sequence[previews.Series]) -> str:
     times = sum(one.times for one in each)
     whole = sum((one.firing for one in each), timedelta(0))
     return f"{times}x {span(whole.total_seconds())}" if times else "only waited"
+
+
+def at_stake(money: previews.Money) -> str:
+    """What it was about, in money.
+
+    >>> at_stake(previews.Money("EUR", 2, 1234.5, 234.5))
+    'money: 1,234.50 EUR at the most, of 2 series; 234.50 EUR of it above the limit'
+    """
+    currency = f" {money.currency}" if money.currency else ""
+    told = f"money: {money.amount:,.2f}{currency} at the most, of {money.series} series"
+    over = "" if money.over is None else f"; {money.over:,.2f}{currency} of it above the limit"
+    return told + over
 
 
 def _head(rule: previews.Rule) -> text.Text:

@@ -6,6 +6,7 @@ evaluates the rules over them, as if the policy had been saved when the time beg
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ class Previewer:
     def reads(self, document: documents.Document) -> int:
         """How often the whole time is read for this policy. Raises NotCompiledError."""
         exprs = [rule.condition.compiled(self.given) for rule in document.rules]
-        return sum(2 + (each.hold != each.fire) for each in exprs)
+        money = sum(rule.condition.money() is not None for rule in document.rules)
+        return sum(2 + (each.hold != each.fire) for each in exprs) + money
 
     def preview(
         self, document: documents.Document, period: previews.Period, *, source: str = "policy"
@@ -80,6 +82,9 @@ class Previewer:
         found = []
         for each, one in zip(read, fired, strict=True):
             rule = tallying.rule_of(document, one, each.looked_at, period, self.given.now)
+            money = document.rules[rule.number - 1].condition.money()
+            if money is not None:
+                rule = self._with_money(rule, money, period)
             found.append(rule)
             warned += doubts.warnings(each, one, period, names)
         warned += self.advise(document, datetime.fromtimestamp(period.end_ms / 1000, UTC))
@@ -127,7 +132,31 @@ class Previewer:
         """bool[steps, S], whether a series is there, a stretch of the period after the other."""
         # Through a comparison, since a value may be NaN, which a frame has where there is none.
         named = f'label_replace(({expr}\n), "{_NAME_KEPT}", "$1", "{promql.NAME}", "(.*)")'
-        wrapped = f"{named} > bool 0"
+        for values in self._values(f"{named} > bool 0", period, table, subject):
+            yield ~np.isnan(values)
+
+    def _with_money(
+        self, rule: previews.Rule, money: base.Money, period: previews.Period
+    ) -> previews.Rule:
+        if not rule.times:  # then there is none at stake
+            self.advance(period.steps)
+            return rule
+        table, parts = frames.SeriesTable(), list[frames.Floats]()
+        for values in self._values(money.expr, period, table, f"rule {rule.number}"):
+            parts.append(values)
+        whole = np.full((period.steps, len(table)), np.nan)
+        at = 0
+        for part in parts:
+            whole[at : at + len(part), : part.shape[1]] = part
+            at += len(part)
+        rows = {labels or (): row for row, labels in enumerate(table.labels)}
+        at_stake = tallying.money_of(rule, whole, rows, money.limit, period)
+        return dataclasses.replace(rule, money=at_stake)
+
+    def _values(
+        self, wrapped: str, period: previews.Period, table: frames.SeriesTable, subject: str
+    ) -> Iterator[frames.Floats]:
+        """float64[steps, S], a stretch of the period after the other."""
         at, size = 0, FIRST_STEPS
         while at < period.steps:
             size = min(size, period.steps - at)
@@ -145,7 +174,7 @@ class Previewer:
                     f"{self.most_samples} samples are looked at: ask for fewer days or a longer "
                     "step, or let labels in the policy say which series are meant"
                 )
-            yield ~np.isnan(frame.values)
+            yield frame.values
             self.advance(size)
             at += size
             size = min(max(SAMPLES_AT_ONCE // max(len(table), 1), FIRST_STEPS), BLOCK_STEPS)

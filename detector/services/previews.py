@@ -77,6 +77,21 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Money:
+    """What was at stake where a rule on money fired, of one currency.
+
+    series  that fired
+    amount  the most of each while it fired, together
+    over    how much of that was above the limit; None where there is none
+    """
+
+    currency: str
+    series: int
+    amount: float
+    over: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """What one rule would have done.
 
@@ -84,6 +99,7 @@ class Rule:
     looked_at    how many series its condition looks at; None where there is no such thing
     fired_ratio  share of the evaluations at which something fired
     shut         from when to when its window is shut, epoch milliseconds, to about a pixel
+    money        at stake, by currency, of rules on costs
     """
 
     number: int
@@ -95,6 +111,7 @@ class Rule:
     looked_at: int | None
     fired_ratio: float
     shut: tuple[tuple[int, int], ...]
+    money: tuple[Money, ...] = ()
 
     @property
     def times(self) -> int:

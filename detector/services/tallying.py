@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -67,4 +67,41 @@ def _series(
         tuple(spells),
         sum(lengths, none),
         max(lengths, default=none),
+    )
+
+
+def money_of(
+    rule: previews.Rule,
+    values: frames.Floats,
+    rows: Mapping[frames.Labels, int],
+    limit: float | None,
+    period: previews.Period,
+) -> tuple[previews.Money, ...]:
+    """What was at stake where it fired, by currency.
+
+    values  float64[T, S] of money; rows by the labels of a series
+    """
+    most: dict[str, list[float]] = {}
+    for series in rule.fired:
+        row = rows.get(series.labels)
+        if row is None:
+            continue
+        fired = np.zeros(len(values), np.bool_)
+        for spell in series.spells:
+            _, firing_ms, until_ms = period.bounds(spell)
+            first, end = ((at - period.start_ms) // period.step_ms for at in (firing_ms, until_ms))
+            fired[first:end] = True
+        held = values[fired, row]
+        if np.isfinite(held).any():
+            most.setdefault(dict(series.labels).get("currency", ""), []).append(
+                float(np.nanmax(held))
+            )
+    return tuple(
+        previews.Money(
+            currency,
+            len(amounts),
+            sum(amounts),
+            None if limit is None else sum(max(each - limit, 0.0) for each in amounts),
+        )
+        for currency, amounts in sorted(most.items())
     )

@@ -80,6 +80,15 @@ class Staged:
     per_second: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What a condition compares, in money: PromQL of series with a label `currency`, and the amount
+    that it may not pass; None where that is no amount."""
+
+    expr: str
+    limit: float | None
+
+
 class Condition(sections.Section, abc.ABC):
     """A condition of a policy's rule.
 
@@ -109,6 +118,10 @@ class Condition(sections.Section, abc.ABC):
     @abc.abstractmethod
     def staged(self, level: Level, given: Given) -> tuple[Staged, ...]:
         """Series of a test that put it at this level. Raises NotStagedError."""
+
+    def money(self) -> Money | None:
+        """The money that it compares; None where it compares none."""
+        return None
 
     @property
     def reach(self) -> timedelta:

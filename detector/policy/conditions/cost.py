@@ -104,6 +104,16 @@ class Cost(comparing.Compared):
             money = f"100 / {promql.number(self.budget)} * {money}"
         return comparing.expr(money, self._operator, self._threshold(), self.resolve_when)
 
+    def money(self) -> base.Money:
+        """The rise, of a jump; else the sum, with what of the budget it may be."""
+        money = self._sum(self.measure)
+        if self.measure is Measure.JUMP or self.operator not in ("gt", "gte"):
+            return base.Money(money, None)
+        limit = self._threshold()
+        if self.budget is not None:
+            limit *= self.budget / 100
+        return base.Money(money, limit)
+
     def staged(self, level: base.Level, given: base.Given) -> tuple[base.Staged, ...]:
         if self.measure is Measure.JUMP:
             before = self._staged(WEEK_BEFORE, _BEFORE)

@@ -321,3 +321,40 @@ def test_labels_of_an_alert_that_say_its_rule_are_no_part_of_its_series() -> Non
     reader = answers(fire={remote.labels("", instance="a", severity="low"): during(range(3))})
     (rule,) = preview(reader, document(M)).rules
     assert rule.series[0].labels == (("instance", "a"),)
+
+
+def test_a_rule_on_costs_tells_the_money_that_was_at_stake() -> None:
+    of = document({"type": "cost", "measure": "daily", "budget": 50.0, "by": ["service"]})
+    condition = of.rules[0].condition
+    money, expr = condition.money(), condition.compiled(factories.GIVEN)
+    assert money is not None
+    assert money.limit == 50.0
+
+    def costs(service: str, currency: str = "EUR") -> frames.Labels:
+        return frames.labels_from_pairs([("service", service), ("currency", currency)])
+
+    reader = answers()
+    reader.by_expr = {
+        expr.fire: {costs("db"): during(range(2, 6)), costs("web", "USD"): during(range(3, 5))},
+        money.expr: {
+            costs("db"): lambda at_ms: 900.0 if at_ms == 0 else 10.0 * at_ms / STEP_MS + 40,
+            costs("web", "USD"): lambda _: 70.0,
+            costs("mail"): lambda _: 20.0,
+        },
+    }
+    (rule,) = preview(reader, of).rules
+    assert rule.money == (
+        previews.Money("EUR", series=1, amount=90.0, over=40.0),
+        previews.Money("USD", series=1, amount=70.0, over=20.0),
+    )
+    previewer = previewing.Previewer(reader, factories.GIVEN)
+    assert previewer.reads(of) == 3
+
+
+def test_a_jump_has_no_limit_in_money_and_no_firing_no_money() -> None:
+    of = document({"type": "cost", "measure": "jump", "above_percent": 30.0})
+    money = of.rules[0].condition.money()
+    assert money is not None
+    assert money.limit is None
+    (rule,) = preview(answers(), of).rules
+    assert rule.money == ()
