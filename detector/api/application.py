@@ -45,6 +45,8 @@ from detector.services import (
 BODY_MAX_BYTES = 16 * 1024 * 1024
 """Some 10,000 alerts; Alertmanager's max_alerts keeps deliveries below it."""
 BODY_DEADLINE = timedelta(seconds=10)
+RATE = limits.Rate(burst=300, per_second=50)
+"""Of one client. Alertmanager is none: it does not send again what is answered 429."""
 REQUESTS_MAX = 100
 """At a time; FastAPI runs 40 of them, the others wait."""
 
@@ -92,6 +94,7 @@ def create_app(
     sms: MessageParts | None = None,
     collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
     reload: Callable[[], reloading.Changes] | None = None,
+    rate: limits.Rate = RATE,
     body_max_bytes: int = BODY_MAX_BYTES,
     body_deadline: timedelta = BODY_DEADLINE,
 ) -> fastapi.FastAPI:
@@ -105,6 +108,8 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(limits.RequestLimit, at_most=REQUESTS_MAX, exempt=probes.PATHS)
+    exempt = (*probes.PATHS, webhook.PREFIX, receipts.PREFIX)
+    app.add_middleware(limits.RateLimit, rate=rate, exempt=exempt)
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     guard = auth.webhook_guard(webhook_token)

@@ -18,6 +18,7 @@ from detector.services import memory
 
 logger = logging.getLogger(__name__)
 
+PREFIX = "/api/webhooks/"
 _REPORTED_MAX = 20
 """Problems that an answer names; a thousand alerts may share one mistake."""
 

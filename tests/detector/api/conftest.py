@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from detector import access, config, errors, telemetry
-from detector.api import application, auth, receipts, server
+from detector.api import application, auth, limits, receipts, server
 from detector.policy.conditions import base
 from detector.services import (
     advising,
@@ -43,6 +43,8 @@ API_TOKEN = "canary-api-token-0123456789"
 NAMES = frozenset({"up", "node_load1", "m"})
 """Metrics that Prometheus has."""
 WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
+RATE = limits.Rate(burst=100_000, per_second=100_000)
+"""More than any test but those of limits sends."""
 SIGNER = receipts.Signer(b"canary-signing-key")
 BODY_MAX_BYTES = 1_000_000
 BODY_DEADLINE = timedelta(seconds=1)
@@ -233,6 +235,7 @@ def served() -> Iterator[Served]:
         ),
         collect=collect,
         reload=reload,
+        rate=RATE,
         body_max_bytes=BODY_MAX_BYTES,
         body_deadline=BODY_DEADLINE,
     )
