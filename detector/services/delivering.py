@@ -76,6 +76,7 @@ class Delivering:
         """Send one that is due, settle one that is in doubt, see whether somebody else has to be
         told: one at a time, so that a provider that hangs holds up no more, and the loop can be
         stopped in between. Raises StoreError."""
+        self._is_busy = False  # also where the store fails
         spent = self._spent()
         claimed = self._store.claim(at=self._clock(), limit=1)
         for message in claimed:

@@ -387,6 +387,17 @@ def test_a_store_that_fails_loses_nothing() -> None:
     assert rig.states() == [State.SENT]
 
 
+def test_a_store_that_fails_is_given_time() -> None:
+    rig = Rig()
+    rig.telling.tell([alert()])
+    rig.delivering.turn()
+    assert rig.delivering.pause() == timedelta(0)
+    rig.store.failure = errors.StoreError("away", retryable=True)
+    with pytest.raises(errors.StoreError):
+        rig.delivering.turn()
+    assert rig.delivering.pause() == delivering.EVERY
+
+
 def test_old_messages_are_forgotten() -> None:
     rig = Rig()
     rig.telling.tell([alert()])
