@@ -208,6 +208,7 @@ def test_a_preview_for_a_script() -> None:
                 "fired_ratio": 0.25,
                 "firing_s": 36000,
                 "longest_s": 21600,
+                "money": [],
                 "series": [
                     {
                         "labels": {"instance": "a", "job": "j"},
