@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -304,3 +305,12 @@ def test_every_severity_has_its_colours() -> None:
 def test_the_page_has_every_doubt() -> None:
     rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     assert all(any(f"`{doubt}`" in row for row in rows) for doubt in previews.Doubt)
+
+
+def test_money_at_stake_has_a_line_below_the_rule() -> None:
+    costly = dataclasses.replace(rule(A), money=(previews.Money("EUR", 1, 1234.5, 234.5),))
+    lines = [line.plain for line in preview_text.lines(previewed(costly), 100)]
+    head = next(at for at, line in enumerate(lines) if line.startswith("rule 1 "))
+    assert lines[head + 1] == (
+        "  money: 1,234.50 EUR at the most, of 1 series; 234.50 EUR of it above the limit"
+    )
