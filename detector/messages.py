@@ -24,7 +24,7 @@ class State(StrEnum):
     DELIVERED  the provider says that it arrived
     FAILED     every provider said no, or the provider says that it did not arrive
     UNKNOWN    whether it was taken cannot be told: it is not sent again
-    DROPPED    it is not sent, and why is told: over the day's cap, or over before it was sent
+    DROPPED    it is not sent, and why is told
     """
 
     QUEUED = "queued"
@@ -232,12 +232,9 @@ def plan(
     given: dict[tuple[Key, alerts.State], alerts.Notification] = {}
     for each in delivered:
         given.setdefault((key_of(each), each.state), each)
-    ends = {
-        key
-        for key, state in given
-        if state is ended and not _has(known, key, alerts.State.RESOLVED)
-    }
-    over = ends | {key for key, each in known.items() if ended in each.states}
+    ended_before = {key for key, each in known.items() if ended in each.states}
+    ends = {key for key, state in given if state is ended} - ended_before
+    over = ends | ended_before
     dropped = droppable(over, known, queued)
     told = {
         key
@@ -270,10 +267,6 @@ def droppable(
         dropped = more
 
 
-def _has(known: Mapping[Key, Known], key: Key, state: alerts.State) -> bool:
-    return key in known and state in known[key].states
-
-
 def key_of(notification: alerts.Notification) -> Key:
     """The episode that it is about."""
     return Key(notification.fingerprint, notification.starts_at)
@@ -295,16 +288,15 @@ class Change:
     again: bool = False
 
 
-AFTER: Mapping[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.SENDING, State.DROPPED, State.SENT, State.DELIVERED}),
-    State.SENDING: frozenset(State) - {State.SENDING},
-    State.SENT: frozenset({State.DELIVERED, State.FAILED}),
-    State.UNKNOWN: frozenset({State.SENT, State.DELIVERED, State.FAILED}),
-    State.FAILED: frozenset({State.DELIVERED}),
-    State.DELIVERED: frozenset(),
-    State.DROPPED: frozenset(),
+BEFORE: Mapping[State, frozenset[State]] = {
+    State.SENT: frozenset({State.QUEUED, State.SENDING, State.UNKNOWN}),
+    State.DELIVERED: frozenset(
+        {State.QUEUED, State.SENDING, State.SENT, State.UNKNOWN, State.FAILED}
+    ),
+    State.FAILED: frozenset({State.SENDING, State.SENT, State.UNKNOWN}),
 }
-"""State of a message -> states that may come after it, however late a receipt comes."""
+"""State that a receipt tells of -> states before it in which it is news, however late it comes. One
+that waits to be sent again had been taken after all; that an attempt failed is known then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def create_app(
         tokens.router(token_store, guards, read, clock=clock),
         *(() if sms is None else (messages.router(sms.store, guards),)),
     ):
-        app.include_router(routes, dependencies=[fastapi.Depends(parameters.each_once(guards))])
+        app.include_router(routes, dependencies=[fastapi.Depends(parameters.only_known(guards))])
     app.include_router(probes.router(status_source, registry))
     _describe(app)
     return app

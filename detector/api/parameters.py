@@ -16,7 +16,7 @@ REPEATED = frozenset({"label"})
 """Those that are lists; of any other that stands twice, one would be lost without a word."""
 
 
-def each_once(guards: auth.Guards) -> Callable[..., None]:
+def only_known(guards: auth.Guards) -> Callable[..., None]:
     """A dependency that raises Problem 422 for a parameter that stands twice or that the route does
     not have, once it is known who asks."""
 

@@ -97,11 +97,10 @@ def router(
         Alerts that cannot be understood are refused with 422; the others of the message are
         stored nevertheless.
         """
-        message = _parse(body, remembering)
-        good, bad = _notifications(message)
+        good, bad = _notifications(_parse(body, remembering.refuse))
         recorded = remembering.remember(good)
         if bad:
-            remembering.refuse(len({each.field.split(".")[1] for each in bad}))
+            remembering.refuse(_alerts_of(bad))
             raise _refusal(422, bad)
         return Received(stored=recorded.stored, duplicate=recorded.duplicate)
 
@@ -111,23 +110,33 @@ def router(
         message changes nothing. 404 where no SMS are sent."""
         if tell is None:
             raise problems.Problem(404, "no SMS are sent: SMS_TO and a provider are not set")
-        good, bad = _notifications(_parse(body, remembering))
+        good, bad = _notifications(_parse(body, _refused))
         queued = tell(good)
         if bad:
+            _refused(_alerts_of(bad))
             raise _refusal(422, bad)
         return Queued(queued=queued)
 
     return routes
 
 
-def _parse(body: bytes, remembering: memory.Memory) -> WebhookMessage:
+def _refused(count: int) -> None:
+    logger.warning("alerts were refused, and nobody told of them by SMS", extra={"count": count})
+
+
+def _alerts_of(bad: list[problems.FieldProblem]) -> int:
+    """How many alerts have these problems."""
+    return len({each.field.split(".")[1] for each in bad})
+
+
+def _parse(body: bytes, refuse: Callable[[int], None]) -> WebhookMessage:
     try:
         message = WebhookMessage.model_validate_json(body)
         if message.truncatedAlerts:
             logger.warning("alerts were cut off", extra={"count": message.truncatedAlerts})
         return message
     except pydantic.ValidationError as error:
-        remembering.refuse(1)
+        refuse(1)
         found = error.errors(include_url=False)
         if found[0]["type"] == "json_invalid":
             raise problems.Problem(400, f"body: {found[0]['msg']}") from None

@@ -70,7 +70,7 @@ Fate: TypeAlias = Answer | messages.Refused | messages.Unclear
 class Endpoint:
     """Where one provider listens. Threads may share it.
 
-    source        what the address is called in an error, as in "vonage: base_url"
+    source        what the address is called in an error, as in "vonage: url"
     credentials   (user, password) of Basic, where the provider asks for it
     tls           what to trust instead of the system's authorities
     Raises ConfigError where the address is none, or would carry secrets in clear to elsewhere.
@@ -132,7 +132,7 @@ class Endpoint:
         if status in MOVED:
             there = answer.headers.get("location", "elsewhere")
             return messages.Refused(
-                self._line(f"HTTP {status}: points to {there}, not followed: is base_url right?")
+                self._line(f"HTTP {status}: points to {there}, not followed: is url right?")
             )
         if 400 <= status < 500:
             return messages.Refused(reason)

@@ -57,7 +57,7 @@ class Sns:
         self._scrubber = said.Scrubber(key, secret)
         self._endpoint = exchange.Endpoint(
             self._url,
-            source=f"{self.name}: base_url",
+            source=f"{self.name}: url",
             scrubber=self._scrubber,
             clock=clock,
             connect_timeout=connect_timeout,
@@ -143,11 +143,13 @@ class _Aws:
         try:
             self._credentials = session.Session().get_credentials()
         except self.failures as exc:
-            raise errors.ConfigError(f"sns: key, secret: {said.Scrubber().line(str(exc))}") from exc
+            raise errors.ConfigError(
+                f"sns: api_key, api_secret: {said.Scrubber().line(str(exc))}"
+            ) from exc
         if self._credentials is None:
             raise errors.ConfigError(
-                "sns: key, secret: empty, and there are no credentials in the environment, in "
-                "~/.aws or of this machine's role"
+                "sns: api_key, api_secret: empty, and there are no credentials in the "
+                "environment, in ~/.aws or of this machine's role"
             )
 
     def signer(self, region: str) -> Any:

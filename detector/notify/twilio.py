@@ -71,7 +71,7 @@ class Twilio:
         exchange.need(self.name, api_key=key, api_secret=secret, from_number=sender)
         if not SID.fullmatch(key):  # not shown: it may be the token, given in the wrong place
             raise errors.ConfigError(
-                f"{self.name}: key: the account's SID, AC and 32 hexadecimal digits"
+                f"{self.name}: api_key: the account's SID, AC and 32 hexadecimal digits"
             )
         self._sender = sender
         self._clock = clock
@@ -79,7 +79,7 @@ class Twilio:
         self._path = f"/2010-04-01/Accounts/{key}/Messages.json"
         self._endpoint = exchange.Endpoint(
             base_url,
-            source=f"{self.name}: base_url",
+            source=f"{self.name}: url",
             scrubber=self._scrubber,
             clock=clock,
             connect_timeout=connect_timeout,

@@ -85,7 +85,7 @@ class Vonage:
         self._sms, self._reports = (
             exchange.Endpoint(
                 url,
-                source=f"{self.name}: base_url",
+                source=f"{self.name}: url",
                 scrubber=self._scrubber,
                 clock=clock,
                 connect_timeout=connect_timeout,

@@ -77,7 +77,8 @@ class Delivering:
         told: one at a time, so that a provider that hangs holds up no more, and the loop can be
         stopped in between. Raises StoreError."""
         self._is_busy = False  # also where the store fails
-        spent = self._spent()
+        spent = self._store.spent(since=_midnight(self._clock(), self._style.zone))
+        self._meters.messages_spent.set(spent)
         claimed = self._store.claim(at=self._clock(), limit=1)
         for message in claimed:
             self._hand_over(message, spent)
@@ -86,7 +87,6 @@ class Delivering:
         self._is_busy = bool(claimed) or is_asked or has_followed
         self._forget()
         now = self._clock()
-        self._meters.messages_spent.set(self._spent())
         self._meters.messages_given_up.set(self._store.given_up(since=now - GIVEN_UP_WITHIN))
         return loops.Turn(came_in=len(claimed), went_out=len(claimed))
 
@@ -111,7 +111,7 @@ class Delivering:
             self._settle(message, messages.Change(State.DROPPED, reason))
             return
         name = message.provider
-        if name not in self._providers:  # it may be asked for this message by another process
+        if name not in self._providers:  # whoever asks after a crash has to know whom
             name = self._order[0]
             change = messages.Change(State.SENDING, message.reason, provider=name)
             self._store.settle(message, change, at=self._clock())
@@ -274,9 +274,6 @@ class Delivering:
                 },
             )
         return True
-
-    def _spent(self) -> float:
-        return self._store.spent(since=_midnight(self._clock(), self._style.zone))
 
     def _forget(self) -> None:
         now = self._clock()

@@ -106,9 +106,9 @@ class PostgresMessageStore:
         return True
 
     def receive(self, reference: str, receipt: messages.Receipt, *, at: datetime) -> bool:
-        """By messages.AFTER: late and repeated ones change nothing."""
+        """By messages.BEFORE: late and repeated ones change nothing."""
         c = _MESSAGES.c
-        before = [state.value for state in State if receipt.state in messages.AFTER[state]]
+        before = [state.value for state in messages.BEFORE[receipt.state]]
         given = {"provider_id": receipt.provider_id or None, "price": receipt.price}
         update = (
             _MESSAGES.update()

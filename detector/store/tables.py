@@ -281,6 +281,7 @@ messages = sa.Table(
     sa.Index("messages_queued", "due_at", postgresql_where=sa.text("state = 'queued'")),
     sa.Index("messages_sending", "handed_at", postgresql_where=sa.text("state = 'sending'")),
     sa.Index("messages_handed", "handed_at"),
+    sa.Index("messages_updated", "updated_at"),
 )
 """reference  our own name for it, which a provider gives back
 handed_at  when it was last handed to a provider

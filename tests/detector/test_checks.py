@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import secrets
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from detector import checks, config, errors
+from detector import checks, config, errors, messages
+from detector.api import receipts
+from detector.notify import vonage
 from detector.store import database
 from tests import conftest, stack
 from tests.detector import test_cli
@@ -364,3 +367,9 @@ def test_what_sends_sms_is_looked_at(more: dict[str, str], verdict: str, text: s
 def test_without_recipients_nothing_is_said_of_sms() -> None:
     subjects = [each.subject for each in checks.offline(config.load(None, {}))]
     assert "sms" not in subjects
+
+
+def test_the_longest_public_url_leaves_room_for_the_path_of_a_receipt() -> None:
+    reference = secrets.token_urlsafe(messages.REFERENCE_BYTES)
+    path = receipts.Signer(b"key").path("vonage", reference)
+    assert checks.LONGEST_FOR_VONAGE + len(path) == vonage.LONGEST_CALLBACK

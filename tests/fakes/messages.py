@@ -88,7 +88,7 @@ class FakeMessageStore:
         with self._lock:
             self._fail()
             for each in self.kept.values():
-                if each.reference == reference and receipt.state in messages.AFTER[each.state]:
+                if each.reference == reference and each.state in messages.BEFORE[receipt.state]:
                     if not each.attempts:
                         return False
                     price = each.price if receipt.price is None else receipt.price

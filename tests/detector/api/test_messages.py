@@ -28,6 +28,8 @@ def test_alerts_that_cannot_be_understood_do_not_hold_up_the_others(served: Serv
     answer = deliver(served, message(bad, {"fingerprint": "b" * 16}))
     assert answer.status_code == 422
     assert len(served.messages.kept) == 1
+    assert deliver(served, b"{").status_code == 400
+    assert served.counted == {}  # which tells of what is remembered
 
 
 def test_a_store_that_is_away_is_503_so_that_it_is_delivered_again(served: Served) -> None:

@@ -361,7 +361,7 @@ def test_a_callback_that_says_nothing_is_no_receipt(kind: kinds.Kind, form: dict
     ],
 )
 def test_secrets_go_by_https_or_not_at_all(telling: kinds.Kind, url: str) -> None:
-    with pytest.raises(errors.ConfigError, match=r"\A.* base_url: .*\Z") as raised:
+    with pytest.raises(errors.ConfigError, match=r"\A.* url: .*\Z") as raised:
         telling.made(url)
     assert "canary" not in str(raised.value)
 

@@ -101,7 +101,7 @@ def test_wrong_credentials_are_told_of_without_them(fake: sms.FakeTwilio) -> Non
 
 
 def test_a_key_that_is_no_sid_is_not_shown() -> None:
-    with pytest.raises(errors.ConfigError, match="twilio: key: the account's SID") as raised:
+    with pytest.raises(errors.ConfigError, match="twilio: api_key: the account's SID") as raised:
         twilio.Twilio(key="canary", secret="x", sender="y", clock=lambda: kinds.NOW)
     assert "canary" not in str(raised.value)
 

@@ -44,6 +44,7 @@ def upgrade() -> None:
     op.execute("CREATE INDEX messages_queued ON messages (due_at) WHERE state = 'queued'")
     op.execute("CREATE INDEX messages_sending ON messages (handed_at) WHERE state = 'sending'")
     op.execute("CREATE INDEX messages_handed ON messages (handed_at)")
+    op.execute("CREATE INDEX messages_updated ON messages (updated_at)")
     op.execute("""
         CREATE TABLE message_events (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
