@@ -153,9 +153,11 @@ class MessageStore(Protocol):
         nothing."""
         ...
 
-    def claim(self, *, at: datetime, limit: int) -> tuple[messages.Message, ...]:
-        """The queued messages that are due, those that came first; they are SENDING from now on,
-        and no other process gets them."""
+    def claim(
+        self, *, at: datetime, limit: int, severities: Collection[str] | None = None
+    ) -> tuple[messages.Message, ...]:
+        """The queued messages that are due, of these severities or of any, those that came first;
+        they are SENDING from now on, and no other process gets them."""
         ...
 
     def in_doubt(self, *, before: datetime) -> tuple[messages.Message, ...]:

@@ -79,14 +79,14 @@ class Delivering:
         self._is_busy = False  # also where the store fails
         spent = self._store.spent(since=_midnight(self._clock(), self._style.zone))
         self._meters.messages_spent.set(spent)
-        claimed = self._store.claim(at=self._clock(), limit=1)
+        now = self._clock()
+        claimed = self._store.claim(at=now, limit=1, severities=self._style.allowed(now))
         for message in claimed:
             self._hand_over(message, spent)
         is_asked = self._ask_one(self._store.in_doubt(before=self._clock() - IN_DOUBT_AFTER))
         has_followed = self._stand_in()
         self._is_busy = bool(claimed) or is_asked or has_followed
         self._forget()
-        now = self._clock()
         self._meters.messages_given_up.set(self._store.given_up(since=now - GIVEN_UP_WITHIN))
         return loops.Turn(came_in=len(claimed), went_out=len(claimed))
 
@@ -151,9 +151,8 @@ class Delivering:
         following = self._order[self._order.index(name) + 1 :]
         again = refused.again or message.again
         if following:
-            due_at = self._style.due_at(message.severity, now)
             return messages.Change(
-                State.QUEUED, reason, due_at=due_at, provider=following[0], again=again
+                State.QUEUED, reason, due_at=now, provider=following[0], again=again
             )
         if not again:
             return messages.Change(State.FAILED, reason, provider=name)
@@ -162,7 +161,7 @@ class Delivering:
             given_up = f"given up after {message.attempts} attempts: {reason}"
             return messages.Change(State.FAILED, given_up, provider=name)
         wait = min(FIRST_WAIT * 2 ** max(rounds - 1, 0), LONGEST_WAIT)
-        due_at = self._style.due_at(message.severity, now + max(wait, refused.wait))
+        due_at = now + max(wait, refused.wait)
         return messages.Change(State.QUEUED, reason, due_at=due_at, provider=self._order[0])
 
     def _ask_one(self, in_doubt: Sequence[messages.Message]) -> bool:
@@ -216,8 +215,7 @@ class Delivering:
                 continue
             if not self._needs_stand_in(message, now):
                 continue
-            due_at = self._style.due_at(message.severity, now)
-            draft = self._style.drafted(message.text, message.severity, due_at)
+            draft = self._style.drafted(message.text, message.severity, now)
             if self._store.follow(message, person, draft, at=now):
                 self._meters.messages.labels(State.QUEUED.value).inc()
                 logger.warning(

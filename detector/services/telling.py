@@ -18,10 +18,8 @@ class Quiet:
     end: time
     but: frozenset[str]
 
-    def due_at(self, severity: str, at: datetime, zone: tzinfo) -> datetime:
-        """When a message of this instant may be sent."""
-        if severity in self.but:
-            return at
+    def holds(self, at: datetime, zone: tzinfo) -> bool:
+        """Whether this instant lies in them."""
         for back in (1, 0):
             day = (at.astimezone(zone) - timedelta(days=back)).date()
             start = datetime.combine(day, self.start)
@@ -29,8 +27,8 @@ class Quiet:
             end += timedelta(days=self.end <= self.start)
             begins, ends = wall_clock.span_from_wall(start, end, zone)
             if begins <= at < ends:
-                return ends
-        return at
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +49,17 @@ class Style:
     def draft(self, told: Sequence[alerts.Notification], at: datetime) -> messages.Draft:
         """The message that tells of these, not empty."""
         text = segments.fitted(wording.sms(told, self.zone), self.parts)
-        severity = wording.severity_of(told)
-        return self.drafted(text, severity, self.due_at(severity, at))
+        return self.drafted(text, wording.severity_of(told), at)
 
-    def drafted(self, text: str, severity: str, due_at: datetime) -> messages.Draft:
+    def drafted(self, text: str, severity: str, at: datetime) -> messages.Draft:
         """A message of this text, which fits."""
         parts = segments.parts_of(text)
         price = parts * self.part_price
-        return messages.Draft(text, parts, severity, self.provider, price, due_at)
+        return messages.Draft(text, parts, severity, self.provider, price, at)
 
-    def due_at(self, severity: str, at: datetime) -> datetime:
-        """When a message may be sent that is due at this instant."""
-        return at if self.quiet is None else self.quiet.due_at(severity, at, self.zone)
+    def allowed(self, at: datetime) -> frozenset[str] | None:
+        """Severities of which messages are sent at this instant; None for all."""
+        return self.quiet.but if self.quiet and self.quiet.holds(at, self.zone) else None
 
 
 class Telling:

@@ -41,12 +41,15 @@ class PostgresMessageStore:
         with self._database.begin() as connection:
             return sum(_tell(connection, each, delivered, draft, at) for each in sorted(recipients))
 
-    def claim(self, *, at: datetime, limit: int) -> tuple[messages.Message, ...]:
+    def claim(
+        self, *, at: datetime, limit: int, severities: Collection[str] | None = None
+    ) -> tuple[messages.Message, ...]:
         """Rows that another process holds are passed over."""
         c = _MESSAGES.c
         due = (
             sa.select(c.id)
             .where(c.state == State.QUEUED.value, c.due_at <= at)
+            .where(sa.true() if severities is None else c.severity.in_(severities))
             .order_by(c.due_at, c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -243,6 +243,13 @@ def test_due_messages_are_claimed_once_in_order(store: ports.MessageStore) -> No
     assert store.in_doubt(before=at(6)) == (first, second)
 
 
+def test_only_messages_of_the_severities_asked_for_are_claimed(store: ports.MessageStore) -> None:
+    told(store, fires("a"))
+    assert store.claim(at=at(5), limit=9, severities=["critical"]) == ()
+    assert store.claim(at=at(5), limit=9, severities=[]) == ()
+    assert len(store.claim(at=at(5), limit=9, severities=["critical", "high"])) == 1
+
+
 def test_threads_claim_each_message_once(store: ports.MessageStore) -> None:
     for number in range(20):
         told(store, fires(f"f{number}"))

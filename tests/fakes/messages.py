@@ -36,13 +36,17 @@ class FakeMessageStore:
             self._fail()
             return sum(self._tell(each, delivered, draft, at) for each in recipients)
 
-    def claim(self, *, at: datetime, limit: int) -> tuple[messages.Message, ...]:
+    def claim(
+        self, *, at: datetime, limit: int, severities: Collection[str] | None = None
+    ) -> tuple[messages.Message, ...]:
         with self._lock:
             self._fail()
             due = [
                 each
                 for each in self.kept.values()
-                if each.state is State.QUEUED and each.due_at <= at
+                if each.state is State.QUEUED
+                and each.due_at <= at
+                and (severities is None or each.severity in severities)
             ]
             due.sort(key=lambda each: (each.due_at, each.id))
             return tuple(

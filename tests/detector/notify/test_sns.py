@@ -186,7 +186,7 @@ def test_credentials_are_found_where_aws_tools_find_them(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    with pytest.raises(errors.ConfigError, match="sns: api_key, api_secret: empty, and there are no"):
+    with pytest.raises(errors.ConfigError, match="sns: api_key, api_secret: empty, and"):
         made("http://127.0.0.1:1", key="", secret="")
 
     (tmp_path / "credentials").write_text(

@@ -235,17 +235,20 @@ def test_a_message_that_is_never_taken_ends_some_time() -> None:
     assert rig.last().reason.startswith("given up after 16 attempts")
 
 
-def test_quiet_hours_hold_for_what_is_sent_again_and_for_stand_ins() -> None:
-    evening = at(9.9 * 3600)  # 21:54
-    quiet = telling.Quiet(time(22), time(7), frozenset())
-    refusals = [messages.Refused("busy", again=True, wait=timedelta(minutes=9)), NEVER]
-    rig = Rig(FakeProvider("vonage", *refusals), stand_ins=[BOB], quiet=quiet)
-    rig.now = (evening - at(0)).total_seconds()
-    rig.telling.tell([alert()])
+def test_in_quiet_hours_nothing_is_sent_but_of_some_severities_whatever_is_due() -> None:
+    quiet = telling.Quiet(time(22), time(7), frozenset({"critical"}))
+    rig = Rig(FakeProvider("vonage", AGAIN, NEVER), stand_ins=[BOB], quiet=quiet)
+    rig.now = 9.999 * 3600  # nearly ten in the evening
+    rig.telling.tell([alert("a")])
     rig.turn()
-    assert rig.last().due_at == at(19 * 3600)
-    rig.turn(9.1 * 3600)
-    assert [each.recipient for each in rig.store.kept.values()] == [ANN, BOB]
+    rig.turn(60)  # it is to be sent again, and it is night
+    assert rig.states() == [State.QUEUED]
+    rig.telling.tell([alert("b", labels=(("severity", "critical"),))])
+    rig.turn()
+    assert rig.last().recipient == BOB
+    assert rig.states() == [State.QUEUED, State.FAILED, State.SENT]  # as critical as the first
+    rig.turn(9 * 3600)
+    assert rig.states()[0] is State.SENT
 
 
 def test_what_comes_of_a_message_while_its_answer_is_on_the_way_is_kept() -> None:
