@@ -12,8 +12,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from detector import config, ensembles, errors, frames, planning, providers
+from detector import config, ensembles, errors, frames, planning
 from detector.models import budget
+from detector.notify import catalogue
 from detector.prometheus import connection, reader, selectors
 from detector.store import database
 
@@ -195,7 +196,7 @@ def _models(settings: config.Settings, query: config.Query) -> Iterator[Check]:
 
 def _sms(settings: config.Settings) -> Check:
     try:
-        asked = providers.providers_of(settings.sms, lambda: datetime.now(UTC))  # noqa: TID251 - as above
+        asked = catalogue.providers_of(settings.sms, lambda: datetime.now(UTC))  # noqa: TID251 - as above
     except errors.ConfigError as error:
         _, _, text = str(error).partition(": ")
         return Check(Verdict.WRONG, "sms", text)

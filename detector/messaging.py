@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from detector import config, errors, loops, providers, telemetry, whole
+from detector import config, errors, loops, telemetry, whole
 from detector.api import application, receipts
+from detector.notify import catalogue
 from detector.services import delivering, telling
 from detector.store import database, messages
 
@@ -37,7 +38,7 @@ def messaging(
     sms = settings.sms
     if not sms.recipients:
         return None
-    asked = providers.providers_of(sms, instant)
+    asked = catalogue.providers_of(sms, instant)
     kept = messages.PostgresMessageStore(store)
     style = _style(sms)
     signer = receipts.Signer(_key(settings.home / "callback_key"))

@@ -33,10 +33,7 @@ def _add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument(
         "--out", type=Path, metavar="FILE", required=True, help="scores, as .csv or .parquet"
     )
-    score.add_argument(
-        "--meta", type=Path, metavar="FILE", help="id, dataset, step_s, train_n of each series"
-    )
-    score.add_argument("--value-column", metavar="NAME", default="value", help="default: value")
+    _add_columns(score)
     score.add_argument(
         "--query",
         metavar="NAME",
@@ -57,15 +54,9 @@ def _add_score(score: argparse.ArgumentParser) -> None:
 
 
 def _add_backtest(backtest: argparse.ArgumentParser) -> None:
+    _add_subject(backtest)
     add = backtest.add_argument
-    add("file", type=Path, metavar="FILE", nargs="?", help="recorded series, as for mda score")
-    add("--query", metavar="NAME", help="a configured query; with FILE, whose settings it takes")
-    add("--expr", metavar="PROMQL", help="any PromQL, with a query's default settings")
     add("--days", type=float, default=7.0, metavar="N", help="how many count (default: 7)")
-    add("--step", metavar="TIME", help="time between samples (default: the query's, the file's)")
-    add("--meta", type=Path, metavar="FILE", help="id, dataset, step_s, train_n of each series")
-    add("--value-column", metavar="NAME", default="value", help="default: value")
-    add("--labels", type=Path, metavar="FILE", help="id, start, end; or id, ts, label")
     add(
         "--compare",
         type=Path,
@@ -94,16 +85,28 @@ def _add_backtest(backtest: argparse.ArgumentParser) -> None:
 
 
 def _add_autotune(autotune: argparse.ArgumentParser) -> None:
-    add = autotune.add_argument
+    _add_subject(autotune)
+    text = "the last ones (default: 14; of a file all)"
+    autotune.add_argument("--days", type=float, metavar="N", help=text)
+    autotune.add_argument("--json", action="store_true", help="the results as one JSON object")
+
+
+def _add_subject(sub: argparse.ArgumentParser) -> None:
+    """A query's past, or a file; and what is known to have happened."""
+    add = sub.add_argument
     add("file", type=Path, metavar="FILE", nargs="?", help="recorded series, as for mda score")
     add("--query", metavar="NAME", help="a configured query; with FILE, whose settings it takes")
-    add("--expr", metavar="PROMQL", help="any PromQL, with default settings")
-    add("--days", type=float, metavar="N", help="the last ones (default: 14; of a file all)")
+    add("--expr", metavar="PROMQL", help="any PromQL, with a query's default settings")
     add("--step", metavar="TIME", help="time between samples (default: the query's, the file's)")
+    _add_columns(sub)
+    add("--labels", type=Path, metavar="FILE", help="id, start, end; or id, ts, label")
+
+
+def _add_columns(sub: argparse.ArgumentParser) -> None:
+    """What a file does not say by itself."""
+    add = sub.add_argument
     add("--meta", type=Path, metavar="FILE", help="id, dataset, step_s, train_n of each series")
     add("--value-column", metavar="NAME", default="value", help="default: value")
-    add("--labels", type=Path, metavar="FILE", help="id, start, end; or id, ts, label")
-    add("--json", action="store_true", help="the results as one JSON object")
 
 
 def _score(settings: config.Settings, arguments: argparse.Namespace) -> int:

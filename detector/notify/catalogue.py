@@ -1,78 +1,76 @@
-"""The providers by name, and how each is made from settings."""
+"""The providers by name, and how each is made from the settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NamedTuple
 
-from detector import errors, ports
+import pydantic
+
+from detector import config, errors, ports
 from detector.notify import apprise_url, exchange, sns, twilio, vonage
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What one provider is given; which of these it needs, docs/sms.md says.
+class Timeouts(NamedTuple):
+    """How long connecting to a provider may take, and its answer."""
 
-    base_url  None: the provider's own
-    url       Apprise's
-    """
-
-    key: str = field(default="", repr=False)
-    secret: str = field(default="", repr=False)
-    sender: str = ""
-    base_url: str | None = None
-    region: str = ""
-    url: str = field(default="", repr=False)
-    connect_timeout: timedelta = exchange.CONNECT_TIMEOUT
-    read_timeout: timedelta = exchange.READ_TIMEOUT
+    connect: timedelta = exchange.CONNECT_TIMEOUT
+    read: timedelta = exchange.READ_TIMEOUT
 
 
-Maker = Callable[[Settings, exchange.Clock], ports.SmsProvider]
+USUAL = Timeouts()
+
+Maker = Callable[[config.SmsProvider, exchange.Clock, Timeouts], ports.SmsProvider]
 
 
-def _vonage(given: Settings, clock: exchange.Clock) -> ports.SmsProvider:
+def _vonage(
+    given: config.SmsProvider, clock: exchange.Clock, timeouts: Timeouts
+) -> ports.SmsProvider:
     return vonage.Vonage(
-        key=given.key,
-        secret=given.secret,
-        sender=given.sender,
+        key=_text(given.api_key),
+        secret=_text(given.api_secret),
+        sender=given.from_number or "",
         clock=clock,
-        base_url=given.base_url or vonage.BASE_URL,
-        connect_timeout=given.connect_timeout,
-        read_timeout=given.read_timeout,
+        base_url=given.url or vonage.BASE_URL,
+        connect_timeout=timeouts.connect,
+        read_timeout=timeouts.read,
     )
 
 
-def _twilio(given: Settings, clock: exchange.Clock) -> ports.SmsProvider:
+def _twilio(
+    given: config.SmsProvider, clock: exchange.Clock, timeouts: Timeouts
+) -> ports.SmsProvider:
     return twilio.Twilio(
-        key=given.key,
-        secret=given.secret,
-        sender=given.sender,
+        key=_text(given.api_key),
+        secret=_text(given.api_secret),
+        sender=given.from_number or "",
         clock=clock,
-        base_url=given.base_url or twilio.BASE_URL,
-        connect_timeout=given.connect_timeout,
-        read_timeout=given.read_timeout,
+        base_url=given.url or twilio.BASE_URL,
+        connect_timeout=timeouts.connect,
+        read_timeout=timeouts.read,
     )
 
 
-def _sns(given: Settings, clock: exchange.Clock) -> ports.SmsProvider:
+def _sns(given: config.SmsProvider, clock: exchange.Clock, timeouts: Timeouts) -> ports.SmsProvider:
     return sns.Sns(
-        key=given.key,
-        secret=given.secret,
-        sender=given.sender,
-        region=given.region,
+        key=_text(given.api_key),
+        secret=_text(given.api_secret),
+        sender=given.from_number or "",
+        region=given.region or "",
         clock=clock,
-        base_url=given.base_url,
-        connect_timeout=given.connect_timeout,
-        read_timeout=given.read_timeout,
+        base_url=given.url,
+        connect_timeout=timeouts.connect,
+        read_timeout=timeouts.read,
     )
 
 
-def _apprise(given: Settings, _: exchange.Clock) -> ports.SmsProvider:
+def _apprise(given: config.SmsProvider, _: exchange.Clock, timeouts: Timeouts) -> ports.SmsProvider:
+    """Its URL holds secrets, so it is one."""
     return apprise_url.AppriseUrl(
-        url=given.url,
-        connect_timeout=given.connect_timeout,
-        read_timeout=given.read_timeout,
+        url=_text(given.api_secret),
+        connect_timeout=timeouts.connect,
+        read_timeout=timeouts.read,
     )
 
 
@@ -84,12 +82,27 @@ PROVIDERS: Mapping[str, Maker] = {
 }
 
 
-def provider_of(name: str, settings: Settings, clock: exchange.Clock) -> ports.SmsProvider:
-    """The provider of this name.
+def providers_of(sms: config.SmsSettings, clock: exchange.Clock) -> list[ports.SmsProvider]:
+    """Those that are asked, in their order. Raises ConfigError for what one lacks."""
+    try:
+        return [provider_of(each, clock) for each in (sms, *sms.fallback)]
+    except errors.ConfigError as error:
+        raise errors.ConfigError(f"sms: {error}") from None
+
+
+def provider_of(
+    given: config.SmsProvider, clock: exchange.Clock, timeouts: Timeouts = USUAL
+) -> ports.SmsProvider:
+    """The provider that is named.
 
     Raises ConfigError where there is none, or its settings will not do.
     """
-    maker = PROVIDERS.get(name)
+    maker = PROVIDERS.get(given.provider)
     if maker is None:
-        raise errors.ConfigError(f"{name!r}: no provider of SMS: one of {', '.join(PROVIDERS)}")
-    return maker(settings, clock)
+        known = ", ".join(PROVIDERS)
+        raise errors.ConfigError(f"{given.provider!r}: no provider of SMS: one of {known}")
+    return maker(given, clock, timeouts)
+
+
+def _text(secret: pydantic.SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()

@@ -235,8 +235,7 @@ class Delivering:
             return True
         found = provider.find(self._outgoing(message, provider.name))
         if isinstance(found, messages.Receipt) and found.state is not State.SENT:
-            self.receive(message.reference, found)
-            return found.state is not State.DELIVERED
+            self.receive(message.reference, found)  # which follow() looks at
         return True
 
     def _next_person(self, message: messages.Message) -> str | None:

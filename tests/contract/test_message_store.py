@@ -127,6 +127,33 @@ def test_what_is_over_before_it_was_sent_is_dropped_without_a_word(
     assert told(store, fires("a"), fires("b")) == 0
 
 
+def test_what_begins_and_ends_in_one_delivery_is_not_told(store: ports.MessageStore) -> None:
+    assert told(store, fires("a"), ends("a")) == 0
+    assert told(store, fires("a")) == 0
+
+
+def test_who_claimed_it_before_does_not_settle_it_after_another_claim(
+    store: ports.MessageStore,
+) -> None:
+    told(store, fires("a"))
+    first = claimed(store)
+    store.settle(first, messages.Change(State.QUEUED, "never taken", due_at=at(30)), at=at(6))
+    second = claimed(store, 30)
+    assert not store.settle(first, messages.Change(State.FAILED, "late"), at=at(31))
+    assert store.settle(second, messages.Change(State.SENT), at=at(31))
+
+
+def test_a_receipt_of_what_is_under_way_ends_doubt_and_trying_but_no_more(
+    store: ports.MessageStore,
+) -> None:
+    sent = messages.Receipt(State.SENT, "m1")
+    for name, state in (("a", State.QUEUED), ("b", State.UNKNOWN), ("c", State.FAILED)):
+        told(store, fires(name))
+        message = claimed(store)
+        store.settle(message, messages.Change(state, due_at=at(90)), at=at(6))
+        assert store.receive(message.reference, sent, at=at(7)) == (state is not State.FAILED)
+
+
 def test_the_end_of_what_was_sent_is_kept_when_others_are_dropped(
     store: ports.MessageStore,
 ) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from detector import messages, ports
+import pydantic
+
+from detector import config, messages, ports
 from detector.notify import catalogue
 from tests import faults
 from tests.fakes import sms
@@ -20,6 +22,7 @@ REFERENCE = "0123456789abcdef0123456789abcdef"
 TEXT = 'CPU at 93 % {{ $labels }} ${HOME} %s \\n <b>"é"</b>\nsecond line ☃ 🔥 \u202e'
 """Line breaks, templates, quotes, wide characters and one that turns the writing round."""
 SHORT = timedelta(seconds=0.4)
+TIMEOUTS = catalogue.Timeouts(SHORT, SHORT)
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Kind:
 
     name: str
     good: faults.Planned
-    settings: Callable[[str], catalogue.Settings]
+    settings: Callable[[str], config.SmsProvider]
     tells: bool = True
 
     def made(self, url: str) -> ports.SmsProvider:
-        return catalogue.provider_of(self.name, self.settings(url), lambda: NOW)
+        return catalogue.provider_of(self.settings(url), lambda: NOW, TIMEOUTS)
 
 
 _MESSAGE = messages.Outgoing(
@@ -54,27 +57,24 @@ def outgoing(**more: Any) -> messages.Outgoing:
     return replace(_MESSAGE, **more)
 
 
-def _settings(url: str, *, key: str = KEY) -> catalogue.Settings:
-    return catalogue.Settings(
-        key=key,
-        secret=SECRET,
-        sender="+491700000001",
-        base_url=url,
+def _settings(url: str, name: str, *, key: str = KEY) -> config.SmsProvider:
+    return config.SmsProvider(
+        provider=name,
+        api_key=pydantic.SecretStr(key),
+        api_secret=pydantic.SecretStr(SECRET),
+        from_number="+491700000001",
+        url=url,
         region="eu-central-1",
-        connect_timeout=SHORT,
-        read_timeout=SHORT,
     )
 
 
-def _apprise(url: str) -> catalogue.Settings:
+def _apprise(url: str) -> config.SmsProvider:
     schema, _, host = url.partition("://")
-    secret = "canarysecret"
-    return catalogue.Settings(
-        url=f"json{'s' if schema == 'https' else ''}://canaryuser:{secret}@{host}/canarypath"
-        "?+X-Token=canarytoken&retry=3",
-        connect_timeout=SHORT,
-        read_timeout=SHORT,
+    secret = (
+        f"json{'s' if schema == 'https' else ''}://canaryuser:canarysecret@{host}/canarypath"
+        "?+X-Token=canarytoken&retry=3"
     )
+    return config.SmsProvider(provider="apprise", api_secret=pydantic.SecretStr(secret))
 
 
 PUBLISHED = b"""<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>
@@ -87,14 +87,18 @@ KINDS = {
         Kind(
             "vonage",
             sms.parts({"status": "0", "message-id": "0A01", "message-price": "0.0333"}),
-            _settings,
+            lambda url: _settings(url, "vonage"),
         ),
         Kind(
             "twilio",
             sms.as_json(201, {"sid": "SM01", "status": "queued", "price": None}),
-            lambda url: _settings(url, key=SID),
+            lambda url: _settings(url, "twilio", key=SID),
         ),
-        Kind("sns", faults.Planned(200, {"Content-Type": "text/xml"}, PUBLISHED), _settings),
+        Kind(
+            "sns",
+            faults.Planned(200, {"Content-Type": "text/xml"}, PUBLISHED),
+            lambda url: _settings(url, "sns"),
+        ),
         Kind("apprise", faults.Planned(200), _apprise, tells=False),
     )
 }

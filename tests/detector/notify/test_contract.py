@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import pytest
 
-from detector import errors, messages, ports
+from detector import config, errors, messages, ports
 from detector.notify import catalogue
 from tests import faults
 from tests.detector.notify import kinds
@@ -396,12 +396,12 @@ def test_what_is_missing_is_named() -> None:
     missing = {"vonage": "api_key", "twilio": "api_key", "sns": "region", "apprise": "api_secret"}
     for name, key in missing.items():
         with pytest.raises(errors.ConfigError, match=f"{name}: {key}: is empty"):
-            catalogue.provider_of(name, catalogue.Settings(), lambda: kinds.NOW)
+            catalogue.provider_of(config.SmsProvider(provider=name), lambda: kinds.NOW)
 
 
 def test_an_unknown_provider_is_refused() -> None:
     with pytest.raises(errors.ConfigError, match=r"'pigeon': .*vonage, twilio, sns, apprise"):
-        catalogue.provider_of("pigeon", catalogue.Settings(), lambda: kinds.NOW)
+        catalogue.provider_of(config.SmsProvider(provider="pigeon"), lambda: kinds.NOW)
 
 
 def test_they_are_what_the_port_asks_for(kind: kinds.Kind) -> None:

@@ -277,6 +277,16 @@ def test_numbers_that_are_told_no_more_get_nothing() -> None:
     assert rig.counted("detector_messages_given_up") == 1
 
 
+def test_nobody_stands_in_for_a_number_that_is_told_no_more() -> None:
+    rig = Rig(FakeProvider("vonage", NEVER), stand_ins=[BOB])
+    draft = messages.Draft("x", 1, "high", "vonage", 0.5, at(0))
+    rig.store.tell(["+499"], [alert()], lambda _: draft, at=at(0))
+    (message,) = rig.store.claim(at=at(0), limit=1)
+    rig.store.settle(message, messages.Change(State.UNKNOWN, "no answer"), at=at(0))
+    rig.turn(1)
+    assert [each.recipient for each in rig.store.kept.values()] == ["+499"]
+
+
 def test_a_provider_that_is_gone_is_named_no_more_before_the_next_is_asked() -> None:
     rig = Rig()
     rig.telling.tell([alert()])
@@ -375,6 +385,12 @@ def test_stand_ins_hear_only_the_end_of_what_they_were_told_of() -> None:
     bobs = [text for recipient, text in told if recipient == BOB]
     assert len(bobs) == 2
     assert bobs[1].startswith("RESOLVED")
+
+
+def test_stand_ins_hear_nothing_of_what_begins_in_the_same_delivery() -> None:
+    rig = Rig(stand_ins=[BOB])
+    rig.telling.tell([alert("a", ends_at=at(60)), alert("b")])
+    assert [each.recipient for each in rig.store.kept.values()] == [ANN]
 
 
 def test_a_store_that_fails_loses_nothing() -> None:
