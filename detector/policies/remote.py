@@ -149,7 +149,7 @@ def find(manager: client.PolicyManager, given: str, *, deleted_too: bool = False
         )
     if not found and not deleted:
         raise errors.ConfigError(f"policy: {given}: no policy has this name (mda policy list)")
-    return max(found or deleted, key=lambda each: each.changed_at).id
+    return max(found or deleted, key=lambda each: (each.changed_at, each.id)).id
 
 
 def _named(policies: Sequence[client.Policy], name: str) -> list[client.Policy]:

@@ -101,7 +101,7 @@ def money_of(
             currency,
             len(amounts),
             sum(amounts),
-            None if limit is None else sum(max(each - limit, 0.0) for each in amounts),
+            None if limit is None else sum(amounts) - limit * len(amounts),
         )
         for currency, amounts in sorted(most.items())
     )

@@ -249,3 +249,14 @@ def test_a_collection_tells_what_came_in_and_out(mda: Shell, served: Served) -> 
     served.collected.append((collecting.Collected("cpu", 40, 20, 20, 0.25, ""),))
     status, out, _ = mda("collect", "--json", group="metric")
     assert (status, json.loads(out)["samples"]) == (0, 40)
+
+
+def test_of_several_deleted_policies_of_one_name_the_last_is_restored(mda: Shell) -> None:
+    mda.write(tree("one"))
+    for _ in range(2):
+        mda("apply", "policies.yml")
+        mda("delete", "one")
+    # Both at the same instant of the server's clock: the newer one has the higher id.
+    assert (
+        mda("restore", "one", "1")[1] == "one: restored as of revision 1 (policy 2, revision 3)\n"
+    )
