@@ -1,7 +1,8 @@
-"""Alert episodes: what Alertmanager told us, and which state follows from it."""
+"""Alert episodes: what Alertmanager told us, what people did, and which state follows from it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,28 @@ class State(StrEnum):
 
     FIRING = "firing"
     RESOLVED = "resolved"
+
+
+class Status(StrEnum):
+    """What an episode is in: its state, and while it fires, whether anybody hears of it.
+
+    PENDING stands in the history of an episode only: it is none before it fires.
+    """
+
+    PENDING = "pending"
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    SILENCED = "silenced"
+    INHIBITED = "inhibited"
+    RESOLVED = "resolved"
+
+
+class Feedback(StrEnum):
+    """What a person says that an alert was."""
+
+    TRUE = "true"
+    FALSE_ALARM = "false_alarm"
+    PLANNED = "planned"
 
 
 NEXT: dict[tuple[State | None, State], State] = {
@@ -56,17 +79,46 @@ class Recorded:
     duplicate: int
 
 
+Key = tuple[Fingerprint, datetime]
+"""(fingerprint, starts_at): what an episode is known by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of an episode's state, and when we heard of it."""
+    """One change of an episode's status, and when we heard of it.
 
-    state: State
+    by    who did it; "" where no person did
+    note  what that person says, or what silenced or inhibited it
+    """
+
+    state: Status
     received_at: datetime
+    by: str = ""
+    note: str = ""
+
+
+_ORDER = {status: place for place, status in enumerate(Status)}
+
+
+def in_order(told: Sequence[Transition], marked: Sequence[Transition]) -> tuple[Transition, ...]:
+    """What was heard of an episode and what was done about it, as one history.
+
+    What happened at the same instant stands in the order of an episode's life; an end is last.
+    """
+    ended = [each for each in told if each.state is Status.RESOLVED]
+    before = [each for each in (*told, *marked) if each.state is not Status.RESOLVED]
+    before.sort(key=lambda each: (each.received_at, _ORDER[each.state]))
+    return (*before, *ended)
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One alert from its start to its end."""
+    """One alert from its start to its end.
+
+    owner       who acknowledged it last; "" for nobody
+    silence_id  of the silence behind that
+    facts       what was known of it beside its annotations: value, expected, score, ...
+    """
 
     id: int
     fingerprint: Fingerprint
@@ -78,7 +130,17 @@ class Episode:
     generator_url: str
     received_at: datetime
     updated_at: datetime
+    status: Status = Status.FIRING
+    owner: str = ""
+    silence_id: str = ""
+    feedback: Feedback | None = None
+    facts: frames.Labels = ()
     transitions: tuple[Transition, ...] = field(default=())
+
+    @property
+    def key(self) -> Key:
+        """What it is known by."""
+        return self.fingerprint, self.starts_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +155,7 @@ class EpisodeFilter:
     """
 
     state: State | None = None
+    status: Status | None = None
     labels: frames.Labels = ()
     since: datetime | None = None
     until: datetime | None = None

@@ -119,6 +119,32 @@ class EpisodeStore(Protocol):
         """
         ...
 
+    def mark(
+        self,
+        keys: Collection[alerts.Key],
+        status: alerts.Status,
+        *,
+        at: datetime,
+        by: str = "",
+        note: str = "",
+        silence_id: str = "",
+    ) -> int:
+        """Put those of these episodes that fire and are in another status into this one, and keep
+        that as a transition: how many. Of ACKNOWLEDGED, `by` becomes the owner and silence_id is
+        kept. PENDING is kept as a transition alone, once for each episode, whatever its state.
+        RESOLVED is nobody's to mark: an end is recorded.
+
+        Raises StoreError.
+        """
+        ...
+
+    def learn(self, facts: Mapping[alerts.Key, frames.Labels]) -> None:
+        """Keep these facts of episodes, each in the place of one of the same name before.
+
+        Raises StoreError.
+        """
+        ...
+
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         """The episodes that match, newest start first, one page.
 

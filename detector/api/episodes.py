@@ -17,6 +17,9 @@ class AlertsQuery(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
     state: alerts.State | None = Field(None, description="firing or resolved.")
+    status: alerts.Status | None = Field(
+        None, description="firing, acknowledged, silenced, inhibited or resolved."
+    )
     label: list[paging.Label] = Field(
         [], max_length=50, description="name:value that the alert must have; may be repeated."
     )
@@ -29,6 +32,7 @@ class AlertsQuery(pydantic.BaseModel):
         """The same for the store."""
         return alerts.EpisodeFilter(
             state=self.state,
+            status=self.status,
             labels=paging.pairs(self.label),
             since=self.since,
             until=self.until,
@@ -50,13 +54,19 @@ class Alert(pydantic.BaseModel):
     generator_url: str
     received_at: datetime = Field(description="First heard of.")
     updated_at: datetime = Field(description="First heard of what it says now.")
+    status: alerts.Status = Field(description="Its state, and while it fires, who hears of it.")
+    owner: str = Field(description='Who acknowledged it; "" for nobody.')
+    feedback: alerts.Feedback | None = Field(description="What a person says that it was.")
+    facts: dict[str, str] = Field(description="value, expected, kind, score and the like.")
 
 
 class Transition(pydantic.BaseModel):
     """A change of state, and when it was heard of."""
 
-    state: alerts.State
+    state: alerts.Status
     received_at: datetime
+    by: str = Field(description='Who did it; "" where no person did.')
+    note: str
 
 
 class AlertWithTransitions(Alert):
@@ -94,7 +104,8 @@ def router(store: ports.EpisodeStore, guards: auth.Guards) -> APIRouter:
         if found is None:
             raise problems.Problem(404, f"alert_id: {alert_id}: no alert has this id")
         changes = [
-            Transition(state=each.state, received_at=each.received_at) for each in found.transitions
+            Transition(state=each.state, received_at=each.received_at, by=each.by, note=each.note)
+            for each in found.transitions
         ]
         return AlertWithTransitions(**_alert(found).model_dump(), transitions=changes)
 
@@ -113,6 +124,10 @@ def _alert(episode: alerts.Episode) -> Alert:
         generator_url=episode.generator_url,
         received_at=episode.received_at,
         updated_at=episode.updated_at,
+        status=episode.status,
+        owner=episode.owner,
+        feedback=episode.feedback,
+        facts=_texts(episode.facts),
     )
 
 

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from detector import alerts
-from detector.store import database, merging, tables, text
+from detector import alerts, frames
+from detector.store import database, merging, partitions, tables, text
 
 _EPISODES = tables.episodes
 _NOTIFICATIONS = tables.notifications
+_TRANSITIONS = tables.transitions
+_ADD_PENDING = postgresql.insert(_TRANSITIONS).on_conflict_do_nothing()
 _UPSERT = merging.upsert()
 _INSERT_IF_NEW = (
     postgresql.insert(_NOTIFICATIONS)
     .on_conflict_do_nothing()
     .returning(_NOTIFICATIONS.c.episode_id)
 )
+_NEWS = sa.bindparam("news", type_=postgresql.JSONB)
 _HEARD_EARLIER = (
     _NOTIFICATIONS.update()
     .where(
         _NOTIFICATIONS.c.episode_id
         == sa.any_(sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger))),
+        _NOTIFICATIONS.c.starts_at
+        == sa.any_(sa.bindparam("starts", type_=postgresql.ARRAY(sa.DateTime(timezone=True)))),
         _NOTIFICATIONS.c.state == sa.bindparam("told"),
         _NOTIFICATIONS.c.received_at > sa.bindparam("at"),
     )
     .values(received_at=sa.bindparam("at"))
+)
+_LEARN = (
+    _EPISODES.update()
+    .where(
+        _EPISODES.c.fingerprint == sa.bindparam("told"),
+        _EPISODES.c.starts_at == sa.bindparam("began"),
+        sa.not_(_EPISODES.c.facts.contains(_NEWS)),
+    )
+    .values(facts=_EPISODES.c.facts.op("||")(_NEWS))
 )
 
 
@@ -45,16 +59,55 @@ class PostgresEpisodeStore:
         if not notifications:
             return alerts.Recorded(stored=0, duplicate=0)
         with self._database.begin() as connection:
+            partitions.ensure(connection, {each.starts_at for each in notifications})
             ids: dict[merging.Key, int] = {}
             for rows in merging.rounds(notifications, received_at=received_at):
                 merged = connection.execute(_UPSERT, rows)
                 ids |= {(fingerprint, starts_at): key for key, fingerprint, starts_at in merged}
             heard = {
-                (ids[merging.key_of(each)], each.state.value): text.storable(each.receiver)
+                (ids[merging.key_of(each)], each.starts_at, each.state.value): text.storable(
+                    each.receiver
+                )
                 for each in notifications
             }
             stored = _remember(connection, heard, received_at)
         return alerts.Recorded(stored=stored, duplicate=len(notifications) - stored)
+
+    def mark(
+        self,
+        keys: Collection[alerts.Key],
+        status: alerts.Status,
+        *,
+        at: datetime,
+        by: str = "",
+        note: str = "",
+        silence_id: str = "",
+    ) -> int:
+        """One transaction for all of them."""
+        is_pending = status is alerts.Status.PENDING
+        said = {"status": status.value, "at": at, "by": text.storable(by)}
+        said["note"] = text.storable(note)
+        with self._database.begin() as connection:
+            query = _of_keys(keys) if is_pending else _changed(keys, status, by, silence_id)
+            rows = connection.execute(query).all()
+            added = [{"episode_id": row.id, "starts_at": row.starts_at} | said for row in rows]
+            if not added:
+                return 0
+            if is_pending:
+                insert = _ADD_PENDING.returning(_TRANSITIONS.c.id)
+                return len(connection.execute(insert, added).all())
+            connection.execute(_TRANSITIONS.insert(), added)
+            return len(added)
+
+    def learn(self, facts: Mapping[alerts.Key, frames.Labels]) -> None:
+        """Rows of which this is news alone are written."""
+        rows = [
+            {"told": text.storable(fingerprint), "began": began, "news": text.document(known)}
+            for (fingerprint, began), known in sorted(facts.items())
+        ]
+        if rows:
+            with self._database.begin() as connection:
+                connection.execute(_LEARN, rows)
 
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         """One page; an unknown before_id gives an empty one."""
@@ -69,42 +122,88 @@ class PostgresEpisodeStore:
             row = connection.execute(
                 sa.select(_EPISODES).where(_EPISODES.c.id == episode_id)
             ).one_or_none()
+            if row is None:
+                return None
             heard = connection.execute(
                 sa.select(_NOTIFICATIONS.c.state, _NOTIFICATIONS.c.received_at)
-                .where(_NOTIFICATIONS.c.episode_id == episode_id)
+                .where(_NOTIFICATIONS.c.episode_id == row.id)
+                .where(_NOTIFICATIONS.c.starts_at == row.starts_at)
                 .order_by(_NOTIFICATIONS.c.received_at, _NOTIFICATIONS.c.state)
             ).all()
-        return (
-            None
-            if row is None
-            else _episode(row, _transitions([(each.state, each.received_at) for each in heard]))
-        )
+            marked = connection.execute(
+                sa.select(_TRANSITIONS)
+                .where(_TRANSITIONS.c.episode_id == row.id)
+                .where(_TRANSITIONS.c.starts_at == row.starts_at)
+                .order_by(_TRANSITIONS.c.id)
+            ).all()
+        told = _transitions([(each.state, each.received_at) for each in heard])
+        done = [
+            alerts.Transition(alerts.Status(each.status), each.at, each.by, each.note)
+            for each in marked
+        ]
+        return _episode(row, alerts.in_order(told, done))
 
 
 def _transitions(heard: Sequence[tuple[str, datetime]]) -> tuple[alerts.Transition, ...]:
     """The changes of state among what was heard first of each state, oldest first."""
     changes: list[alerts.Transition] = []
+    before: alerts.State | None = None
     for state, received_at in heard:
-        before = changes[-1].state if changes else None
         after = alerts.NEXT[before, alerts.State(state)]
-        if after != before:
-            changes.append(alerts.Transition(after, received_at))
+        if after is not before:
+            changes.append(alerts.Transition(alerts.Status(after), received_at))
+        before = after
     return tuple(changes)
 
 
+def _of_keys(keys: Collection[alerts.Key]) -> sa.Select[Any]:
+    c = _EPISODES.c
+    wanted = [(text.storable(fingerprint), began) for fingerprint, began in keys]
+    return sa.select(c.id, c.starts_at).where(sa.tuple_(c.fingerprint, c.starts_at).in_(wanted))
+
+
+def _changed(
+    keys: Collection[alerts.Key], status: alerts.Status, by: str, silence_id: str
+) -> sa.Executable:
+    c = _EPISODES.c
+    values = {"status": status.value}
+    if status is alerts.Status.ACKNOWLEDGED:
+        values |= {"owner": text.storable(by), "silence_id": text.storable(silence_id)}
+    locked = (
+        _of_keys(keys)
+        .where(c.state == alerts.State.FIRING.value, c.status != status.value)
+        .order_by(c.fingerprint, c.starts_at)
+        .with_for_update()
+        .cte("locked")
+    )
+    return (
+        _EPISODES.update()
+        .where(c.id == locked.c.id, c.starts_at == locked.c.starts_at)
+        .values(values)
+        .returning(c.id, c.starts_at)
+    )
+
+
 def _remember(
-    connection: sa.Connection, heard: dict[tuple[int, str], str], received_at: datetime
+    connection: sa.Connection, heard: dict[tuple[int, datetime, str], str], received_at: datetime
 ) -> int:
     """Keep the first time each of these was heard; how many were new."""
     rows = [
-        {"episode_id": key, "state": state, "received_at": received_at, "receiver": receiver}
-        for (key, state), receiver in heard.items()
+        {
+            "episode_id": key,
+            "starts_at": starts_at,
+            "state": state,
+            "received_at": received_at,
+            "receiver": receiver,
+        }
+        for (key, starts_at, state), receiver in heard.items()
     ]
     inserted = len(connection.execute(_INSERT_IF_NEW, rows).all())
     if inserted < len(heard):
         for told in alerts.State:
-            ids = [key for key, state in heard if state == told]
-            connection.execute(_HEARD_EARLIER, {"ids": ids, "told": told.value, "at": received_at})
+            same = [(key, starts_at) for key, starts_at, state in heard if state == told]
+            given = {"ids": [key for key, _ in same], "starts": [began for _, began in same]}
+            connection.execute(_HEARD_EARLIER, {**given, "told": told.value, "at": received_at})
     return inserted
 
 
@@ -113,6 +212,8 @@ def _page(wanted: alerts.EpisodeFilter) -> sa.Select[Any]:
     query = sa.select(_EPISODES).order_by(c.starts_at.desc(), c.id.desc()).limit(wanted.limit + 1)
     if wanted.state is not None:
         query = query.where(c.state == wanted.state.value)
+    if wanted.status is not None:
+        query = query.where(c.status == wanted.status.value)
     if wanted.labels:
         query = query.where(c.labels.contains(text.document(wanted.labels)))
     if wanted.since is not None:
@@ -142,5 +243,10 @@ def _episode(row: sa.Row[Any], changes: tuple[alerts.Transition, ...] = ()) -> a
         generator_url=row.generator_url,
         received_at=row.received_at,
         updated_at=row.updated_at,
+        status=alerts.Status(row.status),
+        owner=row.owner,
+        silence_id=row.silence_id,
+        feedback=None if row.feedback is None else alerts.Feedback(row.feedback),
+        facts=text.labels(row.facts),
         transitions=changes,
     )

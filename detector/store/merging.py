@@ -61,6 +61,7 @@ def _row(notification: alerts.Notification, received_at: datetime) -> Row:
         "received_at": received_at,
         "updated_at": received_at,
         "heard_at": received_at,
+        "status": notification.state.value,
     }
 
 
@@ -73,6 +74,7 @@ def upsert() -> sa.Executable:
     wins = sa.and_(new.state == after, sa.or_(old.state != after, _rank(new) > _rank(old)))
     changes: dict[str, Any] = {name: sa.case((wins, new[name]), else_=old[name]) for name in _SAID}
     changes["state"] = after
+    changes["status"] = sa.case((after == alerts.State.RESOLVED.value, after), else_=old.status)
     changes["received_at"] = sa.func.least(old.received_at, new.received_at)
     changes["updated_at"] = sa.case(
         (same, sa.func.least(old.updated_at, new.updated_at)),

@@ -3,6 +3,8 @@
 episodes       one row for each (fingerprint, starts_at): an alert from its start to its end
 notifications  one row for each (episode, state) ever heard: what is a duplicate, and when the
                episode was first told to be in that state
+transitions    one row for each other change of an episode's status: what people did, silences
+               These three are in partitions, one for each month of starts_at (see partitions.py).
 fits           one row for each fit of a model
 anomalies      one row for each (query, series, opening)
 messages       one row for each SMS to one person
@@ -27,10 +29,21 @@ metadata = sa.MetaData()
 
 _INSTANT = sa.DateTime(timezone=True)
 
+EPISODE_IDS = sa.Sequence("episodes_id_seq", data_type=sa.BigInteger, metadata=metadata)
+TRANSITION_IDS = sa.Sequence("transitions_id_seq", data_type=sa.BigInteger, metadata=metadata)
+"""Sequences of their own: partitions have had identity columns since PostgreSQL 17 only."""
+
+WORDS = (
+    "to_tsvector('simple'::regconfig, regexp_replace(left(((labels)::text || ' '::text) || "
+    "(annotations)::text, 100000), '[^[:alnum:]]+'::text, ' '::text, 'g'::text))"
+)
+"""Letters and digits alone, so that parts of names and addresses are words. A tsvector holds 1 MB
+and refuses more: nobody looks for what is behind the first 100,000 characters."""
+
 episodes = sa.Table(
     "episodes",
     metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("id", sa.BigInteger, EPISODE_IDS, server_default=EPISODE_IDS.next_value()),
     sa.Column("fingerprint", sa.Text, nullable=False),
     sa.Column("starts_at", _INSTANT, nullable=False),
     sa.Column("ends_at", _INSTANT),
@@ -41,6 +54,17 @@ episodes = sa.Table(
     sa.Column("received_at", _INSTANT, nullable=False),
     sa.Column("updated_at", _INSTANT, nullable=False),
     sa.Column("heard_at", _INSTANT, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("silence_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("feedback", sa.Text),
+    sa.Column("facts", postgresql.JSONB, nullable=False, server_default="{}"),
+    sa.Column(
+        "words",
+        postgresql.TSVECTOR,
+        sa.Computed(WORDS, persisted=True),
+    ),
+    sa.PrimaryKeyConstraint("id", "starts_at", name="episodes_pkey"),
     sa.UniqueConstraint("fingerprint", "starts_at", name="episodes_fingerprint_starts_at_key"),
     sa.CheckConstraint("state IN ('firing', 'resolved')", name="episodes_state_check"),
     sa.CheckConstraint(
@@ -49,6 +73,16 @@ episodes = sa.Table(
     sa.CheckConstraint("ends_at >= starts_at", name="episodes_end_after_start_check"),
     sa.CheckConstraint("updated_at >= received_at", name="episodes_updated_at_check"),
     sa.CheckConstraint("heard_at >= updated_at", name="episodes_heard_at_check"),
+    sa.CheckConstraint(
+        "status IN ('firing', 'acknowledged', 'silenced', 'inhibited', 'resolved')",
+        name="episodes_status_check",
+    ),
+    sa.CheckConstraint(
+        "(status = 'resolved') = (state = 'resolved')", name="episodes_status_of_state_check"
+    ),
+    sa.CheckConstraint(
+        "feedback IN ('true', 'false_alarm', 'planned')", name="episodes_feedback_check"
+    ),
     sa.Index("episodes_newest_first", sa.text("starts_at DESC"), sa.text("id DESC")),
     sa.Index(
         "episodes_labels",
@@ -56,20 +90,52 @@ episodes = sa.Table(
         postgresql_using="gin",
         postgresql_ops={"labels": "jsonb_path_ops"},
     ),
+    sa.Index("episodes_words", "words", postgresql_using="gin"),
+    sa.Index("episodes_firing", "starts_at", postgresql_where=sa.text("state = 'firing'")),
+    postgresql_partition_by="RANGE (starts_at)",
 )
 """received_at  first heard of the episode
 updated_at   first heard of what the row says now
 heard_at     last heard of what the row says now: what is newer is judged by it
+words        of its labels and annotations, for searching
 """
 
 notifications = sa.Table(
     "notifications",
     metadata,
-    sa.Column("episode_id", sa.ForeignKey("episodes.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("episode_id", sa.BigInteger, primary_key=True),
+    sa.Column("starts_at", _INSTANT, primary_key=True),
     sa.Column("state", sa.Text, primary_key=True),
     sa.Column("received_at", _INSTANT, nullable=False),
     sa.Column("receiver", sa.Text, nullable=False),
     sa.CheckConstraint("state IN ('firing', 'resolved')", name="notifications_state_check"),
+    postgresql_partition_by="RANGE (starts_at)",
+)
+
+transitions = sa.Table(
+    "transitions",
+    metadata,
+    sa.Column("id", sa.BigInteger, TRANSITION_IDS, server_default=TRANSITION_IDS.next_value()),
+    sa.Column("episode_id", sa.BigInteger, nullable=False),
+    sa.Column("starts_at", _INSTANT, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("at", _INSTANT, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("id", "starts_at", name="transitions_pkey"),
+    sa.CheckConstraint(
+        "status IN ('pending', 'firing', 'acknowledged', 'silenced', 'inhibited')",
+        name="transitions_status_check",
+    ),
+    sa.Index("transitions_episode", "episode_id"),
+    sa.Index(
+        "transitions_pending_once",
+        "episode_id",
+        "starts_at",
+        unique=True,
+        postgresql_where=sa.text("status = 'pending'"),
+    ),
+    postgresql_partition_by="RANGE (starts_at)",
 )
 
 fits = sa.Table(

@@ -58,7 +58,7 @@ def test_firing_notification_becomes_an_episode(store: ports.EpisodeStore) -> No
         generator_url="http://prometheus.example/graph",
         received_at=at(5),
         updated_at=at(5),
-        transitions=(alerts.Transition(alerts.State.FIRING, at(5)),),
+        transitions=(alerts.Transition(alerts.Status.FIRING, at(5)),),
     )
 
 
@@ -70,9 +70,81 @@ def test_resolution_ends_the_episode(store: ports.EpisodeStore) -> None:
     assert (episode.state, episode.ends_at) == (alerts.State.RESOLVED, at(60))
     assert (episode.received_at, episode.updated_at) == (at(5), at(65))
     assert episode.transitions == (
-        alerts.Transition(alerts.State.FIRING, at(5)),
-        alerts.Transition(alerts.State.RESOLVED, at(65)),
+        alerts.Transition(alerts.Status.FIRING, at(5)),
+        alerts.Transition(alerts.Status.RESOLVED, at(65)),
     )
+
+
+KEY = (alerts.Fingerprint("a1b2c3d4e5f60718"), at(0))
+
+
+def test_what_people_and_silences_do_is_its_history(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    done = [
+        (alerts.Status.PENDING, -60, "", ""),
+        (alerts.Status.SILENCED, 10, "", "silence 1"),
+        (alerts.Status.FIRING, 20, "", ""),
+        (alerts.Status.ACKNOWLEDGED, 30, "ann", "looking\x00"),
+    ]
+    for status, second, by, note in done:
+        silence_id = "s-2" if status is alerts.Status.ACKNOWLEDGED else ""
+        marked = store.mark([KEY], status, at=at(second), by=by, note=note, silence_id=silence_id)
+        again = store.mark([KEY], status, at=at(second + 1))
+        assert (marked, again) == (1, 0)
+    found = only(store)
+    assert (found.status, found.owner, found.silence_id) == ("acknowledged", "ann", "s-2")
+    store.record([notification(ends_at=at(40))], received_at=at(45))
+    assert store.mark([KEY], alerts.Status.SILENCED, at=at(50)) == 0
+    found = only(store)
+    assert (found.state, found.status, found.owner) == ("resolved", "resolved", "ann")
+    assert found.transitions == (
+        alerts.Transition(alerts.Status.PENDING, at(-60)),
+        alerts.Transition(alerts.Status.FIRING, at(5)),
+        alerts.Transition(alerts.Status.SILENCED, at(10), "", "silence 1"),
+        alerts.Transition(alerts.Status.FIRING, at(20)),
+        alerts.Transition(
+            alerts.Status.ACKNOWLEDGED, at(30), "ann", "looking\N{REPLACEMENT CHARACTER}"
+        ),
+        alerts.Transition(alerts.Status.RESOLVED, at(45)),
+    )
+
+
+def test_marks_are_for_the_episodes_that_are_named(store: ports.EpisodeStore) -> None:
+    store.record([notification("1"), notification("2")], received_at=at(5))
+    named = alerts.Fingerprint("1")
+    unknown = alerts.Fingerprint("3")
+    keys = [(named, at(0)), (named, at(1)), (unknown, at(0))]
+    assert store.mark(keys, alerts.Status.INHIBITED, at=at(6)) == 1
+    inhibited = alerts.EpisodeFilter(status=alerts.Status.INHIBITED)
+    assert [each.fingerprint for each in store.list_episodes(inhibited).episodes] == ["1"]
+    assert store.mark([], alerts.Status.INHIBITED, at=at(6)) == 0
+
+
+def test_late_notification_takes_no_mark_away(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    store.mark([KEY], alerts.Status.SILENCED, at=at(6))
+    store.record([notification()], received_at=at(7))
+    assert only(store).status is alerts.Status.SILENCED
+
+
+def test_facts_are_kept_each_in_the_place_of_the_one_before(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    store.learn({KEY: (("expected", "40 %"), ("value", "93 %"))})
+    store.learn({KEY: (("value", "94 %"),), (alerts.Fingerprint("3"), at(0)): (("value", "1"),)})
+    store.learn({})
+    assert only(store).facts == (("expected", "40 %"), ("value", "94 %"))
+
+
+def test_episodes_of_any_time_are_kept(store: ports.EpisodeStore) -> None:
+    """Each month has a partition of its own, made when the first alert of it comes."""
+    times = [
+        datetime(year, month, 1, tzinfo=UTC)
+        for year, month in [(1, 1), (1999, 12), (2020, 1), (2026, 12), (2027, 1), (2100, 1)]
+    ] + [datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)]
+    told = [dataclasses.replace(notification(), starts_at=each) for each in times]
+    assert store.record(told, received_at=at(5)) == alerts.Recorded(len(times), 0)
+    assert store.record(told, received_at=at(6)) == alerts.Recorded(0, len(times))
+    assert [each.starts_at for each in everything(store)] == sorted(times, reverse=True)
 
 
 def test_repeated_notification_changes_nothing(store: ports.EpisodeStore) -> None:

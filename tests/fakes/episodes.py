@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from detector import alerts, errors, frames
@@ -23,6 +23,9 @@ class FakeEpisodeStore:
         self.failure: errors.StoreError | None = None
         self._deliveries: dict[tuple[str, datetime], list[_Delivery]] = {}
         self._ids: dict[tuple[str, datetime], int] = {}
+        self._marks: dict[tuple[str, datetime], list[alerts.Transition]] = {}
+        self._silences: dict[tuple[str, datetime], str] = {}
+        self._facts: dict[tuple[str, datetime], dict[str, str]] = {}
 
     def record(
         self, notifications: Sequence[alerts.Notification], *, received_at: datetime
@@ -36,6 +39,39 @@ class FakeEpisodeStore:
             stored += all(one.notification.state != each.state for one in known)
             known.append(_Delivery(_clean(each), received_at))
         return alerts.Recorded(stored, len(notifications) - stored)
+
+    def mark(
+        self,
+        keys: Collection[alerts.Key],
+        status: alerts.Status,
+        *,
+        at: datetime,
+        by: str = "",
+        note: str = "",
+        silence_id: str = "",
+    ) -> int:
+        self._fail()
+        known = {each.key: each for each in self._all() if each.key in keys}
+        marked = alerts.Transition(status, at, text.storable(by), text.storable(note))
+        count = 0
+        for key, episode in known.items():
+            before = self._marks.setdefault(key, [])
+            if status is alerts.Status.PENDING:
+                is_news = all(each.state != status for each in before)
+            else:
+                is_news = episode.state is alerts.State.FIRING and episode.status is not status
+            if is_news:
+                before.append(marked)
+                count += 1
+                if status is alerts.Status.ACKNOWLEDGED:
+                    self._silences[key] = silence_id
+        return count
+
+    def learn(self, facts: Mapping[alerts.Key, frames.Labels]) -> None:
+        self._fail()
+        for key, news in facts.items():
+            if key in self._ids:
+                self._facts[key] = self._facts.get(key, {}) | dict(_clean_labels(news))
 
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         self._fail()
@@ -57,7 +93,26 @@ class FakeEpisodeStore:
             raise self.failure
 
     def _all(self) -> list[alerts.Episode]:
-        return [_episode(self._ids[key], known) for key, known in self._deliveries.items()]
+        return [
+            self._marked(_episode(self._ids[key], known), self._marks.get(key, []))
+            for key, known in self._deliveries.items()
+        ]
+
+    def _marked(
+        self, episode: alerts.Episode, marks: Sequence[alerts.Transition]
+    ) -> alerts.Episode:
+        done = [each for each in marks if each.state is not alerts.Status.PENDING]
+        owners = [each.by for each in done if each.state is alerts.Status.ACKNOWLEDGED]
+        is_over = episode.state is alerts.State.RESOLVED
+        last = done[-1].state if done else alerts.Status.FIRING
+        return dataclasses.replace(
+            episode,
+            status=alerts.Status.RESOLVED if is_over else last,
+            owner=owners[-1] if owners else "",
+            silence_id=self._silences.get(episode.key, ""),
+            facts=frames.labels_from_pairs(self._facts.get(episode.key, {}).items()),
+            transitions=alerts.in_order(episode.transitions, marks),
+        )
 
 
 def _clean(given: alerts.Notification) -> alerts.Notification:
@@ -100,17 +155,19 @@ def _episode(episode_id: int, known: list[_Delivery]) -> alerts.Episode:
 
 def _transitions(known: list[_Delivery]) -> tuple[alerts.Transition, ...]:
     changes: list[alerts.Transition] = []
+    before: alerts.State | None = None
     for one in sorted(known, key=lambda one: (one.received_at, one.notification.state)):
-        before = changes[-1].state if changes else None
         after = alerts.NEXT[before, one.notification.state]
-        if after != before:
-            changes.append(alerts.Transition(after, one.received_at))
+        if after is not before:
+            changes.append(alerts.Transition(alerts.Status(after), one.received_at))
+        before = after
     return tuple(changes)
 
 
 def _matches(episode: alerts.Episode, wanted: alerts.EpisodeFilter) -> bool:
     return (
         (wanted.state is None or episode.state == wanted.state)
+        and (wanted.status is None or episode.status == wanted.status)
         and set(_clean_labels(wanted.labels)) <= set(episode.labels)
         and (wanted.since is None or episode.ends_at is None or episode.ends_at >= wanted.since)
         and (wanted.until is None or episode.starts_at < wanted.until)

@@ -6,14 +6,21 @@ import sqlalchemy as sa
 from alembic import context, util
 
 from detector import config, errors
-from detector.store import database, migrate, tables
+from detector.store import database, migrate, partitions, tables
 
 
 def _run(connection: sa.Connection) -> None:
-    context.configure(connection=connection, target_metadata=tables.metadata)
+    context.configure(
+        connection=connection, target_metadata=tables.metadata, include_name=_is_declared
+    )
     with context.begin_transaction():
         migrate.take_turn(connection)
         context.run_migrations()
+
+
+def _is_declared(name: str | None, kind: str, _: object) -> bool:
+    """Partitions are made as months come."""
+    return kind != "table" or name is None or partitions.NAME.fullmatch(name) is None
 
 
 def _run_from_settings() -> None:

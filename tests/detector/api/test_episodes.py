@@ -39,7 +39,13 @@ def test_alert_is_shown_whole(served: Served) -> None:
         "generator_url": "http://prometheus.example/graph",
         "received_at": "2026-03-01T12:01:05Z",
         "updated_at": "2026-03-01T12:01:05Z",
-        "transitions": [{"state": "resolved", "received_at": "2026-03-01T12:01:05Z"}],
+        "status": "resolved",
+        "owner": "",
+        "feedback": None,
+        "facts": {},
+        "transitions": [
+            {"state": "resolved", "received_at": "2026-03-01T12:01:05Z", "by": "", "note": ""}
+        ],
     }
 
 

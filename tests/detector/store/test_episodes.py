@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from detector import alerts, errors
-from detector.store import database, episodes, tables
+from detector.store import database, episodes, partitions, tables
 from tests.factories import T0, at, notification
 
 EPISODE = {
@@ -21,6 +21,7 @@ EPISODE = {
     "received_at": T0,
     "updated_at": T0,
     "heard_at": T0,
+    "status": "firing",
 }
 
 
@@ -33,20 +34,25 @@ EPISODE = {
         ({"state": "resolved", "ends_at": at(-1)}, "episodes_end_after_start_check"),
         ({"updated_at": at(-1)}, "episodes_updated_at_check"),
         ({"updated_at": at(2), "heard_at": at(1)}, "episodes_heard_at_check"),
+        ({"status": "pending"}, "episodes_status_check"),
+        ({"status": "resolved"}, "episodes_status_of_state_check"),
+        ({"feedback": "maybe"}, "episodes_feedback_check"),
     ],
 )
 def test_database_refuses_a_row_that_cannot_be(
     connections: database.Database, wrong: dict[str, object], constraint: str
 ) -> None:
     with pytest.raises(errors.StoreError, match=constraint), connections.begin() as connection:
+        partitions.ensure(connection, [T0])
         connection.execute(tables.episodes.insert().values(EPISODE | wrong))
 
 
 def test_database_refuses_an_episode_twice(connections: database.Database) -> None:
     with connections.begin() as connection:
+        partitions.ensure(connection, [T0])
         connection.execute(tables.episodes.insert().values(EPISODE))
     with (
-        pytest.raises(errors.StoreError, match="episodes_fingerprint_starts_at_key"),
+        pytest.raises(errors.StoreError, match="episodes_202603_fingerprint_starts_at_key"),
         connections.begin() as connection,
     ):
         connection.execute(tables.episodes.insert().values(EPISODE))
@@ -114,5 +120,5 @@ def test_pages_and_labels_are_found_by_index(connections: database.Database) -> 
     with connections.begin() as connection:
         connection.execute(sa.text("ANALYZE episodes"))
     page = "SELECT * FROM episodes WHERE (starts_at, id) < ('2026-03-01T13:00:00Z', 99)"
-    assert "episodes_newest_first" in plan(f"{page} ORDER BY starts_at DESC, id DESC LIMIT 100")
-    assert "episodes_labels" in plan("""SELECT * FROM episodes WHERE labels @> '{"n": "17"}'""")
+    assert "episodes_202603_starts_at_id_idx" in plan(f"{page} ORDER BY starts_at DESC, id DESC LIMIT 100")
+    assert "episodes_202603_labels_idx" in plan("""SELECT * FROM episodes WHERE labels @> '{"n": "17"}'""")

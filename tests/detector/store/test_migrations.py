@@ -11,9 +11,10 @@ import alembic.config
 import pytest
 import sqlalchemy as sa
 
-from detector import errors
-from detector.store import database, migrate, tables
+from detector import alerts, errors
+from detector.store import database, episodes, migrate, tables
 from tests import stack
+from tests.factories import at, notification
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MIGRATE = [
@@ -33,7 +34,12 @@ def names_in(url: str, query: str) -> set[str]:
 
 
 def table_names(url: str) -> set[str]:
-    return names_in(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    """Partitions left out."""
+    return names_in(
+        url,
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
+        " AND relnamespace = 'public'::regnamespace",
+    )
 
 
 ALL_TABLES = {*tables.metadata.tables, "alembic_version"}
@@ -131,6 +137,55 @@ def test_migration_killed_half_way_leaves_nothing_and_runs_again(database_url: s
     assert table_names(database_url) == set()
     migrate.migrate(database_url)
     assert table_names(database_url) == ALL_TABLES
+
+
+def test_alerts_of_before_the_partitions_are_kept(database_url: str) -> None:
+    """Tables as the release before 0008 left them."""
+    upgraded = run_alembic("upgrade", "0007", url=database_url)
+    assert upgraded.returncode == 0, upgraded.stderr
+    connections = database.Database(database_url)
+    with connections.begin() as connection:
+        for number, (began, ended) in enumerate(
+            [
+                ("1999-01-01", "2026-01-01"),
+                ("2026-02-28 23:59:59.999999", None),
+                ("2026-03-01", None),
+            ],
+            1,
+        ):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO episodes (fingerprint, starts_at, ends_at, state, labels,"
+                    " annotations, generator_url, received_at, updated_at, heard_at) VALUES"
+                    " (:f, :began, :ended, :state, :labels, '{}', '', now(), now(), now())"
+                ),
+                {
+                    "f": f"f{number}",
+                    "began": f"{began}+00",
+                    "ended": ended and f"{ended}+00",
+                    "state": "resolved" if ended else "firing",
+                    "labels": f'{{"alertname": "A{number}"}}',
+                },
+            )
+        connection.execute(
+            sa.text("INSERT INTO notifications SELECT id, 'firing', now(), 'memory' FROM episodes")
+        )
+    migrate.migrate(database_url)
+    store = episodes.PostgresEpisodeStore(connections)
+    found = store.list_episodes(alerts.EpisodeFilter()).episodes
+    assert [each.id for each in found] == [3, 2, 1]
+    assert [each.status for each in found] == ["firing", "firing", "resolved"]
+    whole = store.episode(1)
+    assert whole is not None
+    assert [each.state for each in whole.transitions] == ["firing"]
+    store.record([notification()], received_at=at(5))
+    assert {each.id for each in store.list_episodes(alerts.EpisodeFilter()).episodes} == {
+        1,
+        2,
+        3,
+        4,
+    }
+    connections.close()
 
 
 def test_unreachable_database_is_a_store_error() -> None:
