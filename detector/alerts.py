@@ -11,6 +11,23 @@ from typing import NewType
 from detector import frames
 
 Fingerprint = NewType("Fingerprint", str)
+_FNV_OFFSET, _FNV_PRIME, _FNV_MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
+"""FNV-1a with 64 bits (RFC 9923)."""
+_SEPARATOR = b"\xff"
+
+
+def fingerprint_of(labels: frames.Labels) -> Fingerprint:
+    """What Alertmanager calls an alert with these labels (LabelSet.Fingerprint of
+    prometheus/common); labels without a value do not count.
+
+    >>> fingerprint_of((("alertname", "HighCPU"), ("instance", "web-1")))
+    'e4da87a3498b5bd1'
+    """
+    sum_ = _FNV_OFFSET
+    for name, value in sorted(pair for pair in labels if pair[1]):
+        for byte in _SEPARATOR.join((name.encode(), value.encode(), b"")):
+            sum_ = ((sum_ ^ byte) * _FNV_PRIME) & _FNV_MASK
+    return Fingerprint(f"{sum_:016x}")
 
 
 class State(StrEnum):
@@ -169,3 +186,81 @@ class EpisodePage:
 
     episodes: tuple[Episode, ...]
     next_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An alert as Alertmanager holds it at this moment: one that is not over.
+
+    ends_at       when it is over unless its sender repeats it
+    silenced_by   ids of the silences that mute it
+    inhibited_by  fingerprints of the alerts that mute it
+    receivers     who is told of it, by the routes
+    """
+
+    fingerprint: Fingerprint
+    starts_at: datetime
+    ends_at: datetime
+    updated_at: datetime
+    labels: frames.Labels
+    annotations: frames.Labels
+    generator_url: str
+    silenced_by: tuple[str, ...] = ()
+    inhibited_by: tuple[str, ...] = ()
+    receivers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """An alert as Alertmanager is given it.
+
+    ends_at  None: when its `resolve_timeout` has passed without this being repeated
+    """
+
+    labels: frames.Labels
+    annotations: frames.Labels
+    starts_at: datetime
+    ends_at: datetime | None
+    generator_url: str = ""
+
+
+class SilenceState(StrEnum):
+    """Of a silence, by its times."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """Holds of a label; is_equal False turns it round."""
+
+    name: str
+    value: str
+    is_regex: bool = False
+    is_equal: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NewSilence:
+    """A silence that Alertmanager is asked for; all matchers must hold of what it mutes."""
+
+    matchers: tuple[Matcher, ...]
+    starts_at: datetime
+    ends_at: datetime
+    created_by: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A silence that Alertmanager has; it forgets expired ones after its `data.retention`."""
+
+    id: str
+    matchers: tuple[Matcher, ...]
+    starts_at: datetime
+    ends_at: datetime
+    created_by: str
+    comment: str
+    state: SilenceState

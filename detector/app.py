@@ -29,7 +29,8 @@ from detector import (
     ports,
     telemetry,
 )
-from detector.alertmanager import alerts as alertmanager
+from detector.alertmanager import alerts as ending
+from detector.alertmanager import client
 from detector.api import application, auth, previews, server
 from detector.files import policies as policy_files
 from detector.models import budget, exhaustion, gates, warming
@@ -447,7 +448,7 @@ def _publishing(
     return publishing.Publishing(
         policies.PostgresPolicyStore(store),
         rules,
-        alerts=alertmanager.Alertmanager(settings.alertmanager.url),
+        alerts=ending.Ender(client.Client(settings.alertmanager.url)),
         thresholds=lambda: current().thresholds,
         clock=clock,
         meters=meters,

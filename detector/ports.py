@@ -475,6 +475,54 @@ class AlertEnder(Protocol):
         ...
 
 
+class AlertSource(Protocol):
+    """Knows which alerts Alertmanager holds."""
+
+    def held(self) -> tuple[alerts.Held, ...]:
+        """All alerts that are not over, in no order: active, silenced, inhibited, and those that
+        it has not yet looked at.
+
+        Raises UpstreamError.
+        """
+        ...
+
+
+class AlertPoster(Protocol):
+    """Gives alerts to Alertmanager, as Prometheus does."""
+
+    def post(self, posted: Sequence[alerts.Posted]) -> None:
+        """Hand these over, at once; of one with labels that it holds, annotations are replaced.
+
+        Raises UpstreamError; where it refuses one of them it may have taken the others.
+        """
+        ...
+
+
+class Silencer(Protocol):
+    """Keeps Alertmanager's silences."""
+
+    def silences(self) -> tuple[alerts.Silence, ...]:
+        """All that it knows, in no order, expired ones too.
+
+        Raises UpstreamError.
+        """
+        ...
+
+    def silence(self, new: alerts.NewSilence) -> str:
+        """Mute what all its matchers hold of: its id.
+
+        Raises UpstreamError.
+        """
+        ...
+
+    def expire(self, silence_id: str) -> None:
+        """End the silence of this id; nothing if it has ended, or if there is none.
+
+        Raises UpstreamError.
+        """
+        ...
+
+
 class SmsProvider(Protocol):
     """Takes messages for phones; threads may share it."""
 

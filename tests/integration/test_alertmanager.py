@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from detector import errors
-from detector.alertmanager import alerts
+from detector.alertmanager import alerts, client
 from tests import stack
 from tests.conftest import MakeAlertmanager
 
@@ -42,7 +42,7 @@ def test_alerts_with_these_labels_are_ended_and_no_others(alertmanager: MakeAler
     post(url, instance="a", **{**RULE, "policy_revision": "2"})
     post(url, instance="c")
     labels = tuple(sorted({"instance": "a", "alertname": "High CPU", **RULE}.items()))
-    holder = alerts.Alertmanager(url)
+    holder = alerts.Ender(client.Client(url))
     assert holder.end([labels], at=datetime.now(UTC)) == 1
     stack.wait_until(lambda: len(held(url)) == 3, 5, "the alert to end")
     assert [each["instance"] for each in held(url)] == ["a", "b", "c"]
@@ -52,10 +52,10 @@ def test_alerts_with_these_labels_are_ended_and_no_others(alertmanager: MakeAler
 def test_an_alertmanager_that_does_not_answer_is_told() -> None:
     url = f"http://127.0.0.1:{stack.free_port()}"
     with pytest.raises(errors.UpstreamError, match=rf"Alertmanager {url}: ConnectionError"):
-        alerts.Alertmanager(url).end([()], at=datetime.now(UTC))
+        alerts.Ender(client.Client(url)).end([()], at=datetime.now(UTC))
 
 
 def test_what_is_no_alertmanager_is_told(alertmanager: MakeAlertmanager) -> None:
     url = alertmanager().url
     with pytest.raises(errors.UpstreamError, match="answered 404"):
-        alerts.Alertmanager(f"{url}/nothing").end([()], at=datetime.now(UTC))
+        alerts.Ender(client.Client(f"{url}/nothing")).end([()], at=datetime.now(UTC))
