@@ -116,6 +116,12 @@ class Telemetry:
             query,
             registry=registry,
         )
+        self.query_raised_series = Gauge(
+            "detector_query_raised_series",
+            "Series whose threshold is raised, since people called their alarms false.",
+            query,
+            registry=registry,
+        )
         self.confidence = Gauge(
             "detector_confidence_ratio",
             "How well the query's alert budget is founded on history, mean of its series.",
@@ -219,6 +225,7 @@ class Telemetry:
             self.query_failures,
             self.query_last_success,
             self.query_skipped_steps,
+            self.query_raised_series,
             self.confidence,
             self.self_test_detected,
             self.self_test_delay,

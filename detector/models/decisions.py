@@ -82,8 +82,8 @@ def replay(decision: Decision) -> Outcome:
     )
     out = arrays.empty_out((1, 1), 0)
     steps.look_steps(
-        params, decision.per_step, state, 0, values, times_ms, walls, np.zeros(1, np.bool_), 0, 0,
-        trace, arrays.scratch(), arrays.empty_kept(0, state),
+        params, decision.per_step, state, 0, values, times_ms, walls, np.zeros((1, 1), np.bool_),
+        0, 0, trace, arrays.scratch(), arrays.empty_kept(0, state),
     )  # fmt: skip
     if params.group >= 0:
         trace.rise[0, 0, params.group] = decision.others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta, tzinfo
 from typing import TypeAlias
@@ -67,7 +67,7 @@ class _Part:
 @dataclass(frozen=True, slots=True)
 class _Block:
     """What is scored: values [S, T] of the state's rows from first_row on; walls_ms: what clocks
-    show."""
+    show; planned [S, T], or [1, T] where it is of all of them alike."""
 
     values: frames.Floats
     times_ms: frames.Ints
@@ -218,15 +218,17 @@ class QueryScorer:
         Each step is scored from the samples before it and itself, so it makes no difference
         whether a frame comes whole or step by step. `frame` is left as it is.
 
-        planned  bool[T], the steps that lie in planned time: their samples score 0, open nothing
-                 and teach nothing
+        planned  bool[T], the steps that lie in planned time, or bool[T, S], the samples that do:
+                 they score 0, open nothing and teach nothing
         records  whether explain() gives decision records too: some tenths more time, step by step
         """
         values = np.ascontiguousarray(frame.values.T)
         self._grow(values.shape[0])
         self._clear()
         out = self._empty_out(values.shape)
-        mask = np.zeros(len(frame.times_ms), np.bool_) if planned is None else planned
+        mask = np.zeros((1, len(frame.times_ms)), np.bool_)
+        if planned is not None:
+            mask = np.array(np.atleast_2d(planned.T), order="C")  # else the kernel is compiled anew
         for first, last in self._spans(frame.times_ms):
             edges = range(first, last + 1) if records else (first, last)
             for begin, end in itertools.pairwise(edges):
@@ -248,7 +250,7 @@ class QueryScorer:
         # Copies: one that cannot be written would have the kernel compiled anew for its type.
         times, rows = np.array(times_ms, np.int64), np.array(values, np.float64).reshape(1, -1)
         out = self._empty_out(rows.shape)
-        self._score(rows, times, np.zeros(len(times), np.bool_), row, 0, len(times), out)
+        self._score(rows, times, np.zeros((1, len(times)), np.bool_), row, 0, len(times), out)
         self._stand_at(times)
         return self._scores(times, out)
 
@@ -274,6 +276,15 @@ class QueryScorer:
         """int64[T]: which REFRESH_STEPS of the grid each time falls into."""
         numbers: frames.Ints = times_ms // (self._params.step_ms * REFRESH_STEPS)
         return numbers
+
+    def raise_thresholds(self, raises: Mapping[int, float]) -> None:
+        """From now on the threshold of each of these rows is so many times what its own past and
+        the budget make it, 1 or more, and that of all others just that; until they are forgotten.
+        """
+        self._grow(max(raises, default=-1) + 1)
+        self._state.numbers[:, layout.RAISE] = 0.0
+        for row, times in raises.items():
+            self._state.numbers[row, layout.RAISE] = times - 1.0
 
     def forget(self, rows: npt.ArrayLike) -> None:
         """Start these rows afresh, for the series that get them next."""

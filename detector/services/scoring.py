@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from detector import errors, frames, loops, ports, telemetry
 from detector.models import calendars
 from detector.models import scoring as models_scoring
-from detector.services import watching
+from detector.services import heeding, watching
 
 DELAY_RATIO = 0.2
 """A step is read this share of a step after its time, so that its scrapes are in, but at most"""
@@ -31,6 +31,10 @@ BLOCK_SAMPLES = 2_000_000
 CLOCK_BACK = timedelta(minutes=1)
 """How far, or a step, a clock may go back before that is taken for more than a correction."""
 
+RELEARN_EVERY = timedelta(hours=1)
+"""History is read and learnt anew at most so often for what people said of it."""
+RAISED_EVERY = timedelta(hours=1)
+
 logger = logging.getLogger(__name__)
 
 
@@ -41,6 +45,8 @@ class Spec:
     history    how far back is learned from before the first score
     catch_up   steps missed longer ago than this are not scored any more
     series_ttl a series that has had no sample for so long is forgotten
+    false_alarm_memory
+               how long a false alarm raises the threshold of its series
     """
 
     name: str
@@ -49,6 +55,7 @@ class Spec:
     history: timedelta
     catch_up: timedelta
     series_ttl: timedelta
+    false_alarm_memory: timedelta = timedelta(weeks=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,10 @@ class Standing:
 
 def _ms(span: timedelta) -> int:
     return round(span.total_seconds() * 1000)
+
+
+def _s(span: timedelta) -> float:
+    return span.total_seconds()
 
 
 class QueryRunner:
@@ -100,7 +111,11 @@ class QueryRunner:
         self._step_ms = _ms(spec.step)
         self._delay_ms = _ms(min(spec.step * DELAY_RATIO, DELAY_AT_MOST))
         self._done_ms: int | None = None
+        self._learned_s = self._raised_s = 0.0
         self._before: QueryRunner | None = None
+        self._heeded = self._learned_with = heeding.Heeded(
+            heeding.NOTHING_JUDGED, memory=spec.false_alarm_memory
+        )
         self._start_afresh()
         self._live: tuple[frames.Ints, tuple[frames.Labels, ...]] = (np.zeros(0, np.int64), ())
         meters.query_samples_needed.labels(spec.name).set(self.scorer.samples_needed)
@@ -146,6 +161,11 @@ class QueryRunner:
         """Heed this one from the next step on."""
         self._calendar = calendar
 
+    def heed(self, judged: heeding.Judged) -> None:
+        """What people said of this query's anomalies, all of it, from the next step on. Where that
+        changes what history teaches, history is learnt again, at most every RELEARN_EVERY."""
+        self._heeded = heeding.Heeded(judged, memory=self.spec.false_alarm_memory)
+
     def end(self) -> None:
         """End all that was written and told of this query, which is not run again; waits for a run
         under way."""
@@ -186,6 +206,7 @@ class QueryRunner:
         now_ms = int(self._clock() * 1000)
         newest_ms = (now_ms - self._delay_ms) // self._step_ms * self._step_ms
         self._heed_clock(newest_ms)
+        self._heed_people()
         if self._done_ms is None:
             self._done_ms = self._learn_history(newest_ms)
         if self._before is not None:
@@ -204,10 +225,23 @@ class QueryRunner:
             logger.warning("the clock has gone back, history is learned again", extra=extra)
             self._done_ms = None
 
+    def _heed_people(self) -> None:
+        """Begin with history again if it would teach something else by what people said of it."""
+        if self._done_ms is None or self._clock() - self._learned_s < _s(RELEARN_EVERY):
+            return
+        since = datetime.fromtimestamp(self._clock() - _s(self.spec.history), UTC)
+        if self._heeded.is_news(self._learned_with, since=since):
+            logger.info(
+                "history is learned again by what people said of it",
+                extra={"query": self.spec.name},
+            )
+            self._done_ms = None
+
     def _learn_history(self, newest_ms: int) -> int:
         """Learn up to the last score written before; the time of the last step learned."""
         self._start_afresh()
-        began_s = self._clock()
+        began_s = self._learned_s = self._clock()
+        self._learned_with = self._heeded
         written_ms = self._last_written_ms(newest_ms)
         end_ms = newest_ms - self._step_ms
         if written_ms is not None:
@@ -253,6 +287,7 @@ class QueryRunner:
         self._table, self.scorer = frames.SeriesTable(), self._make_scorer()
         self._watch.start_afresh()
         self._live_version = self._named_version = -1
+        self._raised_by: tuple[heeding.Heeded, int] | None = None
         self._kind = np.zeros(0, np.int8)
         self._seen_ms = np.zeros(0, np.int64)
         self._is_live = np.zeros(0, np.bool_)
@@ -284,11 +319,23 @@ class QueryRunner:
         return loops.Turn(came_in, went_out)
 
     def _score(self, frame: frames.Frame, *, records: bool = False) -> frames.Scores:
-        planned = self._calendar.is_planned(frame.times_ms)
+        labels, heeded = self._table.labels[: frame.values.shape[1]], self._heeded
+        planned = heeded.planned(labels, frame.times_ms, self._calendar.is_planned(frame.times_ms))
+        self._raise_thresholds(heeded)
         if self._named_version != self._table.version:
             self._named_version = self._table.version
             self.scorer.follow_labels(self._table.labels)
         return self.scorer.score(frame, planned=planned, records=records)
+
+    def _raise_thresholds(self, heeded: heeding.Heeded) -> None:
+        """After news of series or judgements, and every RAISED_EVERY, since those are forgotten."""
+        now_s, known = self._clock(), (heeded, self._table.version)
+        if self._raised_by == known and now_s - self._raised_s < _s(RAISED_EVERY):
+            return
+        self._raised_by, self._raised_s = known, now_s
+        raises = heeded.raises(self._table.labels, at=datetime.fromtimestamp(now_s, UTC))
+        self.scorer.raise_thresholds(raises)
+        self._meters.query_raised_series.labels(self.spec.name).set(len(raises))
 
     def _frames(self, first_ms: int, last_ms: int) -> Iterator[frames.Frame]:
         """The frames from first to last step, read as they are asked for, in bounded blocks."""

@@ -38,7 +38,8 @@ LIMIT = 54  # of an excursion, as the last look at the siblings left it
 WEEK_ERRORS = 55  # two, as offsets has them
 REACH = 57  # log of the band's last reach, 0 before the first
 MONTH_ERRORS = 58
-NUMBERS = 60
+RAISE = 60  # of the threshold, as a share of it, by what people said of alarms
+NUMBERS = 61
 
 # Columns of State.counts.
 POINTS, LAST_MS, FROZEN = 0, 1, 2

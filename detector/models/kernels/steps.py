@@ -275,7 +275,7 @@ def _judge(p, base, st, sample, series, raw, t_ms, trace, i, k, out, s, t):  # t
     level = verdict.combined(p.weights, trace.rise[i, k]) if warm else 0.0
     allowed = tail.allowed_at(p, base, points)
     begins, excess = tail.start(n, c, st.histogram, allowed, base)
-    threshold = tail.threshold(n, c, begins, excess, allowed, base)
+    threshold = tail.threshold(n, c, begins, excess, allowed, base) * (1.0 + n[layout.RAISE])
     centre, size = trace.centre[i, k], trace.size[i, k]
     usual, units = max(trace.level[i, k], LEVEL_FLOOR), trace.units[i, k]
     best = trace.best[i, k]
@@ -361,7 +361,7 @@ def look_steps(p, base, st, row0, values, times, walls, planned, first, first_st
             and what the clocks show then
     first, first_step
             row of values and step at which the block begins
-    planned bool[T], the steps that lie in planned time
+    planned bool[S, T], samples that lie in planned time; [1, T] where they do of all series alike
     kept    where states from before a sample are put; with room for none, none is. They are those
             from before the verdict too where the trace is of one step
     """
@@ -370,10 +370,11 @@ def look_steps(p, base, st, row0, values, times, walls, planned, first, first_st
         for k in range(trace.points.shape[1]):
             t = first_step + k
             raw = values[first + i, t]
-            has_room = kept.size[0] < kept.rows.size and not planned[t]
+            is_planned = planned[0 if planned.shape[0] == 1 else first + i, t]
+            has_room = kept.size[0] < kept.rows.size and not is_planned
             if has_room:
                 keeping.copy_row(kept.before, 0, row)
-            _look(p, base, row, raw, times[t], walls[t], planned[t], w, trace, i, k)
+            _look(p, base, row, raw, times[t], walls[t], is_planned, w, trace, i, k)
             if has_room and (
                 keeping.may_be_anomalous(
                     p, row.numbers[layout.LIMIT], raw, trace.points[i, k], trace.rise[i, k],

@@ -174,6 +174,55 @@ def test_planned_time_is_heeded_step_by_step_as_in_whole() -> None:
     assert np.array_equal(whole.score, np.concatenate([part.score for part in parts]))
 
 
+def test_planned_time_may_be_that_of_single_series() -> None:
+    values = 100 + checks.noise(500, 3)
+    values[300:400] += 50
+    planned = np.zeros((500, 3), dtype=np.bool_)
+    planned[300:400, 1] = True
+    heeding = scorer()
+    scores = heeding.score(checks.frame_of(values), planned=planned)
+    of_all = scorer().score(checks.frame_of(values), planned=planned[:, 1])
+    of_none = scorer().score(checks.frame_of(values))
+    assert np.array_equal(scores.expected[:, 1], of_all.expected[:, 1])
+    assert np.array_equal(scores.expected[:, 0], of_none.expected[:, 0])
+    assert (scores.score[300:400, 1] == 0).all()
+    assert (scores.score[300, [0, 2]] > 1).all()
+    assert heeding.samples_seen.tolist() == [500, 400, 500]
+
+
+def test_raised_threshold_is_one_of_one_series_until_it_is_taken_back() -> None:
+    values = 100 + checks.noise(400, 3)
+    plain, raised = scorer(), scorer()
+    before = plain.score(checks.frame_of(values[:300]))
+    raised.raise_thresholds({1: 2.0})
+    first = raised.score(checks.frame_of(values[:300]))
+    assert np.allclose(first.score[200:, 1], before.score[200:, 1] / 2, atol=0.36)
+    assert np.array_equal(first.score[:, [0, 2]], before.score[:, [0, 2]])
+    assert (first.upper[200:, 1] > before.upper[200:, 1]).all()
+    assert (first.expected == before.expected).all()
+    raised.raise_thresholds({})
+    after = raised.score(checks.frame_of(values[300:], first=300))
+    usual = plain.score(checks.frame_of(values[300:], first=300))
+    assert np.allclose(after.score[50:], usual.score[50:], atol=0.01)
+
+
+def test_spike_just_above_a_threshold_is_none_above_the_raised_one() -> None:
+    height = next(
+        height
+        for height in np.arange(3.0, 50.0, 0.5)
+        if scorer().score(checks.frame_of(spiked(height))).score[300, 0] > 1.1
+    )
+    score = float(scorer().score(checks.frame_of(spiked(height))).score[300, 0])
+    raised = scorer()
+    raised.raise_thresholds({0: score * 1.01})
+    found = raised.score(checks.frame_of(spiked(height)))
+    assert 0.98 < found.score[300, 0] < 1.0
+    assert (found.kind[:, 0] == frames.Kind.NONE).all()
+    raised.forget([0])
+    again = raised.score(checks.frame_of(spiked(height), first=1000))
+    assert again.score[300, 0] == pytest.approx(score, rel=0.05)
+
+
 def test_wrong_step_is_named() -> None:
     with pytest.raises(ValueError, match="step"):
         scoring.QueryScorer(step=timedelta(0), budget=WEEKLY)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detector import errors, frames, plans, ports, telemetry
+from detector import alerts, errors, frames, judgements, plans, ports, telemetry
 from detector.models import budget, calendars
 from detector.models import scoring as models_scoring
-from detector.services import scoring
+from detector.services import heeding, scoring
 from tests.fakes import prometheus
 
 STEP_MS = 5_000
@@ -395,3 +395,67 @@ def test_the_scorer_is_told_which_series_its_rows_are() -> None:
         clock.ms += STEP_MS
         runner.run()
     assert told == [[A], [A, B]]
+
+
+def _judged(first: int, last: int, verdict: alerts.Feedback) -> heeding.Judged:
+    """Of series A, from step to step of NOW."""
+    began, ended = (
+        datetime.fromtimestamp((NOW_MS + step * STEP_MS) / 1000, UTC) for step in (first, last)
+    )
+    return {A: (judgements.Judgement(A, began, ended, 2.0, verdict),)}
+
+
+def test_history_is_learned_again_without_what_was_confirmed_at_most_once_an_hour() -> None:
+    scorers: list[models_scoring.QueryScorer] = []
+
+    def make() -> models_scoring.QueryScorer:
+        weekly = budget.parse_budget("1 per week per series")
+        step = timedelta(milliseconds=STEP_MS)
+        scorers.append(models_scoring.QueryScorer(step=step, budget=weekly))
+        return scorers[-1]
+
+    writer, clock = prometheus.RecordingWriter(), Clock()
+    runner = _runner(
+        prometheus.FakeReader({A: _wave, B: _wave}),
+        writer,
+        clock,
+        history=timedelta(hours=3),
+        make_scorer=make,
+    )
+    runner.run()
+    made = len(scorers)
+    runner.heed(_judged(-20, -11, alerts.Feedback.TRUE))
+    clock.ms += STEP_MS
+    runner.run()
+    assert len(scorers) == made
+    clock.ms += 3_600_000
+    runner.run()
+    seen = runner.scorer.samples_seen.tolist()
+    assert len(scorers) == made + 1
+    assert seen[1] - seen[0] == 10
+    clock.ms += STEP_MS
+    runner.run()
+    assert len(scorers) == made + 1
+    assert len(set(writer.times_of(A))) == len(writer.times_of(A))
+
+
+def test_false_alarm_raises_its_series_at_once_and_is_counted() -> None:
+    meters, clock = telemetry.Telemetry(), Clock()
+    runner = _runner(
+        prometheus.FakeReader({A: _wave, B: _wave}),
+        prometheus.RecordingWriter(),
+        clock,
+        history=timedelta(minutes=10),
+        meters=meters,
+    )
+    runner.run()
+    runner.heed(_judged(-20, -11, alerts.Feedback.FALSE_ALARM))
+    clock.ms += STEP_MS
+    runner.run()
+    count = meters.registry.get_sample_value("detector_query_raised_series", {"query": "q"})
+    assert count == 1
+    runner.heed({})
+    clock.ms += STEP_MS
+    runner.run()
+    count = meters.registry.get_sample_value("detector_query_raised_series", {"query": "q"})
+    assert count == 0
