@@ -350,6 +350,7 @@ def _runner(
             history=query.history,
             catch_up=settings.detection.catch_up,
             series_ttl=settings.detection.series_ttl,
+            false_alarm_memory=budget.false_alarm_memory(budget.parse_budget(query.budget)),
         ),
         reader=reads,
         writer=writes,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from detector import alerts, frames, wall_clock
 
-MOST = 3.0
+MOST = 2.0
 """Times that people can raise a threshold: what is beyond is told whatever they said."""
 ABOVE, BELOW = 1.05, 0.95
 """Of a false alarm's peak, where the threshold comes to stand; of a confirmed one's, at most."""

@@ -38,6 +38,21 @@ class Budget:
         return self.alarms * (step / self.period) / shared
 
 
+FORGOTTEN_AFTER = 4
+"""Alarms that the budget affords a series, after which a false one is forgotten."""
+LEAST_MEMORY, MOST_MEMORY = timedelta(days=1), timedelta(days=90)
+
+
+def false_alarm_memory(budget: Budget) -> timedelta:
+    """How long a false alarm raises the threshold of its series.
+
+    >>> false_alarm_memory(Budget(2.0, timedelta(weeks=1))).days
+    14
+    """
+    four = FORGOTTEN_AFTER * budget.period
+    return max(four / max(budget.alarms, four / MOST_MEMORY), LEAST_MEMORY)
+
+
 WARM_UP: tuple[tuple[timedelta, timedelta], ...] = (
     (FIRST_HOUR, timedelta(hours=1)),
     (FIRST_DAY, timedelta(days=1)),

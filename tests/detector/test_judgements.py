@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from detector import alerts, judgements
+from detector.models import budget
 from tests.factories import at
 
 MEMORY = timedelta(days=28)
@@ -69,3 +70,17 @@ def test_what_is_confirmed_or_planned_and_over_is_masked() -> None:
         (at(2 * DAY_S), at(2 * DAY_S + 60)),
         (at(3 * DAY_S), at(3 * DAY_S + 60)),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("1 per week per series", 28),
+        ("4 per hour per series", 1),
+        ("0.000000001 per week per series", 90),
+    ],
+)
+def test_false_alarm_is_remembered_as_long_as_the_budget_affords_four(
+    text: str, days: float
+) -> None:
+    assert budget.false_alarm_memory(budget.parse_budget(text)) == timedelta(days=days)

@@ -50,7 +50,7 @@ def test_planned_time_stays_as_it_is_where_no_span_touches() -> None:
 
 def test_false_alarm_raises_the_row_of_its_series() -> None:
     found = heeded(judged(B, 60, 120, alerts.Feedback.FALSE_ALARM))
-    assert found.raises([A, None, B], at=at(600)) == {2: 2.1}
+    assert found.raises([A, None, B], at=at(600)) == {2: 2.0}
     assert found.raises([A], at=at(600)) == {}
     assert found.raises([B], at=at(600) + MEMORY) == {}
 
