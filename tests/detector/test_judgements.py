@@ -54,7 +54,7 @@ def test_nobody_can_raise_it_beyond_the_most() -> None:
 
 
 def test_confirmed_alarm_keeps_the_threshold_below_its_peak() -> None:
-    assert raised(told(1, 2.0), told(2, 1.0, TRUE)) == pytest.approx(2.0 * 1.05 * 0.95)
+    assert raised(told(1, 1.8), told(2, 1.0, TRUE)) == pytest.approx(1.8 * 1.05 * 0.95)
     assert raised(told(1, 1.2, TRUE), told(2, 2.5)) == pytest.approx(1.2 * 0.95)
     assert raised(told(1, 1.01, TRUE), told(2, 2.5)) == 1.0
 
