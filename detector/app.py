@@ -23,10 +23,12 @@ from detector import (
     config,
     ensembles,
     errors,
+    links,
     loops,
     messaging,
     planning,
     ports,
+    signing,
     telemetry,
 )
 from detector.alertmanager import alerts as ending
@@ -41,6 +43,8 @@ from detector.services import (
     advising,
     collecting,
     cycles,
+    enriching,
+    facts,
     forecasting,
     inbox,
     memory,
@@ -55,6 +59,7 @@ from detector.services import (
     roster,
     scoring,
     self_test,
+    subjects,
     watching,
 )
 from detector.store import anomalies, database, episodes, fits, migrate, policies, tokens
@@ -139,6 +144,8 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
         meters=meters,
         clock=clock,
     )
+    about = _subjects(store, current=current)
+    enrich = _enriching(settings, store, about, meters)
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     reload = detection.reloading.reload if detection else None
     web = _application(
@@ -153,7 +160,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
             detection.writer.start()
         else:
             logger.warning("anomaly detection is turned off")
-        for loop in running:
+        for loop in (*running, enrich):
             loop.start()
         while not stopping.wait(WATCH_EVERY_S):
             if not api.is_running():
@@ -165,7 +172,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
         return 0
     finally:
         watch.stop(STOP_WITHIN / 8)
-        if not _stop(detection, api, running):
+        if not _stop(detection, api, (*running, enrich)):
             # A request or a query that hangs on a dead server holds a thread which the interpreter
             # would wait for: nothing is left to save, so end without it.
             logging.shutdown()
@@ -454,6 +461,38 @@ def _publishing(
         clock=clock,
         meters=meters,
         initial=[each.document for each in found],
+    )
+
+
+def _subjects(
+    store: database.Database, *, current: Callable[[], config.Settings]
+) -> subjects.Subjects:
+    kept = policies.PostgresPolicyStore(store)
+    return subjects.Subjects(current, kept.all_policies, clock=instant)
+
+
+def _enriching(
+    settings: config.Settings,
+    store: database.Database,
+    about: subjects.Subjects,
+    meters: telemetry.Telemetry,
+) -> loops.Loop:
+    """Readiness does not hang on it: messages go out without it, only with less in them."""
+    base = settings.public_url
+    made = (
+        None if base is None else links.Links(base, signing.Signer(signing.key_of(settings.home)))
+    )
+    holder = client.Client(settings.alertmanager.url)
+    told = facts.Facts(
+        about,
+        checks.connect(settings),
+        anomalies.PostgresAnomalyStore(store),
+        made,
+        clock=instant,
+    )
+    enriched = enriching.Enriching(holder, holder, told, clock=instant)
+    return loops.Loop(
+        "annotations", enriched.turn, interval=enriching.EVERY, meters=meters, clock=clock
     )
 
 

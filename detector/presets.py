@@ -14,6 +14,7 @@ class PresetQuery:
     """A query of a preset; deviations below min_deviation (in the query's unit) never alarm.
 
     exhaustion  how far ahead it is told that the ratio reaches 1
+    scale, unit  what messages make of its values: times 100, "%" where they are ratios
     """
 
     name: str
@@ -21,6 +22,8 @@ class PresetQuery:
     direction: str
     min_deviation: float
     exhaustion: timedelta | None = None
+    scale: float = 100
+    unit: str = "%"
 
 
 _CPU_BUSY = (
@@ -46,11 +49,16 @@ _HOST = (
     PresetQuery("host_memory", _MEMORY_USED, "both", 0.02, timedelta(days=1)),
     PresetQuery("host_disk", _DISK_BUSY, "above", 0.10),
     PresetQuery("host_filesystem", _FILESYSTEM_USED, "above", 0.01, timedelta(days=1)),
-    PresetQuery("host_network_receive", _RECEIVED, "both", 100_000.0),
+    PresetQuery("host_network_receive", _RECEIVED, "both", 100_000.0, scale=1, unit="B/s"),
     PresetQuery(
-        "host_network_transmit", _RECEIVED.replace("receive", "transmit"), "both", 100_000.0
+        "host_network_transmit",
+        _RECEIVED.replace("receive", "transmit"),
+        "both",
+        100_000.0,
+        scale=1,
+        unit="B/s",
     ),
-    PresetQuery("host_load", _LOAD_PER_CPU, "above", 0.25),
+    PresetQuery("host_load", _LOAD_PER_CPU, "above", 0.25, scale=1, unit="tasks per CPU"),
     PresetQuery("host_pressure_cpu", _PRESSURE.format("cpu"), "above", 0.10),
     PresetQuery("host_pressure_io", _PRESSURE.format("io"), "above", 0.10),
     PresetQuery("host_pressure_memory", _PRESSURE.format("memory"), "above", 0.05),

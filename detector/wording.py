@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 
-from detector import alerts
+from detector import alerts, quantities
 
 SEVERITIES = ("critical", "high", "warning", "medium", "low", "info")
 """The gravest first."""
@@ -104,29 +104,12 @@ def _when(first: alerts.Notification, told: Sequence[alerts.Notification], zone:
     if first.state is alerts.State.FIRING:
         return f"since {_instant(first.starts_at, zone)}"
     ends = [each.ends_at for each in told if each.ends_at is not None]
-    return f"after {_span(max(ends) - first.starts_at)}" if ends else ""
+    return f"after {quantities.span(max(ends) - first.starts_at)}" if ends else ""
 
 
 def _instant(at: datetime, zone: tzinfo) -> str:
     shown = at.astimezone(zone)
     return f"{shown:%H:%M} {shown.tzname()}"
-
-
-def _span(span: timedelta) -> str:
-    """Two units at most.
-
-    >>> _span(timedelta(seconds=59)), _span(timedelta(minutes=61)), _span(timedelta(hours=50))
-    ('59 s', '1 h 1 min', '2 d 2 h')
-    """
-    seconds = int(span.total_seconds())
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if minutes < 1:
-        return f"{seconds} s"
-    if hours < 1:
-        return f"{minutes} min"
-    if days < 1:
-        return f"{hours} h {minutes % 60} min"
-    return f"{days} d {hours % 24} h"
 
 
 def _one_line(text: str) -> str:

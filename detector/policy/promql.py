@@ -97,6 +97,61 @@ def selectors_of(expr: str) -> list[tuple[Matcher, ...]]:
     return list(found)
 
 
+def only(expr: str, labels: Iterable[tuple[str, str]]) -> str:
+    r"""The one series of an expression that has these labels and, its name aside, no others.
+
+    >>> print(only('a{b="c"}', [("b", "c"), ("d", "e")]))
+    {__name__="a",b="c",d="e"}
+    >>> print(only("rate(a[5m])", [("b", "c$")]))
+    (rate(a[5m])) and on (b) label_replace(vector(1), "b", "c$$", "", "")
+
+    Raises ValueError for what is not PromQL.
+    """
+    wanted = [pair for pair in labels if pair[0] != NAME]
+    tree = promql_parser.parse(expr)
+    if isinstance(tree, promql_parser.VectorSelector) and tree.offset is None and tree.at is None:
+        own = matchers_of(tree)
+        more = [Matcher(name, MatchType.EQUAL, value) for name, value in wanted]
+        return matchers([*own, *(each for each in more if each not in own)])
+    one = "vector(1)"
+    for name, value in wanted:
+        one = f'label_replace({one}, {quoted(name)}, {quoted(value.replace("$", "$$"))}, "", "")'
+    return f"({expr}) and on ({', '.join(name for name, _ in wanted)}) {one}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """An expression that compares a value with a number, apart."""
+
+    value: str
+    operator: str
+    threshold: float
+
+
+def comparison_of(expr: str) -> Comparison | None:
+    """The parts of one that keeps the value of what it compares; None of any other.
+
+    >>> comparison_of("(rate(a[5m]) > 0.5)")
+    Comparison(value='rate(a[5m])', operator='>', threshold=0.5)
+
+    Raises ValueError for what is not PromQL.
+    """
+    tree = promql_parser.parse(expr)
+    while isinstance(tree, promql_parser.ParenExpr):
+        tree = tree.expr
+    if (
+        isinstance(tree, promql_parser.BinaryExpr)
+        and tree.modifier is None
+        and str(tree.op) in _COMPARING
+        and isinstance(tree.rhs, promql_parser.NumberLiteral)
+    ):
+        return Comparison(tree.lhs.prettify(), str(tree.op), tree.rhs.val)
+    return None
+
+
+_COMPARING = frozenset({">", ">=", "<", "<=", "==", "!="})
+
+
 def other_type(tree: object) -> str | None:
     """What an expression gives where it does not give series: scalar, string or matrix."""
     if isinstance(tree, promql_parser.ParenExpr | promql_parser.UnaryExpr):

@@ -1,0 +1,275 @@
+"""What annotations tell of an alert, by what it is about."""
+
+from __future__ import annotations
+
+import urllib.parse
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from detector import alerts, anomalies, config, errors, frames, links, signing
+from detector.policy import documents, revisions
+from detector.services import facts, subjects
+from tests.detector.policy import factories
+from tests.fakes.anomalies import FakeAnomalyStore
+from tests.fakes.answers import FakeAnswers
+from tests.fakes.policies import FakePolicyStore
+
+NOW = datetime(2026, 5, 4, 14, 30, tzinfo=UTC)
+CPU = "100 * instance:node_cpu_utilisation:rate5m"
+SCORES = (
+    '{__name__=~"anomaly_expected|anomaly_lower|anomaly_upper|anomaly_score|drift_score",'
+    'query="orders",instance=~"web-1"}'
+)
+
+
+class Known:
+    """All that facts are taken from."""
+
+    def __init__(self, public_url: str | None = None) -> None:
+        self.reader = FakeAnswers()
+        self.anomalies = FakeAnomalyStore()
+        self.policies = FakePolicyStore()
+        self.settings = config.load(
+            None,
+            {"MDA_QUERIES": '[{"name": "orders", "expr": "orders_per_minute"}]'},
+        )
+        about = subjects.Subjects(
+            lambda: self.settings, self.policies.all_policies, clock=lambda: NOW
+        )
+        made = public_url and links.Links(public_url, signing.Signer(b"key"))
+        self.facts = facts.Facts(
+            about, self.reader, self.anomalies, made or None, clock=lambda: NOW
+        )
+
+    def publish(self, *conditions: dict[str, Any]) -> None:
+        document = documents.parse(factories.tree(*conditions), "policy")
+        with self.policies.changing() as changes:
+            changes.add(document, revisions.Made("a test", NOW))
+
+    def tell(self, held: alerts.Held) -> facts.Annotations:
+        told = self.facts.tell([held])
+        assert told.failures == ()
+        return told.annotations[facts.key_of(held)]
+
+
+@pytest.fixture
+def known() -> Known:
+    return Known()
+
+
+def held(expr: str = "", **labels: str) -> alerts.Held:
+    pairs = frames.labels_from_pairs(labels.items())
+    asked = urllib.parse.urlencode({"g0.expr": expr, "g0.tab": "1"})
+    return alerts.Held(
+        fingerprint=alerts.fingerprint_of(pairs),
+        starts_at=NOW - timedelta(minutes=5),
+        ends_at=NOW + timedelta(minutes=3),
+        updated_at=NOW,
+        labels=pairs,
+        annotations=(("summary", "busy"),),
+        generator_url=f"http://p:9090/graph?{asked}" if expr else "",
+    )
+
+
+def of_policy(**labels: str) -> alerts.Held:
+    given = {"policy": "High CPU Alert", "policy_rule": "1", "policy_revision": "1"}
+    return held("whole > 80", alertname="High CPU Alert", severity="high", **given, **labels)
+
+
+def of_query(**labels: str) -> alerts.Held:
+    return held(
+        "anomaly_score > 1", alertname="AnomalyDetected", query="orders", severity="warning",
+        instance="web-1", **labels,
+    )  # fmt: skip
+
+
+def opened(**more: Any) -> anomalies.Anomaly:
+    given: dict[str, Any] = {
+        "query": "orders",
+        "labels": (("__name__", "orders_per_minute"), ("instance", "web-1")),
+        "opened_at": NOW - timedelta(minutes=6),
+        "ended_at": None,
+        "kind": "level_shift",
+        "peak_at": NOW,
+        "peak_score": 4.0,
+        "value": 9.0,
+        "expected": 5.0,
+        "lower": 4.0,
+        "upper": 6.0,
+        "last_at": NOW,
+        "last_score": 4.0,
+    }
+    return anomalies.Anomaly(**given | more)
+
+
+def test_a_threshold_tells_value_and_limit_with_their_unit(known: Known) -> None:
+    known.publish(factories.above(80))
+    known.reader.answers[CPU] = {
+        (("instance", "web-1"), ("job", "node")): 97.31,
+        (("instance", "web-2"), ("job", "node")): 12.0,
+    }
+    told = known.tell(of_policy(instance="web-1", job="node", monitor="added by Prometheus"))
+    graph = urllib.parse.parse_qs(urllib.parse.urlsplit(told.pop("graph_url")).query)
+    assert told == {"value": "97.3 %", "expected": "at most 80 %"}
+    assert graph["g0.tab"] == ["0"]
+    assert '"web-1"' in graph["g0.expr"][0]
+
+
+def test_a_rule_of_another_revision_is_known_by_its_expression_alone(known: Known) -> None:
+    known.publish(factories.above(80))
+    old = of_policy(instance="web-1")
+    changed = [(k, "7" if k == "policy_revision" else v) for k, v in old.labels]
+    known.reader.answers["whole"] = {(("instance", "web-1"),): 81.0}
+    other = alerts.Held(
+        old.fingerprint, old.starts_at, old.ends_at, old.updated_at, tuple(changed), (),
+        old.generator_url,
+    )  # fmt: skip
+    told = known.tell(other)
+    assert (told["value"], told["expected"]) == ("81", "at most 80")
+
+
+@pytest.mark.parametrize(
+    ("condition", "expr", "value", "expected"),
+    [
+        (factories.above(10, operator="lt"), CPU, "97 %", "at least 10 %"),
+        (
+            factories.above(1e6, metric_name="network_receive_bytes_per_second", operator="gte"),
+            "instance:node_network_receive_bytes_excluding_lo:rate5m",
+            "97 B/s",
+            "below 1 MB/s",
+        ),
+        (
+            {
+                "type": "rate_of_change", "metric_name": "disk_percent", "measure": "slope",
+                "over": "1h", "operator": "gt", "threshold": 2,
+            },
+            "100 * deriv(instance_mountpoint:node_filesystem_utilisation:ratio[1h])",
+            "97 % a second",
+            "at most 2 % a second",
+        ),
+        (
+            factories.above(3, aggregate={"function": "count"}),
+            "100 * count(instance:node_cpu_utilisation:rate5m)",
+            "97",
+            "at most 3",
+        ),
+    ],
+)  # fmt: skip
+def test_units_are_those_of_what_is_compared(
+    known: Known, condition: dict[str, Any], expr: str, value: str, expected: str
+) -> None:
+    known.publish(condition)
+    known.reader.answers[expr] = {(("instance", "web-1"),): 97.0}
+    told = known.tell(of_policy(instance="web-1"))
+    assert (told["value"], told["expected"]) == (value, expected)
+
+
+def test_costs_tell_money(known: Known) -> None:
+    known.publish({"type": "cost", "measure": "daily", "threshold": 1000})
+    expr = 'sum by (currency) (cloud_cost:daily{basis="billed"})'
+    known.reader.answers[expr] = {(("currency", "EUR"),): 1234.5}
+    told = known.tell(of_policy(currency="EUR"))
+    del told["graph_url"]
+    assert told == {
+        "value": "1,234.50 EUR",
+        "expected": "at most 1,000.00",
+        "money": "1,234.50 EUR, 234.50 EUR above the limit",
+    }
+
+
+def test_an_anomaly_tells_what_was_expected_and_what_carries_it(known: Known) -> None:
+    known.anomalies.record(
+        [(7, opened()), (7, opened(labels=(("instance", "web-2"),)))],
+        {7: (anomalies.Cause((("zone", "eu-1"),), 1.0, 0.83, 3.0, 4, 2),)},
+    )
+    known.reader.answers["orders_per_minute"] = {
+        (("__name__", "orders_per_minute"), ("instance", "web-1")): 1.25
+    }
+    place = (("instance", "web-1"), ("query", "orders"))
+    known.reader.answers[SCORES] = {
+        (("__name__", "anomaly_score"), *place): 7.24,
+        (("__name__", "anomaly_expected"), *place): 5.0,
+        (("__name__", "anomaly_lower"), *place): 4.125,
+        (("__name__", "anomaly_upper"), *place): 6.0,
+    }
+    told = known.tell(of_query(monitor="added by Prometheus"))
+    del told["graph_url"]
+    assert told == {
+        "value": "1.25",
+        "expected": "5",
+        "lower": "4.12",
+        "upper": "6",
+        "score": "7.2",
+        "kind": "level shift",
+        "cause": "zone=eu-1 (83 % of the deviation)",
+    }
+
+
+def test_what_stands_alone_has_no_cause(known: Known) -> None:
+    cause = anomalies.Cause((("zone", "eu-1"),), 1.0, 1.0, 3.0, 4, 2)
+    known.anomalies.record([(7, opened())], {7: (cause,)})
+    assert "cause" not in known.tell(of_query())
+
+
+def test_money_that_is_unusual_is_told_as_such(known: Known) -> None:
+    labels = (("currency", "USD"), ("instance", "web-1"))
+    known.reader.answers["orders_per_minute"] = {labels: 150.0}
+    known.reader.answers[SCORES] = {
+        (("__name__", "anomaly_expected"), ("query", "orders"), *labels): 100.0
+    }
+    told = known.tell(of_query(currency="USD"))
+    assert (told["money"], told["value"]) == ("50.00 USD more than expected", "150.00 USD")
+
+
+def test_a_rule_by_hand_tells_the_value_of_its_expression(known: Known) -> None:
+    known.reader.answers['up{job="db"}'] = {
+        (("__name__", "up"), ("instance", "db-1"), ("job", "db")): 0.0
+    }
+    told = known.tell(held('up{job="db"} == 0', alertname="Down", instance="db-1", job="db"))
+    assert (told["value"], told["expected"]) == ("0", "other than 0")
+
+
+@pytest.mark.parametrize("expr", ["", "not PromQL (", "absent(up)", "x" * 30_000])
+def test_of_what_is_not_known_nothing_is_told(known: Known, expr: str) -> None:
+    assert known.tell(held(expr, alertname="Odd")) == {}
+
+
+def test_links_are_there_where_people_reach_us() -> None:
+    known = Known("https://mda.example.org")
+    alert = held(alertname="Odd")
+    told = known.tell(alert)
+    assert sorted(told) == ["ack_url", "chart_url", "silence_url"]
+    given = links.Given(*told["ack_url"].split("/")[-4:])
+    target = links.read_action(links.Action.ACK, given, signing.Signer(b"key"), at=NOW)
+    assert (target.fingerprint, target.starts_at) == facts.key_of(alert)
+
+
+def test_one_expression_is_read_once_for_all_alerts(known: Known) -> None:
+    known.publish(factories.above(80))
+    several = [of_policy(instance=f"web-{number}") for number in range(100)]
+    known.reader.answers[CPU] = {(("instance", f"web-{n}"),): 90.0 + n / 100 for n in range(100)}
+    told = known.facts.tell(several)
+    assert known.reader.asked == [CPU]
+    assert {each["value"] for each in told.annotations.values()} == {
+        f"{90 + n / 100:.3g} %" for n in range(100)
+    }
+
+
+def test_a_prometheus_that_is_down_is_asked_once_and_links_are_told() -> None:
+    known = Known("https://mda.example.org")
+    known.reader.failure = errors.UpstreamError("down", kind="unreachable", retryable=True)
+    told = known.facts.tell([of_query(), held("up == 0", alertname="Down")])
+    assert told.failures == (known.reader.failure,)
+    assert len(known.reader.asked) == 1
+    assert all("ack_url" in each for each in told.annotations.values())
+
+
+def test_without_the_store_the_value_is_told(known: Known) -> None:
+    known.anomalies.failure = errors.StoreError("down", retryable=True)
+    known.reader.answers["orders_per_minute"] = {(("instance", "web-1"),): 1.25}
+    alert = of_query()
+    told = known.facts.tell([alert])
+    assert told.failures == (known.anomalies.failure,)
+    assert told.annotations[facts.key_of(alert)]["value"] == "1.25"
