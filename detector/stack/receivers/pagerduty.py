@@ -13,6 +13,16 @@ SEVERITY = (
     "{{ else }}warning{{ end }}"
 )
 """PagerDuty knows critical, error, warning and info."""
+DETAILS = {
+    "message": "\t" + base.PLAIN,
+    "firing": "",
+    "resolved": "",
+    "num_firing": "{{ .Alerts.Firing | len }}",
+    "num_resolved": "{{ .Alerts.Resolved | len }}",
+}
+"""From 0.30 on Alertmanager takes a detail that can be read as YAML for nested details, and what
+stands in these for templates again, so that a label could hold one. No YAML begins with a tab. The
+details that it adds by itself have that fault too, so these replace them."""
 
 
 def _reaches(settings: config.Settings) -> list[base.Reach]:
@@ -40,7 +50,7 @@ def _complete(
         integration["url"] = given.url
     integration.setdefault("severity", SEVERITY)
     integration.setdefault("description", base.SHORT)
-    integration.setdefault("details", {"message": base.PLAIN})
+    integration.setdefault("details", dict(DETAILS))
 
 
 CHANNEL = base.Channel(NAME, "pagerduty_configs", _reaches, _missing, _complete)

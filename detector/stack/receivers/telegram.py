@@ -38,7 +38,7 @@ def _complete(
         integration["api_url"] = given.url
     # Plain text: Telegram would read markup in what a label holds, and refuse what is none.
     integration.setdefault("parse_mode", "")
-    integration.setdefault("message", base.PLAIN)
+    integration.setdefault("message", f"{base.SHORT}\n{base.PLAIN}")
 
 
 CHANNEL = base.Channel(
