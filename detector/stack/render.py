@@ -19,7 +19,7 @@ import yaml
 from detector import config, errors, whole
 from detector.stack import addresses as addresses_
 from detector.stack import checkout, tokens
-from detector.stack.receivers import assemble, base, versions
+from detector.stack.receivers import assemble, base, handwritten, versions
 
 CHECK_TIMEOUT_S = 30
 GENERATED = pathlib.Path("rules", "generated")
@@ -76,6 +76,7 @@ def run(settings: config.Settings, out: pathlib.Path | None) -> list[str]:
             tools,
             secrets_mode=GROUP_MAY_READ,
             version=version,
+            copies=True,
         )
     return [*rendered.notes, f"wrote {rendered.prometheus}", f"wrote {rendered.alertmanager}"]
 
@@ -88,10 +89,12 @@ def render(
     *,
     secrets_mode: int = tokens.OWNER_ONLY,
     version: base.Version = base.OLDEST,
+    copies: bool = False,
 ) -> Rendered:
     """Write prometheus.yml, alertmanager.yml, rules/ and secrets/ into out_dir, an absolute path.
 
     version  of the Alertmanager that reads it
+    copies   whether a configuration of the user's own is copied, not used where it lies
 
     Raises ConfigError for settings that cannot work together, StackError when promtool or amtool
     refuses a file or the project's own files are not found.
@@ -104,12 +107,21 @@ def render(
     tree["rule_files"] = [str(out_dir / pattern) for pattern in tree.get("rule_files", [])]
     _write(prometheus, tree)
 
-    alertmanager = out_dir / "alertmanager.yml"
     secrets = base.Secrets(out_dir / "secrets", secrets_mode)
-    tree = _moved(_read(source / "alertmanager.yml"), addresses)
-    tree["templates"] = [str(out_dir / pattern) for pattern in tree.get("templates", [])]
-    notes = assemble.set_up(tree, settings, secrets, detector=addresses.detector, version=version)
-    _write(alertmanager, tree)
+    place = base.Place(secrets, addresses.detector, assemble.token_file(settings, secrets), version)
+    if settings.alertmanager.config is None:
+        alertmanager = out_dir / "alertmanager.yml"
+        tree = _moved(_read(source / "alertmanager.yml"), addresses)
+        tree["templates"] = [str(out_dir / pattern) for pattern in tree.get("templates", [])]
+        notes = assemble.set_up(tree, settings, place)
+        _write(alertmanager, tree)
+    else:
+        alertmanager = settings.alertmanager.config.absolute()
+        notes = list(handwritten.notes(_read(alertmanager), settings, place))
+        if copies:
+            text = alertmanager.read_text(encoding="utf-8")
+            alertmanager = out_dir / "alertmanager.yml"
+            whole.write(alertmanager, text)
     _check(tools.promtool, ["check", "config", str(prometheus)])
     _check(tools.amtool, ["check-config", str(alertmanager)])
     return Rendered(prometheus, alertmanager, out_dir / GENERATED, tuple(notes))
@@ -216,9 +228,12 @@ def _check(tool: pathlib.Path | None, arguments: list[str]) -> None:
 
 
 def _complaints(output: str) -> Iterator[str]:
+    """What promtool and amtool find wrong, which may stand on the line that names the file."""
     for line in output.splitlines():
-        if line.strip() and "SUCCESS" not in line and not line.startswith("Checking"):
-            yield line.strip()
+        _, failed, found = line.partition("FAILED: ")
+        said = (found if failed else line).strip()
+        if failed or (said and "SUCCESS" not in said and not said.startswith("Checking")):
+            yield said
 
 
 def _which(name: str) -> pathlib.Path | None:

@@ -9,23 +9,14 @@ from detector import config, errors
 from detector.stack.receivers import base, routes, table
 
 
-def set_up(
-    tree: base.Tree,
-    settings: config.Settings,
-    secrets: base.Secrets,
-    *,
-    detector: str,
-    version: base.Version = base.OLDEST,
-) -> list[str]:
+def set_up(tree: base.Tree, settings: config.Settings, place: base.Place) -> list[str]:
     """Complete the tree of an alertmanager.yml in place.
 
-    detector  host:port, as Alertmanager reaches it
     Returns what was left out and why, a line each. Raises ConfigError if a mail has no sender,
     or the tree no route or receivers.
     """
     if not isinstance(tree.get("route"), dict) or not isinstance(tree.get("receivers"), list):
         raise errors.ConfigError("alertmanager.yml: a route and a list of receivers are expected")
-    place = base.Place(secrets, detector, _token_file(settings, secrets), version)
     _set_webhook_token(tree, place.token_file)
     notes = []
     for channel in table.CHANNELS:
@@ -36,7 +27,8 @@ def set_up(
     return notes
 
 
-def _token_file(settings: config.Settings, secrets: base.Secrets) -> str:
+def token_file(settings: config.Settings, secrets: base.Secrets) -> str:
+    """The file with the token that the detector's webhooks ask for."""
     if settings.webhook_token_file is None:
         return secrets.token("webhook_token")
     return str(settings.webhook_token_file.absolute())
@@ -68,7 +60,7 @@ def _set_channel(
     names = [receiver["name"] for receiver in owned] or [channel.name]
     route = routes.pattern_of(tree, names, channel)
     for reach in reaches:
-        if reach is general and owned:
+        if reach == general and owned:
             for integration in patterns:
                 channel.complete(integration, global_, reach, settings, place)
             continue

@@ -54,16 +54,16 @@ def place(
             given none here
     """
     teams = [each.team for each in reaches if each.team]
-    general = next((each for each in reaches if not each.team), None)
+    of_all = [each for each in reaches if not each.team]
     of_teams = [_route(pattern, each, [f'team = "{each.team}"']) for each in reaches if each.team]
     others = [f'team !~ "{"|".join(teams)}"'] if teams else []
     given: list[base.Tree] = tree["route"].setdefault("routes", [])
     first = next((n for n, each in enumerate(given) if each.get("receiver") in names), len(given))
     for route in given:
-        if general is not None and route.get("receiver") in names:
-            route.update(_route(route, general, others, name=route["receiver"]))
-    if general is not None and is_new:
-        given.append(_route(pattern, general, others))
+        if of_all and route.get("receiver") in names:
+            route.update(_route(route, of_all[0], others, name=route["receiver"]))
+    if is_new:
+        given += [_route(pattern, each, others) for each in of_all]
     given[first:first] = of_teams
 
 
@@ -112,6 +112,13 @@ def add_tests(tree: base.Tree) -> None:
         for each in tree["receivers"]
         if each["name"] not in memory and any(key.endswith("_configs") for key in each)
     ]
+
+
+def has_tests(tree: base.Tree) -> bool:
+    """Whether test messages have a road."""
+    route = tree.get("route")
+    found = (route.get("routes") or []) if isinstance(route, dict) else []
+    return any(TEST_LABEL in str(each.get("matchers", "")) for each in found)
 
 
 def is_memory(receiver: base.Tree) -> bool:

@@ -11,6 +11,11 @@ NOT_OF_ITSELF = 'alertname != "SmsNotSent"'
 """That a message of ours did not go out is no news for another one: it would fail too."""
 
 
+def path(reach: base.Reach) -> str:
+    """Where the detector hears of what is to be told to these people."""
+    return f"{PATH}/{reach.target}" if reach.target else PATH
+
+
 def _reaches(settings: config.Settings) -> list[base.Reach]:
     sms = settings.sms
     found = [
@@ -36,8 +41,7 @@ def _complete(
 ) -> None:
     if not integration:
         integration.update(base.webhook_of_ours(place, PATH))
-    if reach.target:
-        integration["url"] = f"{integration['url']}/{reach.target}"
+    integration["url"] = f"{integration['url'].removesuffix(PATH)}{path(reach)}"
 
 
 def owns(integration: base.Tree) -> bool:

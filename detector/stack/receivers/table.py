@@ -7,6 +7,7 @@ from detector.stack.receivers import (
     discord,
     email,
     msteams,
+    notify,
     opsgenie,
     pagerduty,
     slack,
@@ -26,4 +27,5 @@ CHANNELS: tuple[base.Channel, ...] = (
     telegram.CHANNEL,
     webhook.CHANNEL,
     sms.CHANNEL,
+    notify.CHANNEL,
 )

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+import yaml
 
 from detector import config, errors
 from detector.stack import debian, render
@@ -281,3 +282,91 @@ def test_the_version_is_that_of_the_running_one_then_the_programs_then_the_setti
     assert versions.of(settings, address=answering(b"[]"), program=None) == (0, 28, 0)
     none = config.load(None, {})
     assert versions.of(none, address=None, program=tmp_path / "none") == base.OLDEST
+
+
+OWN = """\
+# Written by hand.
+route: {receiver: people}
+receivers:
+  - name: people
+    email_configs: [{to: a@example.org, from: b@example.org, smarthost: "localhost:25"}]
+"""
+
+
+def test_a_configuration_of_ones_own_is_used_as_it_is_and_said_what_it_lacks(
+    tmp_path: pathlib.Path, tools: render.Tools
+) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text(OWN)
+    environ = receiving.SMS | {
+        "MDA_ALERTMANAGER__CONFIG": str(own),
+        "MDA_NOTIFY__CHAT__URL": "json://s3cret",
+    }
+    out = tmp_path / "out"
+    found = render.render(config.load(None, environ), receiving.HERE, out, tools)
+    assert found.alertmanager == own
+    assert own.read_text() == OWN
+    assert not (out / "alertmanager.yml").exists()
+    assert [note.split(" by this")[0] for note in found.notes[:3]] == [
+        "the detector's memory hears of no alert",
+        "SMS hears of no alert",
+        "notify.chat hears of no alert",
+    ]
+    assert found.notes[3].startswith("mda alerts test needs a route")
+    assert "s3cret" not in "".join(found.notes)
+
+
+def test_with_the_lines_that_it_lacks_a_configuration_of_ones_own_lacks_nothing(
+    tmp_path: pathlib.Path, tools: render.Tools, stack_binaries: stack.Binaries
+) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text(OWN)
+    environ = receiving.SMS | {"MDA_ALERTMANAGER__CONFIG": str(own)}
+    settings = config.load(None, environ)
+    found = render.render(settings, receiving.HERE, tmp_path, tools)
+    tree = yaml.safe_load(OWN)
+    tree["route"]["routes"] = []
+    for note in found.notes[:-1]:
+        added = yaml.safe_load(note.split("add\n")[1])
+        tree["route"]["routes"] += added["route"]["routes"]
+        tree["receivers"] += added["receivers"]
+    test = {"receiver": "people", "matchers": ['mda_test = "people"'], "group_wait": "0s"}
+    tree["route"]["routes"].insert(1, test)
+    own.write_text(yaml.safe_dump(tree))
+    assert render.render(settings, receiving.HERE, tmp_path, tools).notes == ()
+    told = routing.receivers(stack_binaries, own, "severity=critical")
+    assert told == ["mda-memory", "mda-sms"]
+    assert routing.receivers(stack_binaries, own, "mda_test=people") == ["mda-memory", "people"]
+
+
+def test_a_configuration_of_ones_own_is_copied_for_containers(tmp_path: pathlib.Path) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text(OWN)
+    lines = render.run(
+        config.load(None, {"MDA_ALERTMANAGER__CONFIG": str(own)}), tmp_path / "volume"
+    )
+    assert (tmp_path / "volume" / "alertmanager.yml").read_text() == OWN
+    assert lines[-1] == f"wrote {tmp_path}/volume/alertmanager.yml"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (OWN.replace("people}", "nobody}"), 'amtool refuses .*own.yml: .*"nobody"'),
+        ("just text", "own.yml: keys with values are expected"),
+        (None, "own.yml: .*No such file"),
+    ],
+)
+def test_a_wrong_configuration_of_ones_own_is_refused_in_the_words_of_amtool(
+    tmp_path: pathlib.Path, tools: render.Tools, text: str | None, complaint: str
+) -> None:
+    own = tmp_path / "own.yml"
+    if text is not None:
+        own.write_text(text)
+    with pytest.raises(errors.StackError, match=complaint):
+        render.render(
+            config.load(None, {"MDA_ALERTMANAGER__CONFIG": str(own)}),
+            receiving.HERE,
+            tmp_path / "out",
+            tools,
+        )
