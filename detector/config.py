@@ -38,6 +38,14 @@ BARE_NAMES: dict[str, tuple[str, ...]] = {
     "EMAIL_TO": ("email", "recipients"),
     "SLACK_WEBHOOK_URL": ("slack", "webhook_url"),
     "SLACK_CHANNEL": ("slack", "channel"),
+    "PAGERDUTY_ROUTING_KEY": ("pagerduty", "routing_key"),
+    "OPSGENIE_API_KEY": ("opsgenie", "api_key"),
+    "MSTEAMS_WEBHOOK_URL": ("msteams", "webhook_url"),
+    "DISCORD_WEBHOOK_URL": ("discord", "webhook_url"),
+    "TELEGRAM_BOT_TOKEN": ("telegram", "bot_token"),
+    "TELEGRAM_CHAT_ID": ("telegram", "chat_id"),
+    "WEBHOOK_URL": ("webhook", "url"),
+    "WEBHOOK_BEARER_TOKEN": ("webhook", "bearer_token"),
     "SMS_PROVIDER": ("sms", "provider"),
     "SMS_API_KEY": ("sms", "api_key"),
     "SMS_API_SECRET": ("sms", "api_secret"),
@@ -52,6 +60,13 @@ _SECRETS: dict[str, tuple[str, ...]] = {
         "DATABASE_URL",
         "EMAIL_PASSWORD",
         "SLACK_WEBHOOK_URL",
+        "PAGERDUTY_ROUTING_KEY",
+        "OPSGENIE_API_KEY",
+        "MSTEAMS_WEBHOOK_URL",
+        "DISCORD_WEBHOOK_URL",
+        "TELEGRAM_BOT_TOKEN",
+        "WEBHOOK_URL",
+        "WEBHOOK_BEARER_TOKEN",
         "SMS_API_KEY",
         "SMS_API_SECRET",
     )
@@ -192,6 +207,10 @@ ModelName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=100)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
 
 Severity = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=50)]
+Severities = Annotated[tuple[Severity, ...], Field(min_length=1)]
+TeamName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$", max_length=50)]
+NotifyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
 
 LabelName = Annotated[
     str,
@@ -215,6 +234,12 @@ Horizon = Annotated[Duration, Field(ge=timedelta(minutes=5), le=timedelta(days=3
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
+TOLD: tuple[str, ...] = ("critical", "high", "warning", "medium")
+"""Severities that people are told of where they read it when they have the time."""
+PAGED: tuple[str, ...] = ("critical", "high")
+"""Severities that wake somebody."""
+
+
 class _Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -234,6 +259,8 @@ class AlertmanagerSettings(_Section):
     """The Alertmanager that routes."""
 
     url: str = Field("http://127.0.0.1:9093", pattern=r"^https?://[^\s/]+")
+    version: str | None = Field(None, pattern=r"^v?\d+\.\d+(\.\d+)?$")
+    config: Path | None = None
 
 
 class Thresholds(_Section):
@@ -253,6 +280,7 @@ class EmailSettings(_Section):
     password: pydantic.SecretStr | None = None
     sender: str | None = None
     recipients: str | None = None
+    severities: Severities = TOLD
 
 
 class SlackSettings(_Section):
@@ -260,6 +288,118 @@ class SlackSettings(_Section):
 
     webhook_url: pydantic.SecretStr | None = None
     channel: str | None = None
+    severities: Severities = TOLD
+
+
+class PagerDutySettings(_Section):
+    """PagerDuty is told once the key of an integration (Events API v2) is given."""
+
+    routing_key: pydantic.SecretStr | None = None
+    url: HttpUrl | None = None
+    severities: Severities = PAGED
+
+
+class OpsgenieSettings(_Section):
+    """Opsgenie is told once the key of an API integration is given."""
+
+    api_key: pydantic.SecretStr | None = None
+    url: HttpUrl | None = None
+    severities: Severities = PAGED
+
+
+class MsTeamsSettings(_Section):
+    """A channel of Microsoft Teams is told once its webhook is given."""
+
+    webhook_url: pydantic.SecretStr | None = None
+    severities: Severities = TOLD
+
+
+class DiscordSettings(_Section):
+    """A channel of Discord is told once its webhook is given."""
+
+    webhook_url: pydantic.SecretStr | None = None
+    severities: Severities = TOLD
+
+
+class TelegramSettings(_Section):
+    """A chat of Telegram is told once a bot and the chat are given."""
+
+    bot_token: pydantic.SecretStr | None = None
+    chat_id: int | None = None
+    url: HttpUrl | None = None
+    severities: Severities = TOLD
+
+    @pydantic.model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.bot_token is None) != (self.chat_id is None):
+            lacks = "bot_token" if self.bot_token is None else "chat_id"
+            raise ValueError(f"{lacks}: not set: a bot_token and a chat_id are needed together")
+        return self
+
+
+class WebhookSettings(_Section):
+    """Any program is told by Alertmanager's own webhook once its address is given."""
+
+    url: pydantic.SecretStr | None = None
+    bearer_token: pydantic.SecretStr | None = None
+    severities: Severities = TOLD
+
+
+class NotifySettings(_Section):
+    """A service that Apprise knows, by its URL, which holds secrets."""
+
+    url: pydantic.SecretStr | None = None
+    url_file: Path | None = None
+    severities: Severities = TOLD
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("either url or url_file is needed: a URL of Apprise's")
+        return self
+
+    def secret_url(self) -> str:
+        """The URL, from its file where one is named. Raises ConfigError."""
+        if self.url_file is None:
+            return "" if self.url is None else self.url.get_secret_value()
+        try:
+            return self.url_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise errors.ConfigError(
+                f"url_file: {self.url_file}: name a file that can be read"
+            ) from None
+
+
+class Team(_Section):
+    """Who is told of alerts that carry the label `team` with this name, in place of those who are
+    told of all others; a channel that is not named goes to these."""
+
+    email: str | None = None
+    slack_channel: str | None = None
+    sms: Numbers = ()
+    severities: Severities | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _somebody_is_told(self) -> Self:
+        if not (self.email or self.slack_channel or self.sms):
+            raise ValueError("one at least of email, slack_channel and sms is needed")
+        return self
+
+
+class BusinessHours(_Section):
+    """The hours in which alerts of these severities are told, and only then."""
+
+    days: tuple[Weekday, ...] = Field(("mon", "tue", "wed", "thu", "fri"), min_length=1)
+    start: TimeOfDay = time(9)
+    end: TimeOfDay = time(17)
+    timezone: Zone = zoneinfo.ZoneInfo("UTC")
+    severities: Severities = ("medium", "low")
+
+    @pydantic.model_validator(mode="after")
+    def _end_is_after_start(self) -> Self:
+        if self.end != time(0) and self.end <= self.start:
+            raise ValueError(f"end: {self.end:%H:%M}: a time after start is allowed, up to 24:00")
+        return self
 
 
 class SmsProvider(_Section):
@@ -285,7 +425,7 @@ class SmsSettings(SmsProvider):
     """SMS are sent once a provider knows us and recipients are given."""
 
     recipients: Numbers = ()
-    severities: tuple[Severity, ...] = Field(("critical", "high", "warning"), min_length=1)
+    severities: Severities = ("critical", "high", "warning")
     escalate_to: Numbers = ()
     escalate_after: Duration = Field(
         timedelta(minutes=15), ge=timedelta(minutes=1), le=timedelta(days=1)
@@ -482,7 +622,16 @@ class Settings(pydantic_settings.BaseSettings):
     policies: PolicySettings = PolicySettings()
     email: EmailSettings = EmailSettings()
     slack: SlackSettings = SlackSettings()
+    pagerduty: PagerDutySettings = PagerDutySettings()
+    opsgenie: OpsgenieSettings = OpsgenieSettings()
+    msteams: MsTeamsSettings = MsTeamsSettings()
+    discord: DiscordSettings = DiscordSettings()
+    telegram: TelegramSettings = TelegramSettings()
+    webhook: WebhookSettings = WebhookSettings()
     sms: SmsSettings = SmsSettings()
+    notify: dict[NotifyName, NotifySettings] = {}
+    teams: dict[TeamName, Team] = {}
+    business_hours: BusinessHours | None = None
     public_url: str | None = Field(None, pattern=r"^https?://[^\s?#]+$")
     log: LogSettings = LogSettings()
 
@@ -647,9 +796,9 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: object, name: str) 
 
 
 _ALLOWED = {"extra_forbidden": "unknown key: see docs/configuration.md"}
-_SECRET_KEYS = {path[-1] for path in _SECRETS.values()}
-_WITH_SECRETS = {("sms", "fallback")}
-"""Paths below which secrets stand that have no name of their own."""
+_SECRET_KEYS = {path[-1] for path in _SECRETS.values()} - {"url"}
+_WITH_SECRETS = {("sms", "fallback"), ("notify",), ("webhook", "url")}
+"""Paths at or below which secrets stand whose keys do not tell."""
 
 
 def _may_hold_a_secret(path: tuple[str, ...], given: object) -> bool:

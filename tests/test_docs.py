@@ -34,6 +34,15 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
         "detection",
         "email",
         "slack",
+        "pagerduty",
+        "opsgenie",
+        "msteams",
+        "discord",
+        "telegram",
+        "webhook",
+        "notify",
+        "teams",
+        "business_hours",
         "sms",
         "log",
     }
@@ -59,6 +68,15 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     + _keys(config.PolicySettings, "policies")
     + _keys(config.EmailSettings, "email")
     + _keys(config.SlackSettings, "slack")
+    + _keys(config.PagerDutySettings, "pagerduty")
+    + _keys(config.OpsgenieSettings, "opsgenie")
+    + _keys(config.MsTeamsSettings, "msteams")
+    + _keys(config.DiscordSettings, "discord")
+    + _keys(config.TelegramSettings, "telegram")
+    + _keys(config.WebhookSettings, "webhook")
+    + _keys(config.NotifySettings, "notify")
+    + _keys(config.Team, "teams")
+    + _keys(config.BusinessHours, "business_hours")
     + _keys(config.SmsSettings, "sms")
     + _keys(config.Quiet, "sms")
     + _keys(config.LogSettings, "log"),

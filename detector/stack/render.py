@@ -18,11 +18,14 @@ import yaml
 
 from detector import config, errors, whole
 from detector.stack import addresses as addresses_
-from detector.stack import checkout, receivers, tokens
+from detector.stack import checkout, tokens
+from detector.stack.receivers import assemble, base, handwritten, versions
 
 CHECK_TIMEOUT_S = 30
 GENERATED = pathlib.Path("rules", "generated")
 """Where the detector publishes the rules of policies."""
+TEMPLATES = "templates"
+"""The folder of messages' templates, below the rules."""
 # Read by whoever serves them; the detector and Alertmanager share a group in compose.
 GROUP_MAY_READ = 0o640
 
@@ -59,10 +62,21 @@ def run(settings: config.Settings, out: pathlib.Path | None) -> list[str]:
     tools = Tools(promtool=_which("promtool"), amtool=_which("amtool"))
     if out is None:
         home = settings.home.absolute()
-        rendered = render(settings, addresses_.load(home), home / "rendered", tools)
-    else:
+        addresses = addresses_.load(home)
+        program = _which("prometheus-alertmanager") or _which("alertmanager")
+        version = versions.of(settings, address=addresses.alertmanager, program=program)
+        rendered = render(settings, addresses, home / "rendered", tools, version=version)
+    else:  # what runs there is no program of this host
+        addresses = addresses_.COMPOSE
+        version = versions.of(settings, address=addresses.alertmanager, program=None)
         rendered = render(
-            settings, addresses_.COMPOSE, out.absolute(), tools, secrets_mode=GROUP_MAY_READ
+            settings,
+            addresses,
+            out.absolute(),
+            tools,
+            secrets_mode=GROUP_MAY_READ,
+            version=version,
+            copies=True,
         )
     return [*rendered.notes, f"wrote {rendered.prometheus}", f"wrote {rendered.alertmanager}"]
 
@@ -74,8 +88,13 @@ def render(
     tools: Tools = NO_TOOLS,
     *,
     secrets_mode: int = tokens.OWNER_ONLY,
+    version: base.Version = base.OLDEST,
+    copies: bool = False,
 ) -> Rendered:
     """Write prometheus.yml, alertmanager.yml, rules/ and secrets/ into out_dir, an absolute path.
+
+    version  of the Alertmanager that reads it
+    copies   whether a configuration of the user's own is copied, not used where it lies
 
     Raises ConfigError for settings that cannot work together, StackError when promtool or amtool
     refuses a file or the project's own files are not found.
@@ -88,11 +107,21 @@ def render(
     tree["rule_files"] = [str(out_dir / pattern) for pattern in tree.get("rule_files", [])]
     _write(prometheus, tree)
 
-    alertmanager = out_dir / "alertmanager.yml"
-    secrets = receivers.Secrets(out_dir / "secrets", secrets_mode)
-    tree = _moved(_read(source / "alertmanager.yml"), addresses)
-    notes = receivers.set_up(tree, settings, secrets)
-    _write(alertmanager, tree)
+    secrets = base.Secrets(out_dir / "secrets", secrets_mode)
+    place = base.Place(secrets, addresses.detector, assemble.token_file(settings, secrets), version)
+    if settings.alertmanager.config is None:
+        alertmanager = out_dir / "alertmanager.yml"
+        tree = _moved(_read(source / "alertmanager.yml"), addresses)
+        tree["templates"] = [str(out_dir / pattern) for pattern in tree.get("templates", [])]
+        notes = assemble.set_up(tree, settings, place)
+        _write(alertmanager, tree)
+    else:
+        alertmanager = settings.alertmanager.config.absolute()
+        notes = list(handwritten.notes(_read(alertmanager), settings, place))
+        if copies:
+            text = alertmanager.read_text(encoding="utf-8")
+            alertmanager = out_dir / "alertmanager.yml"
+            whole.write(alertmanager, text)
     _check(tools.promtool, ["check", "config", str(prometheus)])
     _check(tools.amtool, ["check-config", str(alertmanager)])
     return Rendered(prometheus, alertmanager, out_dir / GENERATED, tuple(notes))
@@ -114,17 +143,25 @@ def _set_intervals(global_: dict[str, Any], interval: timedelta) -> None:
 
 
 def _write_rules(source: pathlib.Path, target: pathlib.Path, thresholds: config.Thresholds) -> None:
-    """Copies of the hand-written rules, with our thresholds; rules/generated is left alone."""
+    """Copies of the hand-written rules, with our thresholds, and of the templates of messages;
+    rules/generated is left alone."""
     (target.parent / GENERATED).mkdir(parents=True, exist_ok=True)
-    files = sorted(source.glob("*.yml"))
-    for leftover in {file.name for file in target.glob("*.yml")} - {file.name for file in files}:
-        (target / leftover).unlink()
-    for file in files:
+    for file in _files(source / TEMPLATES, target / TEMPLATES, "*.tmpl"):
+        whole.write(target / TEMPLATES / file.name, file.read_text(encoding="utf-8"))
+    for file in _files(source, target, "*.yml"):
         tree = _read(file)
         if _set_thresholds(tree, thresholds):
             _write(target / file.name, tree)
         else:
             whole.write(target / file.name, file.read_text())
+
+
+def _files(source: pathlib.Path, target: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """Those that are to be copied; what the target has of others is removed."""
+    files = sorted(source.glob(pattern))
+    for leftover in {file.name for file in target.glob(pattern)} - {file.name for file in files}:
+        (target / leftover).unlink()
+    return files
 
 
 def _set_thresholds(tree: dict[str, Any], thresholds: config.Thresholds) -> bool:
@@ -191,9 +228,12 @@ def _check(tool: pathlib.Path | None, arguments: list[str]) -> None:
 
 
 def _complaints(output: str) -> Iterator[str]:
+    """What promtool and amtool find wrong, which may stand on the line that names the file."""
     for line in output.splitlines():
-        if line.strip() and "SUCCESS" not in line and not line.startswith("Checking"):
-            yield line.strip()
+        _, failed, found = line.partition("FAILED: ")
+        said = (found if failed else line).strip()
+        if failed or (said and "SUCCESS" not in said and not said.startswith("Checking")):
+            yield said
 
 
 def _which(name: str) -> pathlib.Path | None:

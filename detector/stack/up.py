@@ -26,6 +26,7 @@ from detector.stack import (
     tokens,
     warmup,
 )
+from detector.stack.receivers import versions
 
 Say = Callable[[str], None]
 
@@ -61,7 +62,9 @@ def _settled(
         tokens.ensure(home / name)
     database = None if settings.database_url is not None else postgres.prepare(home, say)
     own = settings.model_copy(update={"webhook_token_file": home / "webhook_token"})
-    rendered = render.render(own, addresses, home / "rendered", tools)
+    alertmanager = source.find("alertmanager")
+    version = versions.of(settings, address=None, program=alertmanager)
+    rendered = render.render(own, addresses, home / "rendered", tools, version=version)
     for note in rendered.notes:
         say(note)
     addresses_.save(home, addresses)
@@ -72,7 +75,7 @@ def _settled(
         prometheus=source.find("prometheus"),
         promtool=source.find("promtool"),
         policies=checkout.find(pathlib.Path.cwd()) / "rules/policies" if own_policies else None,
-        alertmanager=source.find("alertmanager"),
+        alertmanager=alertmanager,
         rendered=rendered,
         database=database,
         environ=config.environment(),

@@ -210,3 +210,8 @@ def test_requirements_are_those_named_else_all() -> None:
     assert requirements(PYPROJECT, []) == tomllib.loads(PYPROJECT)["project"]["dependencies"]
     with pytest.raises(SystemExit, match="e: not among"):
         requirements(PYPROJECT, ["e"])
+
+
+def test_the_configuration_is_written_for_the_alertmanager_that_runs() -> None:
+    version = SERVICES["render"]["environment"]["MDA_ALERTMANAGER__VERSION"]
+    assert SERVICES["alertmanager"]["image"] == f"prom/alertmanager:v{version}"

@@ -1,0 +1,127 @@
+"""What every channel is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from detector import config, whole
+from detector.stack import tokens
+
+Tree = dict[str, Any]
+
+SHORT = '{{ template "mda.short" . }}'
+PLAIN = '{{ template "mda.plain" . }}'
+"""One line, and some lines, of plain text (rules/templates)."""
+
+
+class Version(NamedTuple):
+    """A release of Alertmanager.
+
+    >>> Version(0, 25) < Version(0, 25, 1), str(Version(0, 28, 0))
+    (True, '0.28.0')
+    """
+
+    major: int
+    minor: int
+    patch: int = 0
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self))
+
+
+OLDEST = Version(0, 25)
+"""The oldest that we write for."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Secrets:
+    """A folder of files, each one secret, which Alertmanager reads when it sends."""
+
+    folder: pathlib.Path
+    mode: int
+
+    def write(self, name: str, text: str) -> str:
+        """The path of the secret's file."""
+        whole.write(self.folder / name, text, self.mode)
+        return str(self.folder / name)
+
+    def token(self, name: str) -> str:
+        """The path of a file with a random token, made once."""
+        tokens.ensure(self.folder / name, self.mode)
+        return str(self.folder / name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """What a configuration is written for.
+
+    detector    host:port, as Alertmanager reaches it
+    token_file  with the token that the detector's webhooks ask for
+    version     of that Alertmanager
+    """
+
+    secrets: Secrets
+    detector: str
+    token_file: str
+    version: Version
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom a channel is to tell, and of what.
+
+    name        of the receiver
+    severities  of the alerts
+    team        whose alerts; empty for those of all teams that have no receiver of their own
+    target      address, number or name, where the channel knows several
+    """
+
+    name: str
+    severities: tuple[str, ...]
+    team: str = ""
+    target: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Channel:
+    """A way by which people are told.
+
+    name      of the channel
+    kind      key of its integrations in a receiver
+    reaches   whom it tells as the settings are; nobody where they say nothing of it
+    missing   names of the settings without which it tells nobody
+    complete  puts what settings say into an integration for this reach, and into `global`; one
+              that is empty is not in the file, and gets all that it needs
+    owns      whether an integration of its kind is one of its own
+    since     the first Alertmanager that has it with all secrets in files
+    prefix    of its keys in `global`; empty if it has none
+    matchers  of its routes, beside those for severity and team
+    """
+
+    name: str
+    kind: str
+    reaches: Callable[[config.Settings], list[Reach]]
+    missing: Callable[[config.Settings], list[str]]
+    complete: Callable[[Tree, Tree, Reach, config.Settings, Place], None]
+    owns: Callable[[Tree], bool] = lambda _: True
+    since: Version = OLDEST
+    prefix: str = ""
+    matchers: tuple[str, ...] = ()
+
+
+def for_team(channel: str, team: str) -> str:
+    """The name of a team's receiver."""
+    return f"{channel}-{team}"
+
+
+def webhook_of_ours(place: Place, path: str) -> Tree:
+    """An integration that posts to the detector."""
+    authorization = {"type": "Bearer", "credentials_file": place.token_file}
+    return {
+        "url": f"http://{place.detector}{path}",
+        "send_resolved": True,
+        "http_config": {"authorization": authorization},
+    }

@@ -1,0 +1,372 @@
+"""Receivers and routes of all channels, judged by the real amtool."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+import socketserver
+import stat
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+import yaml
+
+from detector import config, errors
+from detector.stack import debian, render
+from detector.stack.receivers import base, versions
+from tests import stack
+from tests.detector.stack import receiving
+from tests.rules import routing
+
+VERSIONS = {debian.Suite.HOST: base.Version(0, 25), debian.Suite.NEXT: base.Version(0, 33, 1)}
+
+
+@pytest.fixture
+def tools(stack_binaries: stack.Binaries) -> render.Tools:
+    return render.Tools(amtool=stack_binaries.find("amtool"))
+
+
+@pytest.fixture
+def version(stack_binaries: stack.Binaries) -> base.Version:
+    """Of the suite's Alertmanager."""
+    return VERSIONS[stack_binaries.suite]
+
+
+def combinations() -> Iterator[tuple[str, ...]]:
+    """None, each alone, each pair, and all of them."""
+    yield ()
+    for size in (1, 2, len(receiving.NATIVE)):
+        yield from itertools.combinations(receiving.NATIVE, size)
+
+
+@pytest.mark.parametrize("names", list(combinations()), ids=lambda names: "+".join(names) or "none")
+def test_amtool_takes_every_combination_of_channels(
+    names: tuple[str, ...], tmp_path: pathlib.Path, tools: render.Tools, version: base.Version
+) -> None:
+    environ = {key: value for name in names for key, value in receiving.NATIVE[name].items()}
+    tree, notes = receiving.rendered(tmp_path, tools, environ, version)
+    had = {each["name"] for each in tree["receivers"]}
+    expected = {name for name in names if receiving.SINCE.get(name, base.OLDEST) <= version}
+    assert had == {"memory", *expected}
+    told = [note for note in notes if "needs Alertmanager" in note]
+    assert len(told) == len(names) - len(expected)
+
+
+def test_what_an_alertmanager_is_too_old_for_is_left_out_with_the_version_that_it_takes(
+    tmp_path: pathlib.Path,
+) -> None:
+    environ = receiving.NATIVE["discord"] | receiving.NATIVE["telegram"]
+    tree, notes = receiving.rendered(tmp_path, render.NO_TOOLS, environ, base.Version(0, 27))
+    assert [each["name"] for each in tree["receivers"]] == ["memory", "telegram"]
+    (note,) = [note for note in notes if "Alertmanager" in note]
+    assert note == (
+        "receiver 'discord' left out: it needs Alertmanager 0.28.0, which reads its secret from a "
+        "file, and this is 0.27.0: use a newer one, or notify (docs/operations.md)"
+    )
+
+
+def test_no_secret_of_any_channel_stands_outside_of_its_file(
+    tmp_path: pathlib.Path, tools: render.Tools, version: base.Version
+) -> None:
+    environ = {key: each for given in receiving.NATIVE.values() for key, each in given.items()}
+    tree, notes = receiving.rendered(tmp_path, tools, environ, version)
+    secrets = {file for file in tmp_path.rglob("*") if file.is_file() and "s3cret" in _text(file)}
+    assert {file.parent for file in secrets} == {tmp_path / "secrets"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in secrets} == {0o600}
+    left_out = sum(since > version for since in receiving.SINCE.values())
+    assert len(secrets) >= 9 - 2 * left_out
+    assert "s3cret" not in json.dumps([tree, notes])
+
+
+def _text(file: pathlib.Path) -> str:
+    return file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://prod-1.westeurope.logic.azure.com:443/workflows/x", "msteamsv2_configs"),
+        ("https://x.api.powerplatform.com/workflows/x", "msteamsv2_configs"),
+        ("https://contoso.webhook.office.com/webhookb2/x", "msteams_configs"),
+    ],
+)
+def test_teams_is_told_as_its_address_asks_for(tmp_path: pathlib.Path, url: str, kind: str) -> None:
+    environ = {"MSTEAMS_WEBHOOK_URL": url}
+    tree, _ = receiving.rendered(tmp_path, render.NO_TOOLS, environ, base.Version(0, 28))
+    (receiver,) = [each for each in tree["receivers"] if each["name"] == "msteams"]
+    assert set(receiver) == {"name", kind}
+    assert pathlib.Path(receiver[kind][0]["webhook_url_file"]).read_text() == url
+
+
+TEAMS = """\
+teams:
+  payments:
+    email: payments@example.org
+    slack_channel: "#payments"
+    sms: ["+447700900123"]
+    severities: [critical, high, low]
+  search: {email: search@example.org}
+"""
+
+
+@pytest.mark.parametrize(
+    ("labels", "receivers"),
+    [
+        ("severity=high", "memory,email,slack,sms"),
+        ("severity=high team=payments", "memory,email-payments,slack-payments,sms-payments"),
+        ("severity=low team=payments", "memory,email-payments,slack-payments,sms-payments"),
+        ("severity=medium team=payments", "memory"),
+        ("severity=high team=search", "memory,email-search,slack,sms"),
+        ("severity=medium team=search", "memory,email-search,slack"),
+        ("severity=high team=unknown", "memory,email,slack,sms"),
+    ],
+)
+def test_a_team_is_told_in_place_of_all_others_channel_by_channel(
+    tmp_path: pathlib.Path,
+    tools: render.Tools,
+    stack_binaries: stack.Binaries,
+    labels: str,
+    receivers: str,
+) -> None:
+    environ = receiving.EMAIL | receiving.SLACK | receiving.SMS
+    receiving.rendered(tmp_path, tools, environ, text=TEAMS)
+    file = tmp_path / "alertmanager.yml"
+    assert routing.receivers(stack_binaries, file, *labels.split()) == receivers.split(",")
+
+
+def test_receivers_of_a_team_tell_its_people(tmp_path: pathlib.Path) -> None:
+    environ = receiving.EMAIL | receiving.SLACK | receiving.SMS
+    tree, _ = receiving.rendered(tmp_path, render.NO_TOOLS, environ, text=TEAMS)
+    found = {each["name"]: each for each in tree["receivers"]}
+    mail = found["email-payments"]["email_configs"][0]
+    assert mail["to"] == "payments@example.org"
+    assert mail["html"] == found["email"]["email_configs"][0]["html"]
+    assert found["slack-payments"]["slack_configs"][0]["channel"] == "#payments"
+    assert found["slack"]["slack_configs"][0]["channel"] == "#ops"
+    webhook = found["sms-payments"]["webhook_configs"][0]
+    assert webhook["url"] == f"http://{receiving.HERE.detector}/api/webhooks/sms/payments"
+
+
+def test_a_team_may_be_told_where_nobody_else_is(
+    tmp_path: pathlib.Path, tools: render.Tools
+) -> None:
+    environ = receiving.EMAIL | {"EMAIL_TO": ""}
+    tree, notes = receiving.rendered(tmp_path, tools, environ, text=TEAMS)
+    names = {each["name"] for each in tree["receivers"]}
+    assert names == {"memory", "email-payments", "email-search", "sms-payments"}
+    assert tree["global"]["smtp_smarthost"] == "smtp.example.org:587"
+    assert "receiver 'email' left out: EMAIL_TO not set" in notes
+    assert "teams.payments.slack_channel: nobody is told: SLACK_WEBHOOK_URL not set" in notes
+
+
+HOURS = """\
+email: {severities: [critical, high, warning, medium, low]}
+business_hours: {timezone: Europe/Berlin, start: "08:30", end: "24:00", severities: [medium, low]}
+"""
+
+
+def test_severities_of_business_hours_are_told_in_them_only(
+    tmp_path: pathlib.Path, tools: render.Tools
+) -> None:
+    tree, _ = receiving.rendered(tmp_path, tools, receiving.EMAIL | receiving.SMS, text=HOURS)
+    assert tree["time_intervals"] == [
+        {
+            "name": "business-hours",
+            "time_intervals": [
+                {
+                    "weekdays": ["monday", "tuesday", "wednesday", "thursday", "friday"],
+                    "times": [{"start_time": "08:30", "end_time": "24:00"}],
+                    "location": "Europe/Berlin",
+                }
+            ],
+        }
+    ]
+    told = [
+        (each["receiver"], each["matchers"][0], each.get("active_time_intervals"))
+        for each in tree["route"]["routes"]
+        if "matchers" in each and "mda_test" not in each["matchers"][0]
+    ]
+    assert told == [
+        ("email", 'severity =~ "critical|high|warning"', None),
+        ("email", 'severity =~ "medium|low"', ["business-hours"]),
+        ("sms", 'severity =~ "critical|high|warning"', None),
+    ]
+
+
+@pytest.mark.parametrize("name", ["email", "slack-payments", "sms"])
+def test_a_test_message_reaches_its_receiver_and_the_memory_alone(
+    tmp_path: pathlib.Path, tools: render.Tools, stack_binaries: stack.Binaries, name: str
+) -> None:
+    environ = receiving.EMAIL | receiving.SLACK | receiving.SMS
+    receiving.rendered(tmp_path, tools, environ, text=TEAMS)
+    labels = [f"mda_test={name}", "severity=critical", "team=payments"]
+    file = tmp_path / "alertmanager.yml"
+    assert routing.receivers(stack_binaries, file, *labels) == ["memory", name]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("telegram: {bot_token: x}", "chat_id: not set"),
+        ("teams: {a: {}}", "one at least of email"),
+        ("teams: {'a b': {email: x}}", "teams.a b.[key]"),
+        ("business_hours: {start: '17:00', end: '09:00'}", "end: 09:00: a time after start"),
+        ("notify: {ops: {severities: [high]}}", "either url or url_file"),
+        ("alertmanager: {version: latest}", "alertmanager.version: 'latest'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(
+    tmp_path: pathlib.Path, text: str, complaint: str
+) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text(text)
+    with pytest.raises(errors.ConfigError) as caught:
+        config.load(file, {})
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["PAGERDUTY_ROUTING_KEY", "WEBHOOK_URL", "TELEGRAM_BOT_TOKEN"])
+def test_secrets_of_channels_may_stand_in_files(tmp_path: pathlib.Path, name: str) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n")
+    environ = {f"{name}_FILE": str(tmp_path / "secret"), "TELEGRAM_CHAT_ID": "1"}
+    if name != "TELEGRAM_BOT_TOKEN":
+        del environ["TELEGRAM_CHAT_ID"]
+    section, key = config.BARE_NAMES[name]
+    found = getattr(getattr(config.load(None, environ), section), key)
+    assert found.get_secret_value() == "from-a-file"
+
+
+class _Status(BaseHTTPRequestHandler):
+    body: bytes = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/api/v2/status" else 404)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def answering() -> Iterator[Any]:
+    """answering(body): the address of a server that says this of itself."""
+    servers: list[socketserver.TCPServer] = []
+
+    def make(body: bytes) -> str:
+        server = socketserver.TCPServer(
+            ("127.0.0.1", 0), type("Status", (_Status,), {"body": body})
+        )
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        return f"127.0.0.1:{server.server_address[1]}"
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_version_is_that_of_the_running_one_then_the_programs_then_the_settings(
+    answering: Any, stack_binaries: stack.Binaries, version: base.Version, tmp_path: pathlib.Path
+) -> None:
+    program = stack_binaries.find("alertmanager")
+    settings = config.load(None, {"MDA_ALERTMANAGER__VERSION": "v0.28"})
+    running = answering(b'{"versionInfo": {"version": "0.31.0"}}')
+    silent = f"127.0.0.1:{stack.free_port()}"
+    assert versions.of(settings, address=running, program=program) == (0, 31, 0)
+    assert versions.of(settings, address=silent, program=program) == version
+    assert versions.of(settings, address=answering(b"[]"), program=None) == (0, 28, 0)
+    none = config.load(None, {})
+    assert versions.of(none, address=None, program=tmp_path / "none") == base.OLDEST
+
+
+OWN = """\
+# Written by hand.
+route: {receiver: people}
+receivers:
+  - name: people
+    email_configs: [{to: a@example.org, from: b@example.org, smarthost: "localhost:25"}]
+"""
+
+
+def test_a_configuration_of_ones_own_is_used_as_it_is_and_said_what_it_lacks(
+    tmp_path: pathlib.Path, tools: render.Tools
+) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text(OWN)
+    environ = receiving.SMS | {
+        "MDA_ALERTMANAGER__CONFIG": str(own),
+        "MDA_NOTIFY__CHAT__URL": "json://s3cret",
+    }
+    out = tmp_path / "out"
+    found = render.render(config.load(None, environ), receiving.HERE, out, tools)
+    assert found.alertmanager == own
+    assert own.read_text() == OWN
+    assert not (out / "alertmanager.yml").exists()
+    assert [note.split(" by this")[0] for note in found.notes[:3]] == [
+        "the detector's memory hears of no alert",
+        "SMS hears of no alert",
+        "notify.chat hears of no alert",
+    ]
+    assert found.notes[3].startswith("mda alerts test needs a route")
+    assert "s3cret" not in "".join(found.notes)
+
+
+def test_with_the_lines_that_it_lacks_a_configuration_of_ones_own_lacks_nothing(
+    tmp_path: pathlib.Path, tools: render.Tools, stack_binaries: stack.Binaries
+) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text(OWN)
+    environ = receiving.SMS | {"MDA_ALERTMANAGER__CONFIG": str(own)}
+    settings = config.load(None, environ)
+    found = render.render(settings, receiving.HERE, tmp_path, tools)
+    tree = yaml.safe_load(OWN)
+    tree["route"]["routes"] = []
+    for note in found.notes[:-1]:
+        added = yaml.safe_load(note.split("add\n")[1])
+        tree["route"]["routes"] += added["route"]["routes"]
+        tree["receivers"] += added["receivers"]
+    test = {"receiver": "people", "matchers": ['mda_test = "people"'], "group_wait": "0s"}
+    tree["route"]["routes"].insert(1, test)
+    own.write_text(yaml.safe_dump(tree))
+    assert render.render(settings, receiving.HERE, tmp_path, tools).notes == ()
+    told = routing.receivers(stack_binaries, own, "severity=critical")
+    assert told == ["mda-memory", "mda-sms"]
+    assert routing.receivers(stack_binaries, own, "mda_test=people") == ["mda-memory", "people"]
+
+
+def test_a_configuration_of_ones_own_is_copied_for_containers(tmp_path: pathlib.Path) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text(OWN)
+    lines = render.run(
+        config.load(None, {"MDA_ALERTMANAGER__CONFIG": str(own)}), tmp_path / "volume"
+    )
+    assert (tmp_path / "volume" / "alertmanager.yml").read_text() == OWN
+    assert lines[-1] == f"wrote {tmp_path}/volume/alertmanager.yml"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (OWN.replace("people}", "nobody}"), 'amtool refuses .*own.yml: .*"nobody"'),
+        ("just text", "own.yml: keys with values are expected"),
+        (None, "own.yml: .*No such file"),
+    ],
+)
+def test_a_wrong_configuration_of_ones_own_is_refused_in_the_words_of_amtool(
+    tmp_path: pathlib.Path, tools: render.Tools, text: str | None, complaint: str
+) -> None:
+    own = tmp_path / "own.yml"
+    if text is not None:
+        own.write_text(text)
+    with pytest.raises(errors.StackError, match=complaint):
+        render.render(
+            config.load(None, {"MDA_ALERTMANAGER__CONFIG": str(own)}),
+            receiving.HERE,
+            tmp_path / "out",
+            tools,
+        )
