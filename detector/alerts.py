@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from detector import frames
+from detector import frames, last_watchdog
 
 Fingerprint = NewType("Fingerprint", str)
 
@@ -46,6 +46,15 @@ class Notification:
     annotations: frames.Labels
     generator_url: str
     receiver: str
+
+
+def is_watchdog(labels: frames.Labels) -> bool:
+    """Whether an alert of these labels only shows that alerts arrive.
+
+    >>> is_watchdog((("alertname", "Watchdog"),)), is_watchdog((("alertname", "HighCpu"),))
+    (True, False)
+    """
+    return ("alertname", last_watchdog.ALERT) in labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
         "email",
         "slack",
         "sms",
+        "heartbeat",
         "log",
     }
     return [
@@ -61,6 +62,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     + _keys(config.SlackSettings, "slack")
     + _keys(config.SmsSettings, "sms")
     + _keys(config.Quiet, "sms")
+    + _keys(config.HeartbeatSettings, "heartbeat")
     + _keys(config.LogSettings, "log"),
 )
 def test_every_key_is_documented(section: str, key: str) -> None:
@@ -174,7 +176,7 @@ def test_every_metric_of_the_detector_is_documented(family: str) -> None:
 )
 def test_pages_name_no_metric_of_the_detector_that_is_not_there(page: str) -> None:
     named = re.findall(
-        r"\bdetector_(?:loop|query|remote|webhook|ready|anomaly|build|confidence)\w*",
+        r"\bdetector_(?:loop|query|remote|webhook|heartbeat|ready|anomaly|build|confidence)\w*",
         (ROOT / page).read_text(encoding="utf-8"),
     )
 
