@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from detector import frames
+from detector import frames, last_watchdog
 
 Fingerprint = NewType("Fingerprint", str)
 _FNV_OFFSET, _FNV_PRIME, _FNV_MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
@@ -86,6 +86,15 @@ class Notification:
     annotations: frames.Labels
     generator_url: str
     receiver: str
+
+
+def is_watchdog(labels: frames.Labels) -> bool:
+    """Whether an alert of these labels only shows that alerts arrive.
+
+    >>> is_watchdog((("alertname", "Watchdog"),)), is_watchdog((("alertname", "HighCpu"),))
+    (True, False)
+    """
+    return ("alertname", last_watchdog.ALERT) in labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from detector import (
     config,
     ensembles,
     errors,
+    last_watchdog,
     links,
     loops,
     messaging,
@@ -37,6 +38,7 @@ from detector.api import application, auth, previews, server
 from detector.files import policies as policy_files
 from detector.models import budget, exhaustion, gates, warming
 from detector.models import scoring as models_scoring
+from detector.notify import heartbeat
 from detector.policy.conditions import base
 from detector.prometheus import connection, promtool, reader, rule_files, ruler, writer
 from detector.services import (
@@ -46,6 +48,7 @@ from detector.services import (
     enriching,
     facts,
     forecasting,
+    heartbeats,
     inbox,
     memory,
     overview,
@@ -542,9 +545,30 @@ def _application(
             readings=readings.Readings(reads, thresholds=lambda: current().thresholds),
             interval=lambda: current().metric_collection_interval,
         ),
+        beats=_heartbeats(settings, meters),
+        late_after=settings.heartbeat.late_after,
         sms=None if sms is None else sms.parts,
         collect=None if detection is None else detection.collecting.collect,
         reload=None if detection is None else detection.reloading.reload,
+    )
+
+
+def _heartbeats(settings: config.Settings, meters: telemetry.Telemetry) -> heartbeats.Heartbeats:
+    url = settings.heartbeat.url
+
+    def keep(at: datetime) -> None:
+        try:
+            last_watchdog.write(settings.home, at)
+        except OSError as error:
+            path = settings.home / last_watchdog.NAME
+            logger.warning("not written", extra={"file": str(path), "reason": error.strerror})
+
+    return heartbeats.Heartbeats(
+        None if url is None else heartbeat.HeartbeatUrl(url.get_secret_value()),
+        keep=keep,
+        came_at=last_watchdog.read(settings.home),
+        clock=instant,
+        meters=meters,
     )
 
 

@@ -51,6 +51,7 @@ BARE_NAMES: dict[str, tuple[str, ...]] = {
     "SMS_API_SECRET": ("sms", "api_secret"),
     "SMS_FROM_NUMBER": ("sms", "from_number"),
     "SMS_TO": ("sms", "recipients"),
+    "HEARTBEAT_URL": ("heartbeat", "url"),
 }
 """Names that users of the system have already -> where their value belongs in Settings."""
 
@@ -69,6 +70,7 @@ _SECRETS: dict[str, tuple[str, ...]] = {
         "WEBHOOK_BEARER_TOKEN",
         "SMS_API_KEY",
         "SMS_API_SECRET",
+        "HEARTBEAT_URL",
     )
 } | {
     "MDA_PROMETHEUS__PASSWORD": ("prometheus", "password"),
@@ -84,6 +86,7 @@ _DURATION_PART = re.compile(r"(\d+)(ms|[smhdw])")
 _DURATION_ALLOWED = "a number of seconds or a duration such as 90s, 5m, 1h30m"
 _TIME_OF_DAY = re.compile(r"(?P<hour>[01]?\d|2[0-3]|24(?=:00)):(?P<minute>[0-5]\d)")
 _HOUR_MINUTES = 60
+_ADDRESS = re.compile(r"https?://[^\s/?#]+([/?][^\s#]*)?")
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _NUMBERS_ALLOWED = "numbers in international form are allowed, in quotes, as '+491701234567'"
 
@@ -450,6 +453,22 @@ class SmsSettings(SmsProvider):
         return self
 
 
+class HeartbeatSettings(_Section):
+    """Who is told from outside that alerts arrive, and how long a silence is none yet."""
+
+    url: pydantic.SecretStr | None = None
+    late_after: Duration = Field(
+        timedelta(minutes=3), ge=timedelta(minutes=2), le=timedelta(days=1)
+    )
+
+    @pydantic.field_validator("url")
+    @classmethod
+    def _is_an_address(cls, given: pydantic.SecretStr | None) -> pydantic.SecretStr | None:
+        if given is not None and not _ADDRESS.fullmatch(given.get_secret_value()):
+            raise ValueError("an address is allowed, as https://hc-ping.com/<uuid>")
+        return given
+
+
 class Direction(StrEnum):
     """The side of the expected value on which a deviation counts."""
 
@@ -632,6 +651,7 @@ class Settings(pydantic_settings.BaseSettings):
     notify: dict[NotifyName, NotifySettings] = {}
     teams: dict[TeamName, Team] = {}
     business_hours: BusinessHours | None = None
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
     public_url: str | None = Field(None, pattern=r"^https?://[^\s?#]+$")
     log: LogSettings = LogSettings()
 
@@ -797,16 +817,17 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: object, name: str) 
 
 _ALLOWED = {"extra_forbidden": "unknown key: see docs/configuration.md"}
 _SECRET_KEYS = {path[-1] for path in _SECRETS.values()} - {"url"}
-_WITH_SECRETS = {("sms", "fallback"), ("notify",), ("webhook", "url")}
+_WITH_SECRETS = {("sms", "fallback"), ("notify",), ("webhook", "url"), ("heartbeat", "url")}
 """Paths at or below which secrets stand whose keys do not tell."""
 
 
 def _may_hold_a_secret(path: tuple[str, ...], given: object) -> bool:
     """Whether a secret stands at this path, or in what is given there."""
-    if set(path) & _SECRET_KEYS or any(path[: len(each)] == each for each in _WITH_SECRETS):
+    hidden = (*_SECRETS.values(), *_WITH_SECRETS)
+    if any(path[: len(each)] == each for each in hidden):
         return True
     return isinstance(given, (Mapping, list, tuple)) and any(
-        each[: len(path)] == path for each in (*_SECRETS.values(), *_WITH_SECRETS)
+        each[: len(path)] == path for each in hidden
     )
 
 

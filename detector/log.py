@@ -59,4 +59,7 @@ def set_up(level: str, log_format: str) -> None:
     root.setLevel(level.upper())
     # It tells of its own workings at INFO, some when it is imported; no operator acts on that.
     logging.getLogger("alembic").setLevel(max(root.level, logging.WARNING))
+    # It tells whole addresses, of requests at DEBUG and of bad answers at WARNING: some of them
+    # are secrets. What matters of either reaches us as an exception.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.captureWarnings(True)

@@ -523,6 +523,15 @@ class Silencer(Protocol):
         ...
 
 
+class HeartbeatSender(Protocol):
+    """Tells somebody outside that alerts arrive, who raises the alarm when that stops."""
+
+    def beat(self, text: str) -> None:
+        """Say so; the text is for people who look there. Raises UpstreamError, without the
+        address, which is a secret."""
+        ...
+
+
 class SmsProvider(Protocol):
     """Takes messages for phones; threads may share it."""
 

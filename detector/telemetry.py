@@ -187,6 +187,22 @@ class Telemetry:
             "Money spent on SMS since midnight, in the providers' currency.",
             registry=registry,
         )
+        self.heartbeat_received = Gauge(
+            "detector_heartbeat_last_received_timestamp_seconds",
+            "When the alert Watchdog came last from Alertmanager.",
+            registry=registry,
+        )
+        self.heartbeat_sent = Gauge(
+            "detector_heartbeat_last_success_timestamp_seconds",
+            "When the heartbeat URL was told last, 0 where there is none.",
+            registry=registry,
+        )
+        self.heartbeat_failures = Counter(
+            "detector_heartbeat_failures_total",
+            "Heartbeats that the URL did not take, by kind of failure.",
+            ("kind",),
+            registry=registry,
+        )
         self.policies = Gauge(
             "detector_policies",
             "Policies that are kept, by state; refused are those that this release does not take.",
@@ -230,6 +246,8 @@ class Telemetry:
             self.self_test_detected,
             self.self_test_delay,
         )
+        for kind in ("unreachable", "timeout", "status"):
+            self.heartbeat_failures.labels(kind)
         for outcome in ("stored", "duplicate", "refused", "failed"):
             self.webhook_notifications.labels(outcome)
         for outcome in ("published", "refused", "conflict", "failed"):

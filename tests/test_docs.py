@@ -44,6 +44,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
         "teams",
         "business_hours",
         "sms",
+        "heartbeat",
         "log",
     }
     return [
@@ -79,6 +80,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     + _keys(config.BusinessHours, "business_hours")
     + _keys(config.SmsSettings, "sms")
     + _keys(config.Quiet, "sms")
+    + _keys(config.HeartbeatSettings, "heartbeat")
     + _keys(config.LogSettings, "log"),
 )
 def test_every_key_is_documented(section: str, key: str) -> None:
@@ -192,7 +194,7 @@ def test_every_metric_of_the_detector_is_documented(family: str) -> None:
 )
 def test_pages_name_no_metric_of_the_detector_that_is_not_there(page: str) -> None:
     named = re.findall(
-        r"\bdetector_(?:loop|query|remote|webhook|ready|anomaly|build|confidence)\w*",
+        r"\bdetector_(?:loop|query|remote|webhook|heartbeat|ready|anomaly|build|confidence)\w*",
         (ROOT / page).read_text(encoding="utf-8"),
     )
 

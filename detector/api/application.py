@@ -33,6 +33,7 @@ from detector.services import (
     advising,
     callers,
     collecting,
+    heartbeats,
     memory,
     policy_states,
     previewing,
@@ -91,6 +92,8 @@ def create_app(
     webhook_token: auth.Token,
     clock: Callable[[], datetime],
     about: PolicyParts,
+    beats: heartbeats.Heartbeats,
+    late_after: timedelta,
     sms: MessageParts | None = None,
     collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
     reload: Callable[[], reloading.Changes] | None = None,
@@ -98,7 +101,10 @@ def create_app(
     body_max_bytes: int = BODY_MAX_BYTES,
     body_deadline: timedelta = BODY_DEADLINE,
 ) -> fastapi.FastAPI:
-    """All routes, each under /api for the role that it wants."""
+    """All routes, each under /api for the role that it wants.
+
+    late_after  how long no Watchdog may come before /-/watchdog says so
+    """
     app = fastapi.FastAPI(
         title="Monitor/Drift Agent",
         version=__version__,
@@ -113,7 +119,8 @@ def create_app(
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     guard = auth.webhook_guard(webhook_token)
-    app.include_router(webhook.router(remembering, sms.tell if sms else None, guard, read))
+    tell = sms.tell if sms else None
+    app.include_router(webhook.router(remembering, tell, beats, guard, read))
     if sms is not None:
         anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
         app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))
@@ -136,7 +143,7 @@ def create_app(
         *(() if sms is None else (messages.router(sms.store, guards),)),
     ):
         app.include_router(routes, dependencies=[fastapi.Depends(parameters.only_known(guards))])
-    app.include_router(probes.router(status_source, registry))
+    app.include_router(probes.router(status_source, registry, beats, late_after))
     _describe(app)
     return app
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent import futures
+from datetime import datetime, timedelta
 from typing import Any
 
 import pydantic
@@ -10,9 +11,9 @@ from prometheus_client import CollectorRegistry, exposition
 from starlette.responses import PlainTextResponse
 
 from detector.api import auth, problems
-from detector.services import status
+from detector.services import heartbeats, status
 
-PATHS = ("/-/healthy", "/-/ready", "/metrics")
+PATHS = ("/-/healthy", "/-/ready", "/-/watchdog", "/metrics")
 _STATUS = pydantic.TypeAdapter(status.Status)
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -30,7 +31,18 @@ class Readiness(pydantic.BaseModel):
     ready: bool
 
 
-def router(source: status.StatusSource, registry: CollectorRegistry) -> APIRouter:
+class Arriving(pydantic.BaseModel):
+    """When the alert Watchdog came last, which always fires."""
+
+    came_at: datetime
+
+
+def router(
+    source: status.StatusSource,
+    registry: CollectorRegistry,
+    beats: heartbeats.Heartbeats,
+    late_after: timedelta,
+) -> APIRouter:
     """Probes without a token, as Prometheus and container runtimes expect them.
 
     They answer when every thread of the other routes is taken: on the event loop, and /metrics,
@@ -53,6 +65,20 @@ def router(source: status.StatusSource, registry: CollectorRegistry) -> APIRoute
         if not reasons:
             return Readiness(ready=True)
         return problems.response(503, "; ".join(reasons), ready=False, reasons=reasons)
+
+    @routes.head("/-/watchdog", include_in_schema=False, response_model=None)
+    @routes.get("/-/watchdog", response_model=Arriving)
+    async def watchdog() -> Response | Arriving:
+        """Alerts arrive: Watchdog has come lately from Prometheus by Alertmanager; else 503."""
+        came_at, silence = beats.came_at, beats.silence()
+        if came_at is not None and silence is not None and silence <= late_after:
+            return Arriving(came_at=came_at)
+        since = "yet" if silence is None else f"for {silence.total_seconds():.0f} s"
+        return problems.response(
+            503,
+            f"no Watchdog {since}: alerts may not arrive: see docs/operations.md#watchdog",
+            came_at=None if came_at is None else came_at.isoformat(),
+        )
 
     @routes.get("/metrics", response_class=Response, responses=_METRICS)
     async def metrics(request: Request) -> Response:

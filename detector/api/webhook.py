@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, JsonValue
 
 from detector import alerts, frames
 from detector.api import bodies, instants, problems
-from detector.services import memory
+from detector.services import heartbeats, memory
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,12 @@ class Queued(pydantic.BaseModel):
     queued: int
 
 
+class Heard(pydantic.BaseModel):
+    """Whether a message showed that alerts arrive: not if Prometheus has not evaluated anew."""
+
+    news: bool
+
+
 class Received(pydantic.BaseModel):
     """What became of the alerts of a message, all of them in the database now."""
 
@@ -75,6 +81,7 @@ class Received(pydantic.BaseModel):
 def router(
     remembering: memory.Memory,
     tell: Callable[[list[alerts.Notification]], int] | None,
+    beats: heartbeats.Heartbeats,
     guard: Callable[..., None],
     read: bodies.Reader,
 ) -> APIRouter:
@@ -117,11 +124,22 @@ def router(
             raise _refusal(422, bad)
         return Queued(queued=queued)
 
+    @routes.post("/api/webhooks/heartbeat", openapi_extra=described)
+    def hear(body: Annotated[bytes, Depends(read)]) -> Heard:
+        """Take the alerts of one message, which always fire, for a sign that alerts arrive, and
+        pass that on to the heartbeat URL; 503 where it cannot be told, so that Alertmanager tries
+        again."""
+        good, bad = _notifications(_parse(body, _refused))
+        news = beats.hear(good)
+        if bad:
+            raise _refusal(422, bad)
+        return Heard(news=news)
+
     return routes
 
 
 def _refused(count: int) -> None:
-    logger.warning("alerts were refused, and nobody told of them by SMS", extra={"count": count})
+    logger.warning("alerts were refused, and nobody told of them", extra={"count": count})
 
 
 def _alerts_of(bad: list[problems.FieldProblem]) -> int:

@@ -37,14 +37,16 @@ class Memory:
         self._clock = clock
 
     def remember(self, notifications: Sequence[alerts.Notification]) -> alerts.Recorded:
-        """How many were new and known; all are stored for good when this returns.
+        """How many were new and known; all are stored for good when this returns, but Watchdog,
+        which is passed over.
 
         Raises StoreError; then they must be sent again, which does no harm if they were stored.
         """
+        told = [each for each in notifications if not alerts.is_watchdog(each.labels)]
         try:
-            recorded = self._store.record(notifications, received_at=self._clock())
+            recorded = self._store.record(told, received_at=self._clock())
         except errors.StoreError:
-            self._count(Outcome.FAILED, len(notifications))
+            self._count(Outcome.FAILED, len(told))
             raise
         self._count(Outcome.STORED, recorded.stored)
         self._count(Outcome.DUPLICATE, recorded.duplicate)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pathlib
 import urllib.parse
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 import rich.box
 import rich.console
 import rich.table
 
-from detector import config, errors
+from detector import config, errors, last_watchdog
 from detector.stack import addresses as addresses_
 from detector.stack import (
     checkout,
@@ -25,6 +26,7 @@ from detector.stack import (
     terminal,
     tokens,
     warmup,
+    watchdog,
 )
 from detector.stack.receivers import versions
 
@@ -44,7 +46,7 @@ def run(settings: config.Settings, config_file: pathlib.Path | None = None) -> i
             say = terminal.sayer(console)
             with kernels.compiled(home, config.environment(), say):
                 stack = _settled(settings, home, config_file, say)
-            _supervise(stack, console)
+            _supervise(stack, console, settings.heartbeat.late_after)
     except OSError as exc:
         raise errors.StackError(f"{exc.filename or home}: {exc.strerror or exc}") from exc
     console.print("Everything is stopped; the data stays.", markup=False)
@@ -105,16 +107,27 @@ def _wanted_ports(settings: config.Settings) -> Mapping[str, int]:
     return ports
 
 
-def _supervise(stack: programs.Stack, console: rich.console.Console) -> None:
+def _supervise(stack: programs.Stack, console: rich.console.Console, late_after: timedelta) -> None:
     say = terminal.sayer(console)
     services = programs.services(stack)
     say(f"starting {', '.join(service.program.name for service in services)}")
     display = warmup.Display(
         console, lambda: status.read(stack.addresses.detector, stack.home / "token")
     )
+    watch = watchdog.Watch(
+        lambda: last_watchdog.read(stack.home),
+        late_after=late_after,
+        find_cause=lambda: watchdog.cause(stack.addresses, stack.log),
+        say=say,
+    )
+
+    def turn() -> None:
+        display.turn()
+        watch.turn()
+
     try:
         supervisor.Supervisor(services, say).run(
-            on_started=lambda: _greet(stack, console), on_turn=display.turn
+            on_started=lambda: _greet(stack, console), on_turn=turn
         )
     finally:
         display.close()

@@ -294,6 +294,26 @@ def test_secrets_of_sms_come_from_files_and_are_hidden(tmp_path: Path) -> None:
     assert "canary" not in repr(sms)
 
 
+def test_the_heartbeat_url_comes_from_a_file_and_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("https://hc-ping.com/canary?create=1\n")
+    found = config.load(None, {"HEARTBEAT_URL_FILE": str(tmp_path / "url")}).heartbeat
+    assert found.url is not None
+    assert found.url.get_secret_value() == "https://hc-ping.com/canary?create=1"
+    assert "canary" not in repr(found)
+
+
+@pytest.mark.parametrize("url", ["canary", "ftp://canary", "https://", "https://h/a canary"])
+def test_a_heartbeat_url_that_is_none_is_refused_unseen(url: str) -> None:
+    assert _error({"HEARTBEAT_URL": url}) == (
+        "environment HEARTBEAT_URL: heartbeat.url: (hidden): "
+        "an address is allowed, as https://hc-ping.com/<uuid>"
+    )
+
+
+def test_other_addresses_are_shown() -> None:
+    assert "'ftp://elsewhere'" in _error({"MDA_PROMETHEUS__URL": "ftp://elsewhere"})
+
+
 def test_a_provider_stands_once_among_those_that_are_asked(tmp_path: Path) -> None:
     file = tmp_path / "mda.yml"
     file.write_text("sms: {fallback: [{provider: vonage}]}")

@@ -16,6 +16,7 @@ from detector.api import application, auth, server
 from detector.policy.conditions import base
 from detector.services import (
     advising,
+    heartbeats,
     memory,
     policy_states,
     previewing,
@@ -58,8 +59,17 @@ def main(url: str, token_file: str, port: str) -> None:
         clock=time.time,
         meters=telemetry.Telemetry(),
     )
+    beats = heartbeats.Heartbeats(
+        None,
+        keep=lambda _: None,
+        came_at=None,
+        clock=lambda: datetime.now(UTC),
+        meters=telemetry.Telemetry(),
+    )
     app = application.create_app(
         store=store,
+        beats=beats,
+        late_after=timedelta(minutes=3),
         about=application.PolicyParts(
             store=kept,
             made=made,

@@ -41,6 +41,7 @@ def test_amtool_finds_no_fault(stack_binaries: stack.Binaries) -> None:
         (["severity=low"], ["memory"]),
         (["severity=info"], ["memory"]),
         (["alertname=Foreign"], ["memory"]),
+        (["alertname=Watchdog", "severity=none"], ["heartbeat"]),
     ],
 )
 def test_the_memory_hears_of_all_and_people_of_what_is_grave(

@@ -18,6 +18,7 @@ from detector.services import (
     advising,
     collecting,
     delivering,
+    heartbeats,
     issuing,
     memory,
     policy_states,
@@ -32,6 +33,7 @@ from tests.factories import T0, at, new_token
 from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
+from tests.fakes.heartbeats import FakeHeartbeatSender
 from tests.fakes.messages import FakeMessageStore
 from tests.fakes.policies import FakePolicyStore
 from tests.fakes.prometheus import FakeReader
@@ -46,6 +48,7 @@ WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
 RATE = limits.Rate(burst=100_000, per_second=100_000)
 """More than any test but those of limits sends."""
 SIGNER = signing.Signer(b"canary-signing-key")
+LATE_AFTER = timedelta(minutes=3)
 BODY_MAX_BYTES = 1_000_000
 BODY_DEADLINE = timedelta(seconds=1)
 
@@ -98,6 +101,8 @@ class Served:
     collected: list[tuple[collecting.Collected, ...] | errors.ConflictError]
     messages: FakeMessageStore
     delivering: delivering.Delivering
+    outside: FakeHeartbeatSender
+    beats: heartbeats.Heartbeats
 
     def ask(
         self, method: str, path: str, body: object = None, **parameters: object
@@ -205,6 +210,10 @@ def served() -> Iterator[Served]:
         clock=clock,
         meters=meters,
     )
+    outside = FakeHeartbeatSender()
+    beats = heartbeats.Heartbeats(
+        outside, keep=lambda _: None, came_at=None, clock=clock, meters=meters
+    )
     app = application.create_app(
         store=store,
         anomaly_store=remembered,
@@ -226,6 +235,8 @@ def served() -> Iterator[Served]:
             adviser=advising.Adviser(reader, lambda: {}),
             interval=lambda: timedelta(minutes=1),
         ),
+        beats=beats,
+        late_after=LATE_AFTER,
         sms=application.MessageParts(
             store=messages,
             tell=told.tell,
@@ -260,5 +271,7 @@ def served() -> Iterator[Served]:
         collected=collected,
         messages=messages,
         delivering=delivered,
+        outside=outside,
+        beats=beats,
     )
     assert running.stop(timedelta(seconds=5))

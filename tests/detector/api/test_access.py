@@ -19,6 +19,7 @@ from detector.services import callers, issuing
 from tests import stack
 from tests.detector.api.conftest import API_TOKEN, SIGNER, WEBHOOK_TOKEN, Served
 from tests.detector.api.test_webhook import MESSAGE
+from tests.factories import notification
 
 PAGE = (pathlib.Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
 VIEWER, OPERATOR, ADMIN = access.Role
@@ -29,6 +30,8 @@ WANTED: dict[tuple[str, str], str] = {
     ("HEAD", "/-/healthy"): OPEN,
     ("GET", "/-/ready"): OPEN,
     ("HEAD", "/-/ready"): OPEN,
+    ("GET", "/-/watchdog"): OPEN,
+    ("HEAD", "/-/watchdog"): OPEN,
     ("GET", "/metrics"): OPEN,
     ("GET", "/docs"): OPEN,
     ("HEAD", "/docs"): OPEN,
@@ -38,6 +41,7 @@ WANTED: dict[tuple[str, str], str] = {
     ("HEAD", "/openapi.json"): OPEN,
     ("POST", "/api/webhooks/alertmanager"): WEBHOOK,
     ("POST", "/api/webhooks/sms"): WEBHOOK,
+    ("POST", "/api/webhooks/heartbeat"): WEBHOOK,
     ("GET", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,
     ("POST", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,
     ("GET", "/api/messages"): OPERATOR,
@@ -109,6 +113,7 @@ def ask(served: Served, method: str, path: str, token: str | None) -> requests.R
     ("method", "path"), sorted(each for each, wanted in WANTED.items() if wanted == OPEN)
 )
 def test_open_routes_ask_for_no_token(served: Served, method: str, path: str) -> None:
+    served.beats.hear([notification()])  # /-/watchdog is red without any
     assert ask(served, method, path, None).status_code == 200
 
 

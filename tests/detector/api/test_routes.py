@@ -17,7 +17,8 @@ from tests.detector.api.conftest import API_TOKEN, WEBHOOK_TOKEN, Served
 from tests.detector.api.test_webhook import MESSAGE
 from tests.factories import at
 
-OPEN = {"/-/healthy", "/-/ready", "/metrics", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
+PROBES = {"/-/healthy", "/-/ready", "/-/watchdog", "/metrics"}
+OPEN = PROBES | {"/docs", "/openapi.json", "/docs/oauth2-redirect"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -72,7 +73,7 @@ def test_every_route_under_api_asks_for_its_token(served: Served, header: str | 
             assert ('error="invalid_token"' in challenge) == is_a_bearer_token(header), header
             assert answer.headers["content-type"] == "application/problem+json"
             tried += 1
-    assert tried == 34
+    assert tried == 35
 
 
 def test_the_two_tokens_open_different_doors(served: Served) -> None:

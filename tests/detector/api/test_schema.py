@@ -34,10 +34,11 @@ MORE_THAN_A_SCHEMA_SAYS = {
     *WITH_DOCUMENTS,  # PromQL, templates, regular expressions, how long durations may be
     "POST /api/tokens",  # how long durations may be
     "POST /api/webhooks/sms",
+    "POST /api/webhooks/heartbeat",
     "POST /api/webhooks/alertmanager",  # a resolved alert has an end, and not before its start
 }
 """Routes that refuse bodies which their schema allows, for what JSON Schema has no words."""
-WITHOUT_INPUT = {"GET /-/healthy", "GET /-/ready", "GET /metrics"}
+WITHOUT_INPUT = {"GET /-/healthy", "GET /-/ready", "GET /-/watchdog", "GET /metrics"}
 """Nothing that is sent to them could be wrong."""
 
 Operation: TypeAlias = schemathesis.APIOperation[Any, Any, Any, Any]
@@ -53,6 +54,7 @@ def filled(served: Served) -> Served:
     for threshold in (80.0, 90.0, 95.0):
         body = {"policies": [factories.tree(factories.above(threshold))]}
         assert served.ask("POST", "/api/policies/apply", body).status_code == 200
+    served.beats.hear([notification()])
     served.reloads += [reloading.Changes(("cpu",), (), (), ())] * 1_000
     return served
 

@@ -106,20 +106,24 @@ def names(tree: dict[str, Any]) -> tuple[list[str], list[str]]:
     [
         (
             {},
-            ["memory"],
+            ["heartbeat", "memory"],
             [
                 "'email' left out: EMAIL_SMTP_SERVER and EMAIL_TO",
                 "'slack' left out",
                 "'sms' left out: SMS_TO not set",
             ],
         ),
-        (EMAIL | SMS, ["memory", "email", "sms"], ["'slack' left out: SLACK_WEBHOOK_URL not set"]),
-        (SLACK | SMS, ["memory", "slack", "sms"], ["'email' left out"]),
-        (EMAIL | SLACK, ["memory", "email", "slack"], ["'sms' left out"]),
-        (EMAIL | SLACK | SMS, ["memory", "email", "slack", "sms"], []),
+        (
+            EMAIL | SMS,
+            ["heartbeat", "memory", "email", "sms"],
+            ["'slack' left out: SLACK_WEBHOOK_URL not set"],
+        ),
+        (SLACK | SMS, ["heartbeat", "memory", "slack", "sms"], ["'email' left out"]),
+        (EMAIL | SLACK, ["heartbeat", "memory", "email", "slack"], ["'sms' left out"]),
+        (EMAIL | SLACK | SMS, ["heartbeat", "memory", "email", "slack", "sms"], []),
         (
             {"EMAIL_SMTP_SERVER": "smtp.example.org"} | SLACK | SMS,
-            ["memory", "slack", "sms"],
+            ["heartbeat", "memory", "slack", "sms"],
             ["'email' left out: EMAIL_TO not set"],
         ),
     ],
