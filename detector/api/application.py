@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import fastapi
 from prometheus_client import CollectorRegistry
@@ -68,15 +69,25 @@ class PolicyParts:
     interval: Callable[[], timedelta]
 
 
+Tell: TypeAlias = Callable[[Sequence[alerts.Notification]], int]
+"""Queues what is news; how many messages."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageParts:
-    """What the routes of SMS need."""
+    """What the routes of messages need.
+
+    tell      all who are told by SMS; None if nobody is
+    teams     those of one team; services  one of `notify`; both by name
+    """
 
     store: ports.MessageStore
-    tell: Callable[[Sequence[alerts.Notification]], int]
+    tell: Tell | None
     receive: receipts.Receive
     parsers: Mapping[str, receipts.Parse]
     signer: receipts.Signer
+    teams: Mapping[str, Tell | None] = field(default_factory=dict)
+    services: Mapping[str, Tell] = field(default_factory=dict)
 
 
 def create_app(
@@ -113,7 +124,8 @@ def create_app(
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     guard = auth.webhook_guard(webhook_token)
-    app.include_router(webhook.router(remembering, sms.tell if sms else None, guard, read))
+    tells = webhook.Tells(sms.tell, sms.teams, sms.services) if sms else webhook.NOBODY
+    app.include_router(webhook.router(remembering, tells, guard, read))
     if sms is not None:
         anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
         app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))
