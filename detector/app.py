@@ -139,7 +139,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     made = _publishing(settings, store, rules, meters, current=current)
     upkeep = loops.Loop("policies", made.turn, interval=POLICIES_EVERY, meters=meters, clock=clock)
     sms = messaging.messaging(settings, store, meters, clock=clock, instant=instant)
-    running = (*(detection.loops if detection else ()), upkeep, *((sms.loop,) if sms else ()))
+    running = (*(detection.loops if detection else ()), upkeep, *(sms.loops if sms else ()))
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
         running=running,

@@ -60,8 +60,10 @@ def offline(settings: config.Settings) -> Iterator[Check]:
         yield from _models(settings, query)
     yield from _calendars(settings)
     yield _promtool(settings)
-    if settings.sms.recipients:
-        yield _sms(settings)
+    numbers = {*settings.sms.recipients, *(n for team in settings.teams.values() for n in team.sms)}
+    if numbers:
+        yield _sms(settings, len(numbers))
+    yield from _notify(settings)
     yield database_url(settings)
 
 
@@ -194,15 +196,14 @@ def _models(settings: config.Settings, query: config.Query) -> Iterator[Check]:
         yield Check(Verdict.WRONG, subject, problem)
 
 
-def _sms(settings: config.Settings) -> Check:
+def _sms(settings: config.Settings, numbers: int) -> Check:
     try:
         asked = catalogue.providers_of(settings.sms, lambda: datetime.now(UTC))  # noqa: TID251 - as above
     except errors.ConfigError as error:
         _, _, text = str(error).partition(": ")
         return Check(Verdict.WRONG, "sms", text)
     named = ", then ".join(each.name for each in asked)
-    people = f"{len(settings.sms.recipients)} numbers"
-    told = f"{named} to {people}"
+    told = f"{named} to {numbers} numbers"
     if settings.public_url is None:
         return Check(Verdict.NOTE, "sms", f"{told}; no receipts without public_url")
     if len(settings.public_url) > LONGEST_FOR_VONAGE and any(
@@ -211,6 +212,16 @@ def _sms(settings: config.Settings) -> Check:
         text = f"vonage brings no receipts to a public_url of over {LONGEST_FOR_VONAGE} characters"
         return Check(Verdict.NOTE, "sms", f"{told}; {text}")
     return Check(Verdict.OK, "sms", told)
+
+
+def _notify(settings: config.Settings) -> Iterator[Check]:
+    """What Apprise is to send to; one fault at a time."""
+    try:
+        for name in catalogue.services_of(settings.notify):
+            yield Check(Verdict.OK, f"notify.{name}", "Apprise knows this service")
+    except errors.ConfigError as error:
+        subject, _, text = str(error).partition(": ")
+        yield Check(Verdict.WRONG, subject, text)
 
 
 def _promtool(settings: config.Settings) -> Check:

@@ -1,12 +1,13 @@
-"""Builds what sends SMS, from the settings."""
+"""Builds what sends SMS, and what Apprise sends, from the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from detector import config, loops, signing, telemetry
+from detector import config, loops, ports, signing, telemetry
 from detector.api import application, receipts
 from detector.notify import catalogue
 from detector.services import delivering, telling
@@ -15,10 +16,32 @@ from detector.store import database, messages
 
 @dataclass(frozen=True, slots=True)
 class Messaging:
-    """What sends SMS: its loop, and what the API needs of it."""
+    """What sends messages: its loops, and what the API needs of it."""
 
-    loop: loops.Loop
+    loops: tuple[loops.Loop, ...]
     parts: application.MessageParts
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What all parts are given."""
+
+    settings: config.Settings
+    store: database.Database
+    meters: telemetry.Telemetry
+    clock: Callable[[], float]
+    instant: Callable[[], datetime]
+
+    def loop(self, name: str, delivered: delivering.Delivering) -> loops.Loop:
+        """That hands over what waits."""
+        return loops.Loop(
+            name,
+            delivered.turn,
+            interval=delivering.EVERY,
+            meters=self.meters,
+            clock=self.clock,
+            pause=delivered.pause,
+        )
 
 
 def messaging(
@@ -29,52 +52,113 @@ def messaging(
     clock: Callable[[], float],
     instant: Callable[[], datetime],
 ) -> Messaging | None:
-    """None where nobody is to be told by SMS. Raises ConfigError."""
-    sms = settings.sms
-    if not sms.recipients:
+    """None where nobody is to be told by SMS or Apprise. Raises ConfigError."""
+    numbers = _numbers(settings)
+    if not numbers and not settings.notify:
         return None
-    asked = catalogue.providers_of(sms, instant)
-    kept = messages.PostgresMessageStore(store)
-    style = _style(sms)
+    around = _Around(settings, store, meters, clock, instant)
+    services = catalogue.services_of(settings.notify)
+    asked = catalogue.providers_of(settings.sms, instant) if numbers else []
     signer = signing.Signer(signing.key_of(settings.home))
-    told = telling.Telling(
-        kept,
-        style,
-        recipients=sms.recipients,
-        stand_ins=sms.escalate_to,
-        clock=instant,
-        meters=meters,
+    delivered = _delivering_sms(around, asked, numbers, signer)
+    running = [around.loop("messages", delivered)]
+    running += [
+        around.loop(f"notify_{name}", _delivering_letters(around, name, service))
+        for name, service in services.items()
+    ]
+    kept = messages.PostgresMessageStore(store)
+    teams = {name: team.sms for name, team in settings.teams.items() if team.sms}
+    return Messaging(
+        tuple(running),
+        application.MessageParts(
+            store=kept,
+            tell=_telling_sms(around, settings.sms.recipients),
+            receive=delivered.receive,
+            parsers={each.name: each.receipt for each in asked},
+            signer=signer,
+            teams={name: _telling_sms(around, who) for name, who in teams.items()},
+            services=_telling_letters(around, services),
+        ),
     )
-    delivered = delivering.Delivering(
-        kept,
+
+
+def _numbers(settings: config.Settings) -> list[str]:
+    """Of all who are told by SMS, each once."""
+    of_teams = [number for team in settings.teams.values() for number in team.sms]
+    return list(dict.fromkeys([*settings.sms.recipients, *of_teams]))
+
+
+def _delivering_sms(
+    around: _Around,
+    asked: Sequence[ports.SmsProvider],
+    numbers: Sequence[str],
+    signer: signing.Signer,
+) -> delivering.Delivering:
+    """It takes messages of services that are no longer named too, to drop them."""
+    sms = around.settings.sms
+    return delivering.Delivering(
+        messages.PostgresMessageStore(around.store, but=around.settings.notify),
         asked,
-        style,
-        recipients=sms.recipients,
+        _style(sms),
+        recipients=numbers,
         stand_ins=sms.escalate_to,
         stand_in_after=sms.escalate_after,
         daily_cap=sms.daily_cap,
         keep=sms.keep,
-        callback_url=_callbacks(settings.public_url, signer),
-        clock=instant,
-        meters=meters,
+        callback_url=_callbacks(around.settings.public_url, signer),
+        clock=around.instant,
+        meters=around.meters,
     )
-    return Messaging(
-        loops.Loop(
-            "messages",
-            delivered.turn,
-            interval=delivering.EVERY,
-            meters=meters,
-            clock=clock,
-            pause=delivered.pause,
-        ),
-        application.MessageParts(
-            store=kept,
-            tell=told.tell,
-            receive=delivered.receive,
-            parsers={each.name: each.receipt for each in asked},
-            signer=signer,
-        ),
+
+
+def _delivering_letters(
+    around: _Around, name: str, service: ports.SmsProvider
+) -> delivering.Delivering:
+    return delivering.Delivering(
+        messages.PostgresMessageStore(around.store, only=[name]),
+        [service],
+        _letter(around.settings, service),
+        recipients=[name],
+        daily_cap=math.inf,
+        keep=around.settings.sms.keep,
+        clock=around.instant,
+        meters=around.meters,
     )
+
+
+def _telling_sms(around: _Around, who: Sequence[str]) -> application.Tell | None:
+    """None where these are nobody."""
+    if not who:
+        return None
+    sms = around.settings.sms
+    return telling.Telling(
+        messages.PostgresMessageStore(around.store),
+        _style(sms),
+        recipients=who,
+        stand_ins=sms.escalate_to,
+        clock=around.instant,
+        meters=around.meters,
+    ).tell
+
+
+def _telling_letters(
+    around: _Around, services: Mapping[str, ports.SmsProvider]
+) -> Mapping[str, application.Tell]:
+    return {
+        name: telling.Telling(
+            messages.PostgresMessageStore(around.store),
+            _letter(around.settings, service),
+            recipients=[name],
+            stand_ins=(),
+            clock=around.instant,
+            meters=around.meters,
+        ).tell
+        for name, service in services.items()
+    }
+
+
+def _letter(settings: config.Settings, service: ports.SmsProvider) -> telling.Letter:
+    return telling.Letter(service.name, settings.sms.timezone)
 
 
 def _style(sms: config.SmsSettings) -> telling.Style:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import fastapi
 from prometheus_client import CollectorRegistry
@@ -69,15 +70,25 @@ class PolicyParts:
     interval: Callable[[], timedelta]
 
 
+Tell: TypeAlias = Callable[[Sequence[alerts.Notification]], int]
+"""Queues what is news; how many messages."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageParts:
-    """What the routes of SMS need."""
+    """What the routes of messages need.
+
+    tell      all who are told by SMS; None if nobody is
+    teams     those of one team; services  one of `notify`; both by name
+    """
 
     store: ports.MessageStore
-    tell: Callable[[Sequence[alerts.Notification]], int]
+    tell: Tell | None
     receive: receipts.Receive
     parsers: Mapping[str, receipts.Parse]
     signer: signing.Signer
+    teams: Mapping[str, Tell | None] = field(default_factory=dict)
+    services: Mapping[str, Tell] = field(default_factory=dict)
 
 
 def create_app(
@@ -119,8 +130,8 @@ def create_app(
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     guard = auth.webhook_guard(webhook_token)
-    tell = sms.tell if sms else None
-    app.include_router(webhook.router(remembering, tell, beats, guard, read))
+    tells = webhook.Tells(sms.tell, sms.teams, sms.services) if sms else webhook.NOBODY
+    app.include_router(webhook.router(remembering, tells, beats, guard, read))
     if sms is not None:
         anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
         app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))

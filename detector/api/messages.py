@@ -1,4 +1,4 @@
-"""SMS and how far each has come: GET /api/messages."""
+"""Messages that we send, and how far each has come: GET /api/messages."""
 
 from datetime import datetime
 from typing import Annotated
@@ -17,7 +17,9 @@ class MessagesQuery(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
     state: messages.State | None = None
-    recipient: str | None = Field(None, max_length=50, description="A number, as +491701234567.")
+    recipient: str | None = Field(
+        None, max_length=50, description="A number, as +491701234567, or a name of `notify`."
+    )
     cursor: paging.Cursor = None
     limit: int = Field(100, ge=1, le=1000, description="Messages of a page.")
 
@@ -29,7 +31,7 @@ class MessagesQuery(pydantic.BaseModel):
 
 
 class Message(pydantic.BaseModel):
-    """One SMS to one person."""
+    """One SMS to one person, or one message to a service."""
 
     id: int
     recipient: str
@@ -76,7 +78,7 @@ def router(store: ports.MessageStore, guards: auth.Guards) -> APIRouter:
 
     @routes.get("", dependencies=[Depends(guards.operator)])
     def list_messages(query: Annotated[MessagesQuery, Query()]) -> MessagePage:
-        """SMS to people, newest first, in pages."""
+        """SMS, and messages by `notify`, newest first, in pages."""
         page = store.list_messages(query.wanted())
         return MessagePage(
             messages=[
@@ -90,7 +92,7 @@ def router(store: ports.MessageStore, guards: auth.Guards) -> APIRouter:
     def list_events(
         message_id: Annotated[int, Path(ge=1, le=paging.LARGEST_ID)],
     ) -> MessageEvents:
-        """What became of one SMS, step by step."""
+        """What became of one message, step by step."""
         found = store.events(message_id)
         if not found:
             raise problems.Problem(404, f"message {message_id}: none has this id")

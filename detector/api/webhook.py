@@ -6,10 +6,11 @@ that we do not know are newer than we are and are passed over.
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import pydantic
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 from pydantic import BeforeValidator, Field, JsonValue
 
 from detector import alerts, frames
@@ -60,7 +61,7 @@ class WebhookMessage(pydantic.BaseModel):
 
 
 class Queued(pydantic.BaseModel):
-    """How many SMS became of a message: none where nothing of it is news."""
+    """How many messages became of one of Alertmanager's: none where nothing of it is news."""
 
     queued: int
 
@@ -78,17 +79,34 @@ class Received(pydantic.BaseModel):
     duplicate: int
 
 
+Tell = Callable[[list[alerts.Notification]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tells:
+    """What queues messages.
+
+    everybody  who is told by SMS; None if nobody is
+    teams      those of one team; services  one of `notify`; both by name
+    """
+
+    everybody: Tell | None = None
+    teams: Mapping[str, Tell | None] = field(default_factory=dict)
+    services: Mapping[str, Tell] = field(default_factory=dict)
+
+
+NOBODY = Tells()
+Name = Annotated[str, Path(max_length=50)]
+
+
 def router(
     remembering: memory.Memory,
-    tell: Callable[[list[alerts.Notification]], int] | None,
+    tells: Tells,
     beats: heartbeats.Heartbeats,
     guard: Callable[..., None],
     read: bodies.Reader,
 ) -> APIRouter:
-    """The routes, which ask for their token before they read the body.
-
-    tell  queues SMS; None where nobody is told so
-    """
+    """The routes, which ask for their token before they read the body."""
     routes = APIRouter(tags=["webhooks"], dependencies=[Depends(guard)])
     described = {
         "requestBody": {
@@ -115,14 +133,17 @@ def router(
     def send(body: Annotated[bytes, Depends(read)]) -> Queued:
         """Have people told of the alerts of one message by SMS, each change once; repeating a
         message changes nothing. 404 where no SMS are sent."""
-        if tell is None:
-            raise problems.Problem(404, "no SMS are sent: SMS_TO and a provider are not set")
-        good, bad = _notifications(_parse(body, _refused))
-        queued = tell(good)
-        if bad:
-            _refused(_alerts_of(bad))
-            raise _refusal(422, bad)
-        return Queued(queued=queued)
+        return _queue(tells.everybody, body, "no SMS are sent: SMS_TO and a provider are not set")
+
+    @routes.post("/api/webhooks/sms/{team}", openapi_extra=described)
+    def send_to_team(team: Name, body: Annotated[bytes, Depends(read)]) -> Queued:
+        """The same to the people of one team. 404 where it has none who are told by SMS."""
+        return _queue(tells.teams.get(team), body, f"teams.{team}.sms: nobody is told so")
+
+    @routes.post("/api/webhooks/notify/{name}", openapi_extra=described)
+    def notify(name: Name, body: Annotated[bytes, Depends(read)]) -> Queued:
+        """The same to one service of `notify`, by Apprise. 404 where there is none of this name."""
+        return _queue(tells.services.get(name), body, f"notify.{name}: no service of this name")
 
     @routes.post("/api/webhooks/heartbeat", openapi_extra=described)
     def hear(body: Annotated[bytes, Depends(read)]) -> Heard:
@@ -136,6 +157,17 @@ def router(
         return Heard(news=news)
 
     return routes
+
+
+def _queue(tell: Tell | None, body: bytes, otherwise: str) -> Queued:
+    if tell is None:
+        raise problems.Problem(404, otherwise)
+    good, bad = _notifications(_parse(body, _refused))
+    queued = tell(good)
+    if bad:
+        _refused(_alerts_of(bad))
+        raise _refusal(422, bad)
+    return Queued(queued=queued)
 
 
 def _refused(count: int) -> None:

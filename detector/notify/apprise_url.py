@@ -27,19 +27,23 @@ _ANYBODY = "+491700000000"
 class AppriseUrl:
     """ports.SmsProvider.
 
-    url  of a service as Apprise knows it; {recipient} in it is replaced
+    url     of a service as Apprise knows it; {recipient} in it is replaced
+    name    what it is called, as one of several
+    source  what the URL is called in an error
     """
-
-    name = "apprise"
 
     def __init__(
         self,
         *,
         url: str,
+        name: str = "apprise",
+        source: str = "apprise: api_secret",
         connect_timeout: timedelta = exchange.CONNECT_TIMEOUT,
         read_timeout: timedelta = exchange.READ_TIMEOUT,
     ) -> None:
-        exchange.need(self.name, api_secret=url)
+        self.name = name
+        if not url:
+            raise errors.ConfigError(f"{source}: is empty: a URL of Apprise's is needed")
         self._url = url
         self._timeouts_s = connect_timeout.total_seconds(), read_timeout.total_seconds()
         self._apprise = _apprise()
@@ -49,7 +53,7 @@ class AppriseUrl:
             warnings.simplefilter("ignore", DeprecationWarning)
             if self._service(_ANYBODY) is None:
                 raise errors.ConfigError(
-                    f"{self.name}: api_secret: not shown, as it may hold secrets: "
+                    f"{source}: not shown, as it may hold secrets: "
                     "a URL of a service that Apprise knows"
                 )
 

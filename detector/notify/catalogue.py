@@ -90,6 +90,29 @@ def providers_of(sms: config.SmsSettings, clock: exchange.Clock) -> list[ports.S
         raise errors.ConfigError(f"sms: {error}") from None
 
 
+def services_of(
+    notify: Mapping[str, config.NotifySettings], timeouts: Timeouts = USUAL
+) -> dict[str, ports.SmsProvider]:
+    """What sends to each service of `notify`, by the name that it has there.
+
+    Raises ConfigError for a URL that cannot be read, or that Apprise does not know.
+    """
+    found: dict[str, ports.SmsProvider] = {}
+    for name, given in notify.items():
+        try:
+            url = given.secret_url()
+        except errors.ConfigError as error:
+            raise errors.ConfigError(f"notify.{name}.{error}") from None
+        found[name] = apprise_url.AppriseUrl(
+            url=url,
+            name=f"notify-{name}",
+            source=f"notify.{name}.{'url' if given.url_file is None else 'url_file'}",
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
+        )
+    return found
+
+
 def provider_of(
     given: config.SmsProvider, clock: exchange.Clock, timeouts: Timeouts = USUAL
 ) -> ports.SmsProvider:

@@ -43,7 +43,7 @@ class Delivering:
         self,
         store: ports.MessageStore,
         providers: Sequence[ports.SmsProvider],
-        style: telling.Style,
+        style: telling.Manner,
         *,
         recipients: Sequence[str],
         stand_ins: Sequence[str] = (),
@@ -103,7 +103,7 @@ class Delivering:
 
     def _hand_over(self, message: messages.Message, spent: float) -> None:
         if message.recipient not in self._people:
-            reason = "no longer among those who are told (sms.recipients, sms.escalate_to)"
+            reason = "no longer among those who are told (sms, teams, notify)"
             self._settle(message, messages.Change(State.DROPPED, reason))
             return
         if spent + message.price > self._daily_cap:
@@ -126,8 +126,8 @@ class Delivering:
         else:
             # It stays SENDING until the provider has been asked: see _ask.
             logger.warning(
-                "an SMS may or may not have been sent",
-                extra={"sms": message.id, "provider": name, "reason": outcome.reason},
+                "a message may or may not have been sent",
+                extra={"message_id": message.id, "provider": name, "reason": outcome.reason},
             )
 
     def _accepted(self, message: messages.Message, name: str, outcome: messages.Accepted) -> None:
@@ -219,8 +219,8 @@ class Delivering:
             if self._store.follow(message, person, draft, at=now):
                 self._meters.messages.labels(State.QUEUED.value).inc()
                 logger.warning(
-                    "an SMS goes to the next person",
-                    extra={"sms": message.id, "state": message.state.value},
+                    "a message goes to the next person",
+                    extra={"message_id": message.id, "state": message.state.value},
                 )
             return True
         return False
@@ -263,9 +263,9 @@ class Delivering:
         self._meters.messages.labels(change.state.value).inc()
         if change.state not in (State.SENT, State.DELIVERED):
             logger.error(
-                "an SMS was not sent",
+                "a message was not sent",
                 extra={
-                    "sms": message.id,
+                    "message_id": message.id,
                     "state": change.state.value,
                     "reason": change.reason,
                 },

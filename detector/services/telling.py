@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
+from typing import Protocol
 
-from detector import alerts, messages, ports, segments, telemetry, wall_clock, wording
+from detector import alerts, letters, messages, ports, segments, telemetry, wall_clock, wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,50 @@ class Style:
         return self.quiet.but if self.quiet and self.quiet.holds(at, self.zone) else None
 
 
+class Manner(Protocol):
+    """How messages of one kind are written, and when they may be sent."""
+
+    @property
+    def zone(self) -> tzinfo:
+        """By whose clocks times are told, and a day ends."""
+        ...
+
+    def draft(self, told: Sequence[alerts.Notification], at: datetime) -> messages.Draft:
+        """The message that tells of these, not empty."""
+        ...
+
+    def drafted(self, text: str, severity: str, at: datetime) -> messages.Draft:
+        """A message of this text, which fits."""
+        ...
+
+    def allowed(self, at: datetime) -> frozenset[str] | None:
+        """Severities of which messages are sent at this instant; None for all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that may be long and costs nothing, as chats take it.
+
+    provider  that is given it
+    """
+
+    provider: str
+    zone: tzinfo = UTC
+
+    def draft(self, told: Sequence[alerts.Notification], at: datetime) -> messages.Draft:
+        """The message that tells of these, not empty."""
+        return self.drafted(letters.text(told, self.zone), wording.severity_of(told), at)
+
+    def drafted(self, text: str, severity: str, at: datetime) -> messages.Draft:
+        """A message of this text."""
+        return messages.Draft(text, 1, severity, self.provider, 0.0, at)
+
+    def allowed(self, at: datetime) -> frozenset[str] | None:
+        """All, at any time."""
+        return None
+
+
 class Telling:
     """Queues messages; threads may share it.
 
@@ -71,7 +116,7 @@ class Telling:
     def __init__(
         self,
         store: ports.MessageStore,
-        style: Style,
+        style: Manner,
         *,
         recipients: Sequence[str],
         stand_ins: Sequence[str],

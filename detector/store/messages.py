@@ -24,10 +24,23 @@ _TELL = postgresql.insert(_TOLD).on_conflict_do_nothing()
 
 
 class PostgresMessageStore:
-    """ports.MessageStore in PostgreSQL; threads and processes may share it."""
+    """ports.MessageStore in PostgreSQL; threads and processes may share it.
 
-    def __init__(self, store: database.Database) -> None:
+    only, but  whose messages are handed out to be sent and followed: of these recipients alone, or
+               of all but these; so several that send share the table and none takes another's
+    """
+
+    def __init__(
+        self,
+        store: database.Database,
+        *,
+        only: Collection[str] | None = None,
+        but: Collection[str] = (),
+    ) -> None:
         self._database = store
+        c = _MESSAGES.c
+        mine = sa.true() if only is None else c.recipient.in_(sorted(only))
+        self._is_mine = sa.and_(mine, c.recipient.not_in(sorted(but))) if but else mine
 
     def tell(
         self,
@@ -48,7 +61,7 @@ class PostgresMessageStore:
         c = _MESSAGES.c
         due = (
             sa.select(c.id)
-            .where(c.state == State.QUEUED.value, c.due_at <= at)
+            .where(c.state == State.QUEUED.value, c.due_at <= at, self._is_mine)
             .where(sa.true() if severities is None else c.severity.in_(severities))
             .order_by(c.due_at, c.id)
             .limit(limit)
@@ -72,7 +85,7 @@ class PostgresMessageStore:
         c = _MESSAGES.c
         query = (
             sa.select(_MESSAGES)
-            .where(c.state == State.SENDING.value, c.handed_at < before)
+            .where(c.state == State.SENDING.value, c.handed_at < before, self._is_mine)
             .order_by(c.handed_at, c.id)
         )
         return self._found(query)
@@ -147,7 +160,7 @@ class PostgresMessageStore:
         c, follower = _MESSAGES.c, _MESSAGES.alias()
         query = (
             sa.select(_MESSAGES)
-            .where(c.state.in_(_UNANSWERED), c.handed_at >= since)
+            .where(c.state.in_(_UNANSWERED), c.handed_at >= since, self._is_mine)
             .where(~sa.exists().where(follower.c.follows_id == c.id), _lasts())
             .order_by(c.id)
         )

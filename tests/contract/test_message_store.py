@@ -419,3 +419,22 @@ def test_texts_that_a_database_lacks_are_kept_near_enough(store: ports.MessageSt
     assert [each.state for each in store.list_messages(messages.Filter()).messages] == [
         State.DROPPED
     ]
+
+
+def test_senders_that_share_the_table_take_their_own_alone(database_url: str) -> None:
+    migrate.migrate(database_url)
+    connections = database.Database(database_url)
+    of_ann = store_messages.PostgresMessageStore(connections, only=[ANN])
+    of_others = store_messages.PostgresMessageStore(connections, but=[ANN])
+    told(of_others, fires("a"), who=(ANN, BOB, EVE))
+    assert claimed(of_ann).recipient == ANN
+    assert of_ann.claim(at=at(5), limit=9) == ()
+    assert [each.recipient for each in of_others.claim(at=at(5), limit=9)] == [BOB, EVE]
+    assert [each.recipient for each in of_ann.in_doubt(before=at(9))] == [ANN]
+    doubted = of_others.in_doubt(before=at(9))
+    assert [each.recipient for each in doubted] == [BOB, EVE]
+    for message in (*doubted, *of_ann.in_doubt(before=at(9))):
+        of_others.settle(message, messages.Change(State.UNKNOWN), at=at(6))
+    assert [each.recipient for each in of_ann.unanswered(since=at(0))] == [ANN]
+    assert [each.recipient for each in of_others.unanswered(since=at(0))] == [BOB, EVE]
+    connections.close()

@@ -47,3 +47,47 @@ def test_a_key_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "callback_key").write_text("\n")
     with pytest.raises(errors.ConfigError, match=r"callback_key: 32 characters are needed"):
         made(tmp_path)
+
+
+def test_each_service_of_notify_has_a_loop_of_its_own_beside_that_of_sms(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("json://127.0.0.1:1/canary\n")
+    found = made(
+        tmp_path,
+        MDA_NOTIFY__CHAT__URL="json://127.0.0.1:1/canary",
+        MDA_NOTIFY__OPS__URL_FILE=str(tmp_path / "url"),
+        MDA_TEAMS__PAYMENTS__SMS="+447700900123",
+    )
+    assert found is not None
+    assert [each.name for each in found.loops] == ["messages", "notify_chat", "notify_ops"]
+    assert set(found.parts.services) == {"chat", "ops"}
+    assert set(found.parts.teams) == {"payments"}
+
+
+def test_a_team_may_be_told_by_sms_where_nobody_else_is(tmp_path: Path) -> None:
+    found = made(tmp_path, SMS_TO="", MDA_TEAMS__PAYMENTS__SMS="+447700900123")
+    assert found is not None
+    assert found.parts.tell is None
+    assert set(found.parts.teams) == {"payments"}
+
+
+def test_a_service_may_be_told_where_nobody_is_told_by_sms(tmp_path: Path) -> None:
+    given = {"SMS_TO": "", "SMS_API_KEY": ""}
+    found = made(tmp_path, **given, MDA_NOTIFY__CHAT__URL="json://127.0.0.1:1")
+    assert found is not None
+    assert (found.parts.tell, found.parts.parsers) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"MDA_NOTIFY__CHAT__URL": "canary://x"}, "notify.chat.url: not shown"),
+        ({"MDA_NOTIFY__CHAT__URL_FILE": "/none"}, "notify.chat.url_file: /none: name a file"),
+    ],
+)
+def test_a_service_that_cannot_be_is_refused_by_its_name(
+    tmp_path: Path, given: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(errors.ConfigError) as caught:
+        made(tmp_path, **given)
+    assert str(caught.value).startswith(complaint)
+    assert "canary" not in str(caught.value)
