@@ -1,23 +1,23 @@
 """Finding alerts among many: every filter of GET /api/alerts through the real store.
 
-`python -m benchmarks alerts --rows 10000000` loads so many by COPY, over 400 days, into a PostgreSQL
-of its own with its default settings. Indexes are made after loading, as a restore does.
+`python -m benchmarks alerts --rows 10000000` loads so many by COPY, over 400 days, into a
+PostgreSQL of its own with its default settings. Indexes are made after loading, as a restore does.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import random
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import psycopg2
 
 from benchmarks import report
@@ -152,3 +152,110 @@ def copy(url: str, lines: Rows) -> None:
 
 def connected(url: str) -> Any:
     return psycopg2.connect(url.replace("postgresql+psycopg2", "postgresql"))
+
+
+def kinds(rows: int, end: datetime) -> dict[str, Callable[[], alerts.EpisodeFilter]]:
+    """What is asked for, each time anew."""
+    draw, wanted = random.Random(3), alerts.EpisodeFilter
+    eu, canary, never = ("zone", "eu"), ("canary", "yes"), ("team", "data")
+
+    def host() -> tuple[str, str]:
+        return "instance", f"host-{draw.randrange(HOSTS)}.example.org:9100"
+
+    def moment() -> datetime:
+        return end - SPAN * draw.random()
+
+    def some_id() -> int:
+        return draw.randrange(1, rows + 1)
+
+    return {
+        "the newest": wanted,
+        "deep pages": lambda: wanted(before_id=some_id()),
+        "firing": lambda: wanted(state=alerts.State.FIRING),
+        "acknowledged": lambda: wanted(status=alerts.Status.ACKNOWLEDGED),
+        "firing, one host": lambda: wanted(state=alerts.State.FIRING, labels=(host(),)),
+        "resolved": lambda: wanted(state=alerts.State.RESOLVED),
+        "a severity": lambda: wanted(labels=(("severity", draw.choice(SEVERITIES)),)),
+        "a policy": lambda: wanted(labels=(("policy", f"Policy {draw.randrange(POLICIES)}"),)),
+        "an owner of 1 %": lambda: wanted(owner=draw.choice(PEOPLE)),
+        "an owner of ten": lambda: wanted(owner="zoe"),
+        "feedback": lambda: wanted(feedback=draw.choice(list(alerts.Feedback))),
+        "a label of half": lambda: wanted(labels=(eu,)),
+        "a label of half, deep pages": lambda: wanted(labels=(eu,), before_id=some_id()),
+        "a label of ten": lambda: wanted(labels=(canary,)),
+        "a label of ten, of half": lambda: wanted(labels=(eu, canary)),
+        "a label of none": lambda: wanted(labels=(("canary", "no"),)),
+        "a host": lambda: wanted(labels=(host(),)),
+        "a host, deep pages": lambda: wanted(labels=(host(),), before_id=some_id()),
+        "labels that never meet": lambda: wanted(labels=(("alertname", "Rule0"), never)),
+        "a common word": lambda: wanted(text="usage"),
+        "a rare word": lambda: wanted(text="zyzz"),
+        "a rare and a common word": lambda: wanted(text="usage zyzz"),
+        "a word of none": lambda: wanted(text="nowhere"),
+        "beginnings of a letter": lambda: wanted(text="u h z"),
+        "a word, a label, an owner": lambda: wanted(
+            text=draw.choice(WORDS), labels=(host(),), owner=draw.choice(PEOPLE)
+        ),
+        "since a moment": lambda: wanted(since=moment()),
+        "since a moment, the oldest": lambda: since_to(wanted, moment()),
+        "a week, a rare word": lambda: in_a_week(wanted(text="zyzz"), moment()),
+        "a week, a severity": lambda: in_a_week(wanted(labels=(("severity", "low"),)), moment()),
+        "a week, a host": lambda: in_a_week(wanted(labels=(host(),)), moment()),
+    }
+
+
+def since_to(wanted: Callable[..., alerts.EpisodeFilter], since: datetime) -> alerts.EpisodeFilter:
+    """What had begun before this moment, and had not ended."""
+    return wanted(since=since, until=since)
+
+
+def in_a_week(wanted: alerts.EpisodeFilter, start: datetime) -> alerts.EpisodeFilter:
+    return dataclasses.replace(wanted, since=start, until=start + timedelta(days=7))
+
+
+def ask(url: str, rows: int, end: datetime, table: report.Report) -> None:
+    """Print p50, p95 and p99 of each kind, and of all."""
+    connections = database.Database(url)
+    store = episodes.PostgresEpisodeStore(connections)
+    everything: list[float] = []
+    for name, make in kinds(rows, end).items():
+        took = sorted(timed(store, make()) for _ in range(REQUESTS))
+        everything += took
+        told(name, took, table)
+    told("all of these", sorted(everything), table)
+    connections.close()
+
+
+def timed(store: episodes.PostgresEpisodeStore, wanted: alerts.EpisodeFilter) -> float:
+    began = time.perf_counter()
+    store.list_episodes(wanted)
+    return (time.perf_counter() - began) * 1000
+
+
+def told(name: str, took: Sequence[float], table: report.Report) -> None:
+    p50, p95, p99 = (took[int(len(took) * share)] for share in (0.5, 0.95, 0.99))
+    said = f"{name} (p50 {p50:.1f}, p99 {p99:.1f})"
+    table.add(report.Figure(said, p95, "ms", P95_MS))
+
+
+def main(rows: int = ROWS) -> list[str]:
+    """The names of the figures that missed their limit."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="mda-bench-"))
+    home.chmod(0o755)
+    postgres = stack.postgresql(home)
+    end = datetime.now(UTC)
+    try:
+        postgres.start()
+        url = postgres.place.url()
+        migrate.migrate(url)
+        load(url, rows, end, lambda text: print(text, flush=True))
+        table = report.Report(f"Pages of 100 among {rows:,} alerts, p95 of {REQUESTS} requests")
+        ask(url, rows, end, table)
+        return table.missed
+    finally:
+        postgres.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main()))

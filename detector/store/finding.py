@@ -10,7 +10,6 @@ conditions alone, some months at a time. A month in which too many match is look
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import operator
 from collections.abc import Iterator, Sequence
@@ -28,11 +27,11 @@ _EPISODES = tables.episodes
 _C = _EPISODES.c
 _INSTANT = sa.DateTime(timezone=True)
 _NEWEST_FIRST = (_C.starts_at.desc(), _C.id.desc())
-LOOKS = (2_000, 8_000)
-"""Episodes that are looked through before an index is asked; then four times as many each time."""
-WALK = 32_000
-"""As many more where they will fill the page."""
-DENSE = 5_000
+LOOK = 2_000
+"""Episodes that are looked through first; then four times as many each time."""
+WALK = 12_000
+"""So many more are looked through before an index is asked, where that will fill the page."""
+DENSE = 8_000
 """Matches of a span that are sorted."""
 RARE = 0.02
 """Share of the episodes that were looked through, up to which an index is worth asking."""
@@ -42,7 +41,13 @@ _WORDS = sa.text(
     "SELECT word FROM regexp_split_to_table(:given, '[^[:alnum:]]+') AS word WHERE word <> ''"
 )
 """As the column `words` is made."""
-_OTHER_SCANS = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
+_NO_START_UP = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
+"""To compile, or to start workers, takes longer than a page may."""
+_SCANS = "; ".join(
+    f"SET LOCAL enable_{kind} = {{0}}" for kind in ("seqscan", "indexscan", "indexonlyscan")
+)
+MOST_MONTHS = 9
+"""That are asked for at once, before all that are left."""
 
 Place = tuple[datetime, int]
 """(starts_at, id): episodes are in the order of it, newest first."""
@@ -63,7 +68,7 @@ class Condition:
 
 def page(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> list[sa.Row[Any]]:
     """The rows of the episodes that match, one more than a page holds if there are as many."""
-    connection.execute(sa.text("SET LOCAL jit = off"))  # compiling takes longer than a page may
+    connection.exec_driver_sql(_NO_START_UP)
     place = None
     if wanted.before_id is not None:
         place = _place_of(connection, wanted.before_id)
@@ -78,7 +83,7 @@ def page(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> list[sa.Row
         search.newest_first(floor)
         if wanted.since is not None:
             search.among_long(wanted.since)
-    return _rows(connection, search.found)
+    return search.rows()
 
 
 class _Search:
@@ -98,6 +103,7 @@ class _Search:
         self._most = most
         self._until = until
         self._place = place
+        self._scans = "on"
         self._seen = 0
         self._held = [0] * len(conditions)
 
@@ -107,21 +113,33 @@ class _Search:
         for limit in _growing():
             if self._look(limit, floor):
                 return
-            if can_ask and self._seen >= sum(LOOKS) and not self._will_do(WALK):
+            if can_ask and not self._will_do(WALK):
                 return self._ask_by_months(floor)
 
     def among_firing(self) -> None:
         """Those that fire: there are never many."""
-        self._take(self._select(None, [each.hidden for each in self._conditions]))
+        self._take(self._select(_C.state == alerts.State.FIRING.value))
 
     def among_long(self, since: datetime) -> None:
         """Those that lasted longer than LONG and had not ended by then, below `place`."""
         lasted = sa.and_(_C.ends_at >= since, _C.ends_at - _C.starts_at > sa.text("'1 day'"))
         alive = sa.or_(_C.state == alerts.State.FIRING.value, lasted)
         if self._missing:
-            with _only_bitmaps(self._connection):
-                hidden = [each.hidden for each in self._conditions]
-                self._take(self._select(None, [alive, *hidden]))
+            self._take(self._select(alive))
+
+    def rows(self) -> list[sa.Row[Any]]:
+        """Whole rows of what was found; their instants tell their partitions."""
+        if not self.found:
+            return []
+        self._set_scans("on")
+        starts, ids = zip(*self.found, strict=True)
+        query = (
+            sa.select(*(each for each in _C if each is not _C.words))
+            .where(_C.id == sa.any_(sa.literal(list(ids), postgresql.ARRAY(sa.BigInteger))))
+            .where(_C.starts_at == sa.any_(sa.literal(list(starts), postgresql.ARRAY(_INSTANT))))
+            .order_by(*_NEWEST_FIRST)
+        )
+        return list(self._connection.execute(query).all())
 
     @property
     def _missing(self) -> int:
@@ -148,14 +166,14 @@ class _Search:
         held = [c[each.name] for each in holds]
         newest = (c.starts_at.desc(), c.id.desc())
         match = sa.select(c.starts_at, c.id).where(*held).order_by(*newest).limit(self._missing)
-        last = sa.select(c.starts_at, c.id).order_by(c.starts_at, c.id).limit(1)
+        last = sa.select(c.id).order_by(*newest).offset(limit - 1)
         counted = self._connection.execute(
             sa.select(
                 sa.func.count(),
                 sa.func.array(match.with_only_columns(c.starts_at).scalar_subquery()),
                 sa.func.array(match.with_only_columns(c.id).scalar_subquery()),
-                last.with_only_columns(c.starts_at).scalar_subquery(),
-                last.with_only_columns(c.id).scalar_subquery(),
+                sa.func.min(c.starts_at),
+                last.scalar_subquery(),
                 *(sa.func.count().filter(each) for each in held),
             ).select_from(looked)
         ).one()
@@ -180,41 +198,45 @@ class _Search:
             each.holds if is_rare else each.hidden
             for each, is_rare in zip(self._conditions, rare, strict=True)
         ]
-        months = 1
+        months = 1 if self.found else 3
         while self._missing and self._place is not None:
             start = _latest(_months_before(self._place[0], months), floor)
-            with _only_bitmaps(self._connection):
-                found = self._connection.execute(
-                    sa.select(_C.starts_at, _C.id)
-                    .where(*self._between(start), *holds)
-                    .limit(DENSE + 1)
-                ).all()
+            query = sa.select(_C.starts_at, _C.id).where(*self._between(start), *holds)
+            self._set_scans("off")
+            found = self._connection.execute(query.limit(DENSE + 1)).all()
             if len(found) <= DENSE:
                 self._take(sorted(((row.starts_at, row.id) for row in found), reverse=True))
                 self._reach(start)
-                months *= 2
+                months *= 3
             elif months > 1:
                 months = 1
             else:
                 self._walk(start)
-            if start == floor:
+            if floor is not None and self._place <= (floor, 0):
                 return
 
     def _walk(self, floor: datetime | None) -> None:
+        self._set_scans("on")
         for limit in _growing():
             if self._look(limit, floor):
                 return
 
-    def _select(
-        self, floor: datetime | None, holds: Sequence[sa.ColumnElement[bool]]
-    ) -> list[Place]:
-        rows = self._connection.execute(
+    def _select(self, holds: sa.ColumnElement[bool]) -> list[Place]:
+        """Of those of which this holds, which an index finds, the newest that match."""
+        query = (
             sa.select(_C.starts_at, _C.id)
-            .where(*self._between(floor), *holds)
+            .where(*self._between(None), holds, *(each.hidden for each in self._conditions))
             .order_by(*_NEWEST_FIRST)
             .limit(self._missing)
         )
-        return [(row.starts_at, row.id) for row in rows]
+        self._set_scans("off")
+        return [(row.starts_at, row.id) for row in self._connection.execute(query)]
+
+    def _set_scans(self, value: str) -> None:
+        """Off: rows are found by indexes, never in an order or by reading all."""
+        if value != self._scans:
+            self._connection.exec_driver_sql(_SCANS.format(value))
+            self._scans = value
 
     def _take(self, places: Sequence[Place]) -> None:
         self.found += places[: self._missing]
@@ -275,39 +297,16 @@ def _place_of(connection: sa.Connection, episode_id: int) -> Place | None:
     return None if row is None else (row.starts_at, row.id)
 
 
-def _rows(connection: sa.Connection, places: Sequence[Place]) -> list[sa.Row[Any]]:
-    """Whole rows of these, in their order; the instants tell their partitions."""
-    if not places:
-        return []
-    starts, ids = zip(*places, strict=True)
-    query = (
-        sa.select(_EPISODES)
-        .where(_C.id == sa.any_(sa.literal(list(ids), postgresql.ARRAY(sa.BigInteger))))
-        .where(_C.starts_at == sa.any_(sa.literal(list(starts), postgresql.ARRAY(_INSTANT))))
-        .order_by(*_NEWEST_FIRST)
-    )
-    return list(connection.execute(query).all())
-
-
-@contextlib.contextmanager
-def _only_bitmaps(connection: sa.Connection) -> Iterator[None]:
-    """Have the planner find rows by indexes, never in an order or by reading all."""
-    for value in ("off", "on"):
-        settings = (sa.func.set_config(name, value, True) for name in _OTHER_SCANS)
-        connection.execute(sa.select(*settings))
-        if value == "off":
-            yield
-
-
 def _growing() -> Iterator[int]:
     """How many to look through next."""
-    yield from LOOKS
-    for power in itertools.count(1):
-        yield LOOKS[-1] * 4**power
+    for power in itertools.count():
+        yield LOOK * 4**power
 
 
 def _months_before(instant: datetime, months: int) -> datetime | None:
     """When the month begins that is so many back, this month the first; None: before all."""
+    if months > MOST_MONTHS:
+        return None
     month = instant.astimezone(UTC)
     number = month.year * 12 + month.month - months
     year, rest = divmod(number, 12)
