@@ -171,7 +171,7 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeFilter:
-    """Which episodes are wanted; None and () mean any.
+    """Which episodes are wanted; None, () and "" mean any.
 
     labels     each pair must be among the episode's labels
     since      episodes that had not ended before it
@@ -183,6 +183,9 @@ class EpisodeFilter:
     state: State | None = None
     status: Status | None = None
     labels: frames.Labels = ()
+    owner: str = ""
+    feedback: Feedback | None = None
+    text: str = ""
     since: datetime | None = None
     until: datetime | None = None
     before_id: int | None = None

@@ -5,10 +5,26 @@ from typing import Annotated
 
 import pydantic
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from detector import alerts, frames, ports
 from detector.api import auth, instants, paging, problems
+from detector.policy import compiler
+
+SEVERITY = "severity"
+LONGEST_TEXT, MOST_WORDS = 500, 10
+
+
+def _words(given: str) -> str:
+    words = "".join(each if each.isalnum() else " " for each in given).split()
+    if len(given) > LONGEST_TEXT or len(words) > MOST_WORDS or (given and not words):
+        raise ValueError(
+            f"1 to {MOST_WORDS} words of letters and digits, {LONGEST_TEXT} characters"
+        )
+    return given
+
+
+Words = Annotated[str, AfterValidator(_words)]
 
 
 class AlertsQuery(pydantic.BaseModel):
@@ -23,6 +39,13 @@ class AlertsQuery(pydantic.BaseModel):
     label: list[paging.Label] = Field(
         [], max_length=50, description="name:value that the alert must have; may be repeated."
     )
+    severity: str = Field("", max_length=200, description="Its label severity.")
+    policy: str = Field("", max_length=200, description="Its label policy.")
+    owner: str = Field("", max_length=200, description="Who acknowledged it last.")
+    feedback: alerts.Feedback | None = Field(None, description="true, false_alarm or planned.")
+    q: Words = Field(
+        "", description="Words, each of which begins a word of its labels or annotations."
+    )
     since: instants.Instant | None = Field(None, description="Had not ended before it (RFC 3339).")
     until: instants.Instant | None = Field(None, description="Started before it (RFC 3339).")
     cursor: paging.Cursor = None
@@ -30,10 +53,14 @@ class AlertsQuery(pydantic.BaseModel):
 
     def wanted(self) -> alerts.EpisodeFilter:
         """The same for the store."""
+        named = ((SEVERITY, self.severity), (compiler.POLICY, self.policy))
         return alerts.EpisodeFilter(
             state=self.state,
             status=self.status,
-            labels=paging.pairs(self.label),
+            labels=(*paging.pairs(self.label), *(pair for pair in named if pair[1])),
+            owner=self.owner,
+            feedback=self.feedback,
+            text=self.q,
             since=self.since,
             until=self.until,
             before_id=self.cursor,

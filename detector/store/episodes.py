@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from detector import alerts, frames
-from detector.store import database, merging, partitions, tables, text
+from detector.store import database, finding, merging, partitions, tables, text
 
 _EPISODES = tables.episodes
 _NOTIFICATIONS = tables.notifications
@@ -112,7 +112,7 @@ class PostgresEpisodeStore:
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         """One page; an unknown before_id gives an empty one."""
         with self._database.begin() as connection:
-            rows = connection.execute(_page(wanted)).all()
+            rows = finding.page(connection, wanted)
         found = tuple(_episode(row) for row in rows[: wanted.limit])
         return alerts.EpisodePage(found, found[-1].id if len(rows) > wanted.limit else None)
 
@@ -205,30 +205,6 @@ def _remember(
             given = {"ids": [key for key, _ in same], "starts": [began for _, began in same]}
             connection.execute(_HEARD_EARLIER, {**given, "told": told.value, "at": received_at})
     return inserted
-
-
-def _page(wanted: alerts.EpisodeFilter) -> sa.Select[Any]:
-    c = _EPISODES.c
-    query = sa.select(_EPISODES).order_by(c.starts_at.desc(), c.id.desc()).limit(wanted.limit + 1)
-    if wanted.state is not None:
-        query = query.where(c.state == wanted.state.value)
-    if wanted.status is not None:
-        query = query.where(c.status == wanted.status.value)
-    if wanted.labels:
-        query = query.where(c.labels.contains(text.document(wanted.labels)))
-    if wanted.since is not None:
-        query = query.where(sa.or_(c.ends_at.is_(None), c.ends_at >= wanted.since))
-    if wanted.until is not None:
-        query = query.where(c.starts_at < wanted.until)
-    if wanted.before_id is not None:
-        last = _EPISODES.alias("last")
-        query = query.where(
-            sa.tuple_(c.starts_at, c.id)
-            < sa.select(last.c.starts_at, last.c.id)
-            .where(last.c.id == wanted.before_id)
-            .scalar_subquery()
-        )
-    return query
 
 
 def _episode(row: sa.Row[Any], changes: tuple[alerts.Transition, ...] = ()) -> alerts.Episode:

@@ -5,6 +5,7 @@ notifications  one row for each (episode, state) ever heard: what is a duplicate
                episode was first told to be in that state
 transitions    one row for each other change of an episode's status: what people did, silences
                These three are in partitions, one for each month of starts_at (see partitions.py).
+watched        one row for each thing that is watched: until when nothing of it was missed
 fits           one row for each fit of a model
 anomalies      one row for each (query, series, opening)
 messages       one row for each SMS to one person
@@ -92,6 +93,25 @@ episodes = sa.Table(
     ),
     sa.Index("episodes_words", "words", postgresql_using="gin"),
     sa.Index("episodes_firing", "starts_at", postgresql_where=sa.text("state = 'firing'")),
+    sa.Index(
+        "episodes_owned",
+        "owner",
+        sa.text("starts_at DESC"),
+        sa.text("id DESC"),
+        postgresql_where=sa.text("owner <> ''"),
+    ),
+    sa.Index(
+        "episodes_judged",
+        "feedback",
+        sa.text("starts_at DESC"),
+        sa.text("id DESC"),
+        postgresql_where=sa.text("feedback IS NOT NULL"),
+    ),
+    sa.Index(
+        "episodes_long",
+        "ends_at",
+        postgresql_where=sa.text("ends_at - starts_at > interval '1 day'"),
+    ),
     postgresql_partition_by="RANGE (starts_at)",
 )
 """received_at  first heard of the episode
@@ -136,6 +156,14 @@ transitions = sa.Table(
         postgresql_where=sa.text("status = 'pending'"),
     ),
     postgresql_partition_by="RANGE (starts_at)",
+)
+
+watched = sa.Table(
+    "watched",
+    metadata,
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("until", _INSTANT, nullable=False),
+    sa.PrimaryKeyConstraint("name", name="watched_pkey"),
 )
 
 fits = sa.Table(

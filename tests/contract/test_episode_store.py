@@ -253,6 +253,103 @@ def test_filters_find_what_they_say(
     assert [dict(each.labels)["name"] for each in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("disk", ["disk2", "disk1"]),
+        ("DIS web-1", ["disk1"]),
+        ("web example", ["disk2", "disk1"]),
+        ("isk", []),
+        ("disk queue", []),
+        ("summary", ["queue", "disk2", "disk1"]),
+        ("93 'full' & !x | (disk):*", []),
+        ("'full' & | (disk):*", ["disk2", "disk1"]),
+        ("5_or", ["queue"]),
+    ],
+)
+def test_words_are_found_by_their_beginnings(
+    store: ports.EpisodeStore, given: str, expected: list[str]
+) -> None:
+    texts = {"disk1": "Disk of web-1.example full", "disk2": "disk of web-2.example FULL"}
+    texts |= {"queue": "Queue: 5_orders"}
+    told = [
+        notification(name, starts_at=at(number), annotations=(("summary", said),))
+        for number, (name, said) in enumerate(texts.items())
+    ]
+    told = [dataclasses.replace(each, labels=(("job", "a"),)) for each in told]
+    store.record(told, received_at=at(40))
+    found = store.list_episodes(alerts.EpisodeFilter(text=given)).episodes
+    assert [each.fingerprint for each in found] == expected
+
+
+def test_text_without_letters_and_digits_asks_for_nothing(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(1))
+    assert len(store.list_episodes(alerts.EpisodeFilter(text="%% -")).episodes) == 1
+
+
+def test_owners_are_found(store: ports.EpisodeStore) -> None:
+    store.record([notification("1"), notification("2")], received_at=at(5))
+    first = alerts.Fingerprint("1")
+    store.mark([(first, at(0))], alerts.Status.ACKNOWLEDGED, at=at(6), by="ann")
+    for owner, expected in (("ann", ["1"]), ("an", []), ("", ["2", "1"])):
+        found = store.list_episodes(alerts.EpisodeFilter(owner=owner)).episodes
+        assert [each.fingerprint for each in found] == expected
+    judged = alerts.EpisodeFilter(feedback=alerts.Feedback.FALSE_ALARM)
+    assert store.list_episodes(judged).episodes == ()
+
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (alerts.EpisodeFilter(since=at(-10)), "eight seven six five"),
+        (alerts.EpisodeFilter(since=at(-10), until=at(0)), "seven six five"),
+        (alerts.EpisodeFilter(since=at(-10), state=alerts.State.FIRING), "eight six"),
+        (alerts.EpisodeFilter(since=at(-10), state=alerts.State.RESOLVED), "seven five"),
+        (alerts.EpisodeFilter(since=at(-10), text="fi"), "five"),
+        (alerts.EpisodeFilter(since=at(-100 * DAY)), "eight seven six five four three two"),
+        (alerts.EpisodeFilter(until=at(-20 * DAY)), "five four three two one"),
+    ],
+)
+def test_what_lasts_long_is_found_by_its_end(
+    store: ports.EpisodeStore, wanted: alerts.EpisodeFilter, expected: str, limit: int
+) -> None:
+    spans: dict[str, tuple[float, float | None]] = {
+        "one": (-400 * DAY, -399 * DAY),
+        "two": (-400 * DAY, -90 * DAY),
+        "three": (-40 * DAY, -39.5 * DAY),
+        "four": (-30 * DAY, -20 * DAY),
+        "five": (-25 * DAY, -10),
+        "six": (-2 * DAY, None),
+        "seven": (-60, 60),
+        "eight": (0, None),
+    }
+    store.record(
+        [
+            notification(
+                name,
+                starts_at=at(start),
+                ends_at=None if end is None else at(end),
+                labels=(("name", name),),
+            )
+            for name, (start, end) in spans.items()
+        ],
+        received_at=at(40),
+    )
+    found: list[str] = []
+    next_id = None
+    while next_id is not None or not found:
+        page = store.list_episodes(dataclasses.replace(wanted, limit=limit, before_id=next_id))
+        found += [each.fingerprint for each in page.episodes]
+        next_id = page.next_id
+        if next_id is None:
+            break
+    assert " ".join(found) == expected
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
 def test_pages_hold_each_episode_once_though_starts_are_equal(
     store: ports.EpisodeStore, limit: int

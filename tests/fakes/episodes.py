@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
@@ -165,10 +166,19 @@ def _transitions(known: list[_Delivery]) -> tuple[alerts.Transition, ...]:
 
 
 def _matches(episode: alerts.Episode, wanted: alerts.EpisodeFilter) -> bool:
+    given = re.findall(r"[^\W_]+", wanted.text.lower())
     return (
         (wanted.state is None or episode.state == wanted.state)
         and (wanted.status is None or episode.status == wanted.status)
         and set(_clean_labels(wanted.labels)) <= set(episode.labels)
+        and (not wanted.owner or episode.owner == text.storable(wanted.owner))
+        and (wanted.feedback is None or episode.feedback == wanted.feedback)
+        and all(any(known.startswith(word) for known in _words(episode)) for word in given)
         and (wanted.since is None or episode.ends_at is None or episode.ends_at >= wanted.since)
         and (wanted.until is None or episode.starts_at < wanted.until)
     )
+
+
+def _words(episode: alerts.Episode) -> set[str]:
+    pairs = (*episode.labels, *episode.annotations)
+    return set(re.findall(r"[^\W_]+", " ".join(" ".join(pair) for pair in pairs).lower()))

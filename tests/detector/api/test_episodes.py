@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector import errors
+from detector import alerts, errors
 from tests.detector.api.conftest import Served
 from tests.factories import at, notification
 
@@ -12,11 +12,13 @@ def three(served: Served) -> Served:
     served.store.record(
         [
             notification("1", labels=(("job", "a"), ("path", "/a:b")), ends_at=at(20)),
-            notification("2", labels=(("job", "a"),), starts_at=at(10)),
-            notification("3", labels=(("job", "b"),), starts_at=at(30)),
+            notification("2", labels=(("job", "a"), ("severity", "high")), starts_at=at(10)),
+            notification("3", labels=(("job", "b"), ("policy", "CPU")), starts_at=at(30)),
         ],
         received_at=at(40),
     )
+    second = (alerts.Fingerprint("2"), at(10))
+    served.store.mark([second], alerts.Status.ACKNOWLEDGED, at=at(41), by="ann")
     return served
 
 
@@ -60,6 +62,12 @@ def test_alert_is_shown_whole(served: Served) -> None:
         ({"until": "2026-03-01T13:00:30+01:00"}, [2, 1]),
         ({"limit": 2}, [3, 2]),
         ({"label": "job:\x00"}, []),
+        ({"severity": "high"}, [2]),
+        ({"policy": "CPU"}, [3]),
+        ({"policy": "CPU", "severity": "high"}, []),
+        ({"owner": "ann"}, [2]),
+        ({"feedback": "planned"}, []),
+        ({"q": "Hi jo"}, [2]),
     ],
 )
 def test_filters_reach_the_store(
@@ -89,6 +97,10 @@ def test_cursors_lead_through_all_pages(three: Served) -> None:
         ({"since": "5"}, "since"),
         ({"since": "2026-03-01T12:00:00"}, "since"),
         ({"until": "tomorrow"}, "until"),
+        ({"q": "%"}, "q"),
+        ({"q": "a " * 11}, "q"),
+        ({"q": "a" * 501}, "q"),
+        ({"feedback": "maybe"}, "feedback"),
         ({"limit": 0}, "limit"),
         ({"limit": 1001}, "limit"),
         ({"limit": "many"}, "limit"),

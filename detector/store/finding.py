@@ -1,0 +1,317 @@
+"""A page of episodes in bounded time, whatever is asked for and however many there are.
+
+PostgreSQL's planner has two ways to a page of the newest matches, and loses with either: it walks
+all episodes in their order when matches are rarer than its statistics say, or sorts a million
+matches of a common word. So the way is chosen here. First the newest episodes of the range are
+looked through in their order: that fills the page of whatever is common, and tells how common each
+condition is. If it does not, the rest of the range is asked for through the indexes of the rare
+conditions alone, some months at a time. A month in which too many match is looked through.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from detector import alerts
+from detector.store import partitions, tables, text
+
+_EPISODES = tables.episodes
+_C = _EPISODES.c
+_INSTANT = sa.DateTime(timezone=True)
+_NEWEST_FIRST = (_C.starts_at.desc(), _C.id.desc())
+LOOK = 2_000
+"""Episodes that are looked through first; then four times as many each time."""
+WALK = 12_000
+"""So many more are looked through before an index is asked, where that will fill the page."""
+DENSE = 8_000
+"""Matches of a span that are sorted."""
+RARE = 0.02
+"""Share of the episodes that were looked through, up to which an index is worth asking."""
+LONG = timedelta(days=1)
+"""What lasted longer is in the index episodes_long."""
+_WORDS = sa.text(
+    "SELECT word FROM regexp_split_to_table(:given, '[^[:alnum:]]+') AS word WHERE word <> ''"
+)
+"""As the column `words` is made."""
+_NO_START_UP = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
+"""To compile, or to start workers, takes longer than a page may."""
+_SCANS = "; ".join(
+    f"SET LOCAL enable_{kind} = {{0}}" for kind in ("seqscan", "indexscan", "indexonlyscan")
+)
+MOST_MONTHS = 9
+"""That are asked for at once, before all that are left."""
+
+Place = tuple[datetime, int]
+"""(starts_at, id): episodes are in the order of it, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of an episode; is_indexed: an index finds those of which it does."""
+
+    holds: sa.ColumnElement[bool]
+    is_indexed: bool = False
+
+    @property
+    def hidden(self) -> sa.ColumnElement[bool]:
+        """The same, in words that no index answers to."""
+        return self.holds.is_(sa.true())
+
+
+def page(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> list[sa.Row[Any]]:
+    """The rows of the episodes that match, one more than a page holds if there are as many."""
+    connection.exec_driver_sql(_NO_START_UP)
+    place = None
+    if wanted.before_id is not None:
+        place = _place_of(connection, wanted.before_id)
+        if place is None:
+            return []
+    conditions = list(_conditions(connection, wanted))
+    search = _Search(connection, conditions, wanted.limit + 1, wanted.until, place)
+    if _is_of_firing_ones(wanted):
+        search.among_firing()
+    else:
+        floor = None if wanted.since is None else wanted.since - LONG
+        search.newest_first(floor)
+        if wanted.since is not None:
+            search.among_long(wanted.since)
+    return search.rows()
+
+
+class _Search:
+    """What has been found so far: all that matches down to `place`, which is done itself."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        conditions: Sequence[Condition],
+        most: int,
+        until: datetime | None,
+        place: Place | None,
+    ) -> None:
+        self.found: list[Place] = []
+        self._connection = connection
+        self._conditions = conditions
+        self._most = most
+        self._until = until
+        self._place = place
+        self._scans = "on"
+        self._seen = 0
+        self._held = [0] * len(conditions)
+
+    def newest_first(self, floor: datetime | None) -> None:
+        """All that match from the floor on."""
+        can_ask = any(each.is_indexed for each in self._conditions)
+        for limit in _growing():
+            if self._look(limit, floor):
+                return
+            if can_ask and not self._will_do(WALK):
+                return self._ask_by_months(floor)
+
+    def among_firing(self) -> None:
+        """Those that fire: there are never many."""
+        self._take(self._select(_C.state == alerts.State.FIRING.value))
+
+    def among_long(self, since: datetime) -> None:
+        """Those that lasted longer than LONG and had not ended by then, below `place`."""
+        lasted = sa.and_(_C.ends_at >= since, _C.ends_at - _C.starts_at > sa.text("'1 day'"))
+        alive = sa.or_(_C.state == alerts.State.FIRING.value, lasted)
+        if self._missing:
+            self._take(self._select(alive))
+
+    def rows(self) -> list[sa.Row[Any]]:
+        """Whole rows of what was found; their instants tell their partitions."""
+        if not self.found:
+            return []
+        self._set_scans("on")
+        starts, ids = zip(*self.found, strict=True)
+        query = (
+            sa.select(*(each for each in _C if each is not _C.words))
+            .where(_C.id == sa.any_(sa.literal(list(ids), postgresql.ARRAY(sa.BigInteger))))
+            .where(_C.starts_at == sa.any_(sa.literal(list(starts), postgresql.ARRAY(_INSTANT))))
+            .order_by(*_NEWEST_FIRST)
+        )
+        return list(self._connection.execute(query).all())
+
+    @property
+    def _missing(self) -> int:
+        return self._most - len(self.found)
+
+    def _will_do(self, limit: int) -> bool:
+        """Whether the page fills within so many more, if they are as those before."""
+        return bool(self.found) and self._missing * self._seen <= limit * len(self.found)
+
+    def _look(self, limit: int, floor: datetime | None) -> bool:
+        """Look through so many in their order; whether that is all, or fills the page."""
+        if not self._conditions:
+            limit = self._missing
+        holds = [each.holds.label(f"c{place}") for place, each in enumerate(self._conditions)]
+        looked = (
+            sa.select(_C.id, _C.starts_at, *holds)
+            .where(*self._between(floor))
+            .order_by(*_NEWEST_FIRST)
+            .limit(limit)
+            .cte("looked")
+            .prefix_with("MATERIALIZED", dialect="postgresql")
+        )
+        c = looked.c
+        held = [c[each.name] for each in holds]
+        newest = (c.starts_at.desc(), c.id.desc())
+        match = sa.select(c.starts_at, c.id).where(*held).order_by(*newest).limit(self._missing)
+        last = sa.select(c.id).order_by(*newest).offset(limit - 1)
+        counted = self._connection.execute(
+            sa.select(
+                sa.func.count(),
+                sa.func.array(match.with_only_columns(c.starts_at).scalar_subquery()),
+                sa.func.array(match.with_only_columns(c.id).scalar_subquery()),
+                sa.func.min(c.starts_at),
+                last.scalar_subquery(),
+                *(sa.func.count().filter(each) for each in held),
+            ).select_from(looked)
+        ).one()
+        seen, starts, ids, last_start, last_id, *counts = counted
+        self._seen += seen
+        self._held = list(map(operator.add, self._held, counts))
+        self.found += zip(starts, ids, strict=True)
+        if seen < limit:
+            self._reach(floor)
+            return True
+        self._place = (last_start, last_id)
+        return not self._missing
+
+    def _ask_by_months(self, floor: datetime | None) -> None:
+        """Through the indexes of what is rare, more months at a time while little is found."""
+        rare = [held <= RARE * self._seen for held in self._held]
+        if not any(
+            one and each.is_indexed for one, each in zip(rare, self._conditions, strict=True)
+        ):
+            rare = [True] * len(rare)
+        holds = [
+            each.holds if is_rare else each.hidden
+            for each, is_rare in zip(self._conditions, rare, strict=True)
+        ]
+        months = 1 if self.found else 3
+        while self._missing and self._place is not None:
+            start = _latest(_months_before(self._place[0], months), floor)
+            query = sa.select(_C.starts_at, _C.id).where(*self._between(start), *holds)
+            self._set_scans("off")
+            found = self._connection.execute(query.limit(DENSE + 1)).all()
+            if len(found) <= DENSE:
+                self._take(sorted(((row.starts_at, row.id) for row in found), reverse=True))
+                self._reach(start)
+                months *= 3
+            elif months > 1:
+                months = 1
+            else:
+                self._walk(start)
+            if floor is not None and self._place <= (floor, 0):
+                return
+
+    def _walk(self, floor: datetime | None) -> None:
+        self._set_scans("on")
+        for limit in _growing():
+            if self._look(limit, floor):
+                return
+
+    def _select(self, holds: sa.ColumnElement[bool]) -> list[Place]:
+        """Of those of which this holds, which an index finds, the newest that match."""
+        query = (
+            sa.select(_C.starts_at, _C.id)
+            .where(*self._between(None), holds, *(each.hidden for each in self._conditions))
+            .order_by(*_NEWEST_FIRST)
+            .limit(self._missing)
+        )
+        self._set_scans("off")
+        return [(row.starts_at, row.id) for row in self._connection.execute(query)]
+
+    def _set_scans(self, value: str) -> None:
+        """Off: rows are found by indexes, never in an order or by reading all."""
+        if value != self._scans:
+            self._connection.exec_driver_sql(_SCANS.format(value))
+            self._scans = value
+
+    def _take(self, places: Sequence[Place]) -> None:
+        self.found += places[: self._missing]
+
+    def _reach(self, floor: datetime | None) -> None:
+        """Everything from the floor on is done."""
+        reached = None if floor is None else (floor, 0)
+        if reached is None or self._place is None:
+            self._place = reached
+        else:
+            self._place = min(self._place, reached)
+
+    def _between(self, floor: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
+        if floor is not None:
+            yield _C.starts_at >= floor
+        if self._until is not None:
+            yield _C.starts_at < self._until
+        if self._place is not None:
+            yield _C.starts_at <= self._place[0]  # partitions are told from this alone
+            yield sa.tuple_(_C.starts_at, _C.id) < sa.tuple_(*self._place)
+
+
+def _conditions(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> Iterator[Condition]:
+    for pair in wanted.labels:
+        yield Condition(_C.labels.contains(text.document((pair,))), is_indexed=True)
+    for word in _words(connection, wanted.text):
+        query = sa.func.to_tsquery("simple", f"{word}:*")
+        yield Condition(_C.words.op("@@", is_comparison=True)(query), is_indexed=True)
+    if wanted.owner:
+        yield Condition(_C.owner == text.storable(wanted.owner), is_indexed=True)
+    if wanted.feedback is not None:
+        yield Condition(_C.feedback == wanted.feedback.value, is_indexed=True)
+    if wanted.state is not None:
+        yield Condition(_C.state == wanted.state.value)
+    if wanted.status is not None:
+        yield Condition(_C.status == wanted.status.value)
+    if wanted.since is not None:
+        yield Condition(sa.or_(_C.ends_at.is_(None), _C.ends_at >= wanted.since))
+
+
+def _words(connection: sa.Connection, given: str) -> Sequence[str]:
+    if not given:
+        return ()
+    found = connection.scalars(_WORDS, {"given": text.storable(given)}).all()
+    return tuple(dict.fromkeys(found))
+
+
+def _is_of_firing_ones(wanted: alerts.EpisodeFilter) -> bool:
+    return wanted.state is alerts.State.FIRING or wanted.status not in {
+        None,
+        alerts.Status.RESOLVED,
+    }
+
+
+def _place_of(connection: sa.Connection, episode_id: int) -> Place | None:
+    query = sa.select(_C.starts_at, _C.id).where(_C.id == episode_id)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.starts_at, row.id)
+
+
+def _growing() -> Iterator[int]:
+    """How many to look through next."""
+    for power in itertools.count():
+        yield LOOK * 4**power
+
+
+def _months_before(instant: datetime, months: int) -> datetime | None:
+    """When the month begins that is so many back, this month the first; None: before all."""
+    if months > MOST_MONTHS:
+        return None
+    month = instant.astimezone(UTC)
+    number = month.year * 12 + month.month - months
+    year, rest = divmod(number, 12)
+    return None if year < partitions.FIRST.year else datetime(year, rest + 1, 1, tzinfo=UTC)
+
+
+def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((each for each in (one, other) if each is not None), default=None)
