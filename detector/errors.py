@@ -9,6 +9,7 @@ MdaError
 ├── NotFoundError          there is nothing of this id
 ├── ConflictError          what was to be changed is not as the change took it to be
 ├── PublishError           rules could not be published; those of before are in force
+├── LinkError              an address of a message is not one that we made, or is too old
 └── StackError             a part of the local stack cannot be had, started or stopped
 """
 
@@ -118,6 +119,14 @@ class PublishError(MdaError):
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class LinkError(MdaError):
+    """An address that somebody followed is not one of ours, or is_expired."""
+
+    def __init__(self, message: str, *, is_expired: bool = False) -> None:
+        super().__init__(message)
+        self.is_expired = is_expired
 
 
 class StackError(MdaError):

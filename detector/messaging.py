@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from detector import config, errors, loops, telemetry, whole
+from detector import config, loops, signing, telemetry
 from detector.api import application, receipts
 from detector.notify import catalogue
 from detector.services import delivering, telling
 from detector.store import database, messages
-
-KEY_BYTES = 32
-OWNER_ONLY = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ def messaging(
     asked = catalogue.providers_of(sms, instant)
     kept = messages.PostgresMessageStore(store)
     style = _style(sms)
-    signer = receipts.Signer(_key(settings.home / "callback_key"))
+    signer = signing.Signer(signing.key_of(settings.home))
     told = telling.Telling(
         kept,
         style,
@@ -88,21 +83,8 @@ def _style(sms: config.SmsSettings) -> telling.Style:
     return telling.Style(sms.parts, sms.part_price, sms.provider, sms.timezone, quiet)
 
 
-def _callbacks(public_url: str | None, signer: receipts.Signer) -> delivering.CallbackUrl:
+def _callbacks(public_url: str | None, signer: signing.Signer) -> delivering.CallbackUrl:
     if public_url is None:
         return lambda _, __: None
     base = public_url.rstrip("/")
-    return lambda provider, reference: base + signer.path(provider, reference)
-
-
-def _key(path: Path) -> bytes:
-    """The secret that paths of receipts are signed with, made once. Raises ConfigError."""
-    try:
-        if not path.exists():
-            whole.write(path, secrets.token_hex(KEY_BYTES) + "\n", OWNER_ONLY)
-        key = path.read_bytes().strip()
-    except OSError as error:
-        raise errors.ConfigError(f"{path}: {error.strerror}") from error
-    if len(key) < KEY_BYTES:
-        raise errors.ConfigError(f"{path}: {KEY_BYTES} characters are needed: delete it")
-    return key
+    return lambda provider, reference: base + receipts.path(signer, provider, reference)

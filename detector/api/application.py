@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import fastapi
 from prometheus_client import CollectorRegistry
 
-from detector import __version__, alerts, ports
+from detector import __version__, alerts, ports, signing
 from detector.api import (
     anomalies,
     auth,
@@ -76,7 +76,7 @@ class MessageParts:
     tell: Callable[[Sequence[alerts.Notification]], int]
     receive: receipts.Receive
     parsers: Mapping[str, receipts.Parse]
-    signer: receipts.Signer
+    signer: signing.Signer
 
 
 def create_app(

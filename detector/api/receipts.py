@@ -4,46 +4,24 @@ The path is made for each message and signed, so whoever knows it may speak of t
 It is short, since Vonage takes no callback address of more than 100 characters.
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 import pydantic
 from fastapi import APIRouter, Depends, Path, Request
 
-from detector import messages
+from detector import messages, signing
 from detector.api import bodies, problems
 
 PREFIX = "/api/receipts"
-SIGNATURE_BYTES = 16
-"""128 bits, which nobody guesses by asking."""
 MOST_FIELDS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """Makes and checks the paths that receipts go to."""
-
-    key: bytes
-
-    def path(self, provider: str, reference: str) -> str:
-        """Below which receipts of this message are taken."""
-        return f"{PREFIX}/{provider}/{reference}/{self._signature(provider, reference)}"
-
-    def is_right(self, provider: str, reference: str, signature: str) -> bool:
-        """Whether we have made this path; in constant time."""
-        return hmac.compare_digest(
-            self._signature(provider, reference).encode(), signature.encode("utf-8", "replace")
-        )
-
-    def _signature(self, provider: str, reference: str) -> str:
-        whole = hmac.new(self.key, f"{provider}/{reference}".encode(), hashlib.sha256).digest()
-        return base64.urlsafe_b64encode(whole[:SIGNATURE_BYTES]).decode().rstrip("=")
+def path(signer: signing.Signer, provider: str, reference: str) -> str:
+    """Below which receipts of this message are taken."""
+    return f"{PREFIX}/{provider}/{reference}/{signer.signature(f'{provider}/{reference}')}"
 
 
 class Taken(pydantic.BaseModel):
@@ -61,7 +39,7 @@ Receive = Callable[[str, messages.Receipt], bool]
 
 
 def router(
-    signer: Signer, parsers: Mapping[str, Parse], receive: Receive, read: bodies.Reader
+    signer: signing.Signer, parsers: Mapping[str, Parse], receive: Receive, read: bodies.Reader
 ) -> APIRouter:
     """The route, which needs no token: the path is one.
 
@@ -74,7 +52,7 @@ def router(
         return Taken(changed=found is not None and receive(reference, found))
 
     def check(provider: Provider, reference: Reference, signature: Signature) -> None:
-        if provider not in parsers or not signer.is_right(provider, reference, signature):
+        if provider not in parsers or not signer.is_right(f"{provider}/{reference}", signature):
             raise problems.Problem(404, "no message has this address")
 
     @routes.get(PATH, dependencies=[Depends(check)])

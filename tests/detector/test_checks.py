@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from detector import checks, config, errors, messages
+from detector import checks, config, errors, messages, signing
 from detector.api import receipts
 from detector.notify import vonage
 from detector.store import database
@@ -371,5 +371,5 @@ def test_without_recipients_nothing_is_said_of_sms() -> None:
 
 def test_the_longest_public_url_leaves_room_for_the_path_of_a_receipt() -> None:
     reference = secrets.token_urlsafe(messages.REFERENCE_BYTES)
-    path = receipts.Signer(b"key").path("vonage", reference)
+    path = receipts.path(signing.Signer(b"key"), "vonage", reference)
     assert checks.LONGEST_FOR_VONAGE + len(path) == vonage.LONGEST_CALLBACK

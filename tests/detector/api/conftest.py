@@ -11,8 +11,8 @@ import prometheus_client
 import pytest
 import requests
 
-from detector import access, config, errors, telemetry
-from detector.api import application, auth, limits, receipts, server
+from detector import access, config, errors, signing, telemetry
+from detector.api import application, auth, limits, server
 from detector.policy.conditions import base
 from detector.services import (
     advising,
@@ -45,7 +45,7 @@ NAMES = frozenset({"up", "node_load1", "m"})
 WEBHOOK_TOKEN = "canary-webhook-token-0123456789"
 RATE = limits.Rate(burst=100_000, per_second=100_000)
 """More than any test but those of limits sends."""
-SIGNER = receipts.Signer(b"canary-signing-key")
+SIGNER = signing.Signer(b"canary-signing-key")
 BODY_MAX_BYTES = 1_000_000
 BODY_DEADLINE = timedelta(seconds=1)
 

@@ -14,6 +14,7 @@ import requests
 from fastapi import routing
 
 from detector import access, errors
+from detector.api import receipts
 from detector.services import callers, issuing
 from tests import stack
 from tests.detector.api.conftest import API_TOKEN, SIGNER, WEBHOOK_TOKEN, Served
@@ -113,7 +114,7 @@ def test_open_routes_ask_for_no_token(served: Served, method: str, path: str) ->
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_signed_routes_are_not_there_for_any_other_path(served: Served, method: str) -> None:
-    right = SIGNER.path("vonage", "a" * 32)
+    right = receipts.path(SIGNER, "vonage", "a" * 32)
     assert ask(served, method, right, None).status_code == 200
     for wrong in (
         right.replace("vonage", "twilio"),

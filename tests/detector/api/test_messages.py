@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from detector import errors, messages
+from detector.api import receipts
 from tests.detector.api.conftest import SIGNER, WEBHOOK_TOKEN, Served
 from tests.detector.api.test_webhook import ALERT, MESSAGE, message
 
@@ -53,7 +54,7 @@ def test_receipts_come_as_a_provider_likes(
     deliver(served, MESSAGE)
     served.delivering.turn()
     (sent,) = served.messages.kept.values()
-    url = served.url + SIGNER.path("vonage", sent.reference)
+    url = served.url + receipts.path(SIGNER, "vonage", sent.reference)
     for changed in (True, False):
         answer = requests.request(method, url, timeout=5, **given)  # type: ignore[arg-type]
         assert (answer.status_code, answer.json()) == (200, {"changed": changed})
@@ -61,7 +62,7 @@ def test_receipts_come_as_a_provider_likes(
 
 
 def test_receipts_that_say_nothing_change_nothing(served: Served) -> None:
-    url = served.url + SIGNER.path("vonage", "0" * 32)
+    url = served.url + receipts.path(SIGNER, "vonage", "0" * 32)
     json = {"Content-Type": "application/json"}
     assert requests.post(url, data=b"{", headers=json, timeout=5).status_code == 400
     deep = b"[" * 100_000
