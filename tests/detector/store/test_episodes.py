@@ -120,5 +120,9 @@ def test_pages_and_labels_are_found_by_index(connections: database.Database) -> 
     with connections.begin() as connection:
         connection.execute(sa.text("ANALYZE episodes"))
     page = "SELECT * FROM episodes WHERE (starts_at, id) < ('2026-03-01T13:00:00Z', 99)"
-    assert "episodes_202603_starts_at_id_idx" in plan(f"{page} ORDER BY starts_at DESC, id DESC LIMIT 100")
-    assert "episodes_202603_labels_idx" in plan("""SELECT * FROM episodes WHERE labels @> '{"n": "17"}'""")
+    assert "episodes_202603_starts_at_id_idx" in plan(
+        f"{page} ORDER BY starts_at DESC, id DESC LIMIT 100"
+    )
+    assert "episodes_202603_labels_idx" in plan(
+        """SELECT * FROM episodes WHERE labels @> '{"n": "17"}'"""
+    )
