@@ -23,6 +23,7 @@ from detector import (
     config,
     ensembles,
     errors,
+    living,
     loops,
     messaging,
     planning,
@@ -131,7 +132,14 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     made = _publishing(settings, store, rules, meters, current=current)
     upkeep = loops.Loop("policies", made.turn, interval=POLICIES_EVERY, meters=meters, clock=clock)
     sms = messaging.messaging(settings, store, meters, clock=clock, instant=instant)
-    running = (*(detection.loops if detection else ()), upkeep, *((sms.loop,) if sms else ()))
+    remembered = episodes.PostgresEpisodeStore(store)
+    lived = living.living(settings, store, remembered, meters, clock=clock, instant=instant)
+    running = (
+        *(detection.loops if detection else ()),
+        upkeep,
+        *lived.loops,
+        *((sms.loop,) if sms else ()),
+    )
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
         running=running,
@@ -142,7 +150,16 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     reload = detection.reloading.reload if detection else None
     web = _application(
-        settings, store, state, meters, detection, current=current, rules=rules, made=made, sms=sms
+        settings,
+        store,
+        state,
+        meters,
+        detection,
+        current=current,
+        rules=rules,
+        made=made,
+        lived=lived,
+        sms=sms,
     )
     api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
@@ -466,6 +483,7 @@ def _application(
     current: Callable[[], config.Settings],
     rules: ports.RulePublisher,
     made: publishing.Publishing,
+    lived: living.Living,
     sms: messaging.Messaging | None,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
@@ -502,6 +520,7 @@ def _application(
             readings=readings.Readings(reads, thresholds=lambda: current().thresholds),
             interval=lambda: current().metric_collection_interval,
         ),
+        living=lived.parts,
         sms=None if sms is None else sms.parts,
         collect=None if detection is None else detection.collecting.collect,
         reload=None if detection is None else detection.reloading.reload,

@@ -11,7 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from detector import __version__, alerts, ports, signing
 from detector.api import (
+    actions,
     anomalies,
+    answers,
     auth,
     bodies,
     episodes,
@@ -25,20 +27,24 @@ from detector.api import (
     problems,
     receipts,
     reloads,
+    silences,
     tokens,
     webhook,
 )
 from detector.policy import documents
 from detector.services import (
     advising,
+    answering,
     callers,
     collecting,
     memory,
     policy_states,
     previewing,
     publishing,
+    raising,
     readings,
     reloading,
+    silencing,
     status,
 )
 
@@ -69,6 +75,21 @@ class PolicyParts:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerParts:
+    """What the routes need by which people do something about alerts.
+
+    silencer  lists silences and ends them
+    actions   of the addresses in messages
+    """
+
+    answers: answering.Answering
+    raised: raising.Raising
+    silences: silencing.Silencing
+    silencer: ports.Silencer
+    actions: actions.Actions
+
+
+@dataclass(frozen=True, slots=True)
 class MessageParts:
     """What the routes of SMS need."""
 
@@ -91,6 +112,7 @@ def create_app(
     webhook_token: auth.Token,
     clock: Callable[[], datetime],
     about: PolicyParts,
+    living: AnswerParts,
     sms: MessageParts | None = None,
     collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
     reload: Callable[[], reloading.Changes] | None = None,
@@ -114,11 +136,14 @@ def create_app(
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     guard = auth.webhook_guard(webhook_token)
     app.include_router(webhook.router(remembering, sms.tell if sms else None, guard, read))
+    anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
+    app.include_router(actions.router(living.actions, anything))
     if sms is not None:
-        anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
         app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))
     for routes in (
         episodes.router(store, guards),
+        answers.router(living.answers, living.raised, guards, read),
+        silences.router(living.silencer, living.silences, guards, read),
         anomalies.router(anomaly_store, guards),
         previews.router(about.previewer, guards, read, interval=about.interval, clock=clock),
         policies.router(

@@ -28,10 +28,13 @@ from detector.services import (
     status,
     telling,
 )
+from tests import living
 from tests.factories import T0, at, new_token
+from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
+from tests.fakes.manual import FakeLinkStore, FakeManualStore
 from tests.fakes.messages import FakeMessageStore
 from tests.fakes.policies import FakePolicyStore
 from tests.fakes.prometheus import FakeReader
@@ -98,6 +101,10 @@ class Served:
     collected: list[tuple[collecting.Collected, ...] | errors.ConflictError]
     messages: FakeMessageStore
     delivering: delivering.Delivering
+    alertmanager: FakeAlertmanager
+    manual: FakeManualStore
+    links: FakeLinkStore
+    living: application.AnswerParts
 
     def ask(
         self, method: str, path: str, body: object = None, **parameters: object
@@ -205,6 +212,8 @@ def served() -> Iterator[Served]:
         clock=clock,
         meters=meters,
     )
+    alertmanager, manual, used = FakeAlertmanager(clock), FakeManualStore(), FakeLinkStore()
+    lived = living.parts(store, SIGNER, clock, alertmanager=alertmanager, manual=manual, used=used)
     app = application.create_app(
         store=store,
         anomaly_store=remembered,
@@ -226,6 +235,7 @@ def served() -> Iterator[Served]:
             adviser=advising.Adviser(reader, lambda: {}),
             interval=lambda: timedelta(minutes=1),
         ),
+        living=lived,
         sms=application.MessageParts(
             store=messages,
             tell=told.tell,
@@ -260,5 +270,9 @@ def served() -> Iterator[Served]:
         collected=collected,
         messages=messages,
         delivering=delivered,
+        alertmanager=alertmanager,
+        manual=manual,
+        links=used,
+        living=lived,
     )
     assert running.stop(timedelta(seconds=5))
