@@ -111,7 +111,8 @@ Key = tuple[Fingerprint, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of an episode's status, and when we heard of it.
+    """One change of an episode's status, and when we heard of it; or, where there is feedback, what
+    a person said that it was while it was in this status.
 
     by    who did it; "" where no person did
     note  what that person says, or what silenced or inhibited it
@@ -121,6 +122,7 @@ class Transition:
     received_at: datetime
     by: str = ""
     note: str = ""
+    feedback: Feedback | None = None
 
 
 _ORDER = {status: place for place, status in enumerate(Status)}
@@ -129,12 +131,16 @@ _ORDER = {status: place for place, status in enumerate(Status)}
 def in_order(told: Sequence[Transition], marked: Sequence[Transition]) -> tuple[Transition, ...]:
     """What was heard of an episode and what was done about it, as one history.
 
-    What happened at the same instant stands in the order of an episode's life; an end is last.
+    What happened at the same instant stands in the order of an episode's life; an end is last, but
+    for what was said of it afterwards. Who ended it stands in the place of the end itself.
     """
-    ended = [each for each in told if each.state is Status.RESOLVED]
-    before = [each for each in (*told, *marked) if each.state is not Status.RESOLVED]
+    resolved = Status.RESOLVED
+    ended = [each for each in told if each.state is resolved]
+    by_hand = [each for each in marked if each.state is resolved and each.feedback is None]
+    before = [each for each in (*told, *marked) if each.state is not resolved]
     before.sort(key=lambda each: (each.received_at, _ORDER[each.state]))
-    return (*before, *ended)
+    after = [each for each in marked if each.state is resolved and each.feedback is not None]
+    return (*before, *((by_hand or ended)[:1] if ended else ()), *after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,7 @@ class Episode:
 
     owner       who acknowledged it last; "" for nobody
     silence_id  of the silence behind that
+    feedback    what a person said last that it was
     facts       what was known of it beside its annotations: value, expected, score, ...
     """
 
@@ -276,3 +283,37 @@ class Silence:
     created_by: str
     comment: str
     state: SilenceState
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """An alert that a person raised, and that is repeated to Alertmanager until it is over.
+
+    starts_at  to the millisecond, as Alertmanager tells it
+    until      when it is over by itself
+    ended_at   when it was; None while it fires
+    raised_by  who did
+    """
+
+    id: int
+    fingerprint: Fingerprint
+    starts_at: datetime
+    until: datetime
+    ended_at: datetime | None
+    labels: frames.Labels
+    annotations: frames.Labels
+    raised_by: str
+
+    @property
+    def key(self) -> Key:
+        """What its episode is known by."""
+        return self.fingerprint, self.starts_at
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUse:
+    """That an address of a message was used, which it can be once."""
+
+    at: datetime
+    by: str
+    what: str

@@ -25,6 +25,7 @@ from detector import (
     errors,
     last_watchdog,
     links,
+    living,
     loops,
     messaging,
     planning,
@@ -50,6 +51,7 @@ from detector.services import (
     forecasting,
     heartbeats,
     inbox,
+    judging,
     memory,
     overview,
     policy_states,
@@ -139,7 +141,14 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     made = _publishing(settings, store, rules, meters, current=current)
     upkeep = loops.Loop("policies", made.turn, interval=POLICIES_EVERY, meters=meters, clock=clock)
     sms = messaging.messaging(settings, store, meters, clock=clock, instant=instant)
-    running = (*(detection.loops if detection else ()), upkeep, *(sms.loops if sms else ()))
+    remembered = episodes.PostgresEpisodeStore(store)
+    lived = living.living(settings, store, remembered, meters, clock=clock, instant=instant)
+    running = (
+        *(detection.loops if detection else ()),
+        upkeep,
+        *lived.loops,
+        *(sms.loops if sms else ()),
+    )
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
         running=running,
@@ -152,7 +161,16 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     reload = detection.reloading.reload if detection else None
     web = _application(
-        settings, store, state, meters, detection, current=current, rules=rules, made=made, sms=sms
+        settings,
+        store,
+        state,
+        meters,
+        detection,
+        current=current,
+        rules=rules,
+        made=made,
+        lived=lived,
+        sms=sms,
     )
     api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
@@ -302,6 +320,15 @@ def _detection(
         ),
         loops.Loop("anomalies", recorder.turn, interval=RECORD_EVERY, meters=meters, clock=clock),
     ]
+    said = judging.Judging(
+        episodes.PostgresEpisodeStore(store).judged,
+        anomalies.PostgresAnomalyStore(store),
+        lambda: {each.spec.name: each for each in queries.runners()},
+        clock=clock,
+    )
+    running.append(
+        loops.Loop("judgements", said.turn, interval=judging.EVERY, meters=meters, clock=clock)
+    )
     foreseen = forecasting.Forecasts(queries.forecasters, meters=meters)
     running.append(
         loops.Loop("forecasts", foreseen.turn, interval=FORECAST_EVERY, meters=meters, clock=clock)
@@ -509,6 +536,7 @@ def _application(
     current: Callable[[], config.Settings],
     rules: ports.RulePublisher,
     made: publishing.Publishing,
+    lived: living.Living,
     sms: messaging.Messaging | None,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
@@ -547,6 +575,7 @@ def _application(
         ),
         beats=_heartbeats(settings, meters),
         late_after=settings.heartbeat.late_after,
+        living=lived.parts,
         sms=None if sms is None else sms.parts,
         collect=None if detection is None else detection.collecting.collect,
         reload=None if detection is None else detection.reloading.reload,

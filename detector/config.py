@@ -266,6 +266,14 @@ class AlertmanagerSettings(_Section):
     config: Path | None = None
 
 
+class SilenceSettings(_Section):
+    """Above which size a silence that is made here has to be confirmed."""
+
+    longest: Duration = Field(timedelta(days=7), ge=timedelta(minutes=1), le=timedelta(days=366))
+    confirm_above: int = Field(10, ge=0)
+    confirm_above_ratio: float = Field(0.2, ge=0, le=1)
+
+
 class Thresholds(_Section):
     """Percentages for rules that name none."""
 
@@ -637,6 +645,7 @@ class Settings(pydantic_settings.BaseSettings):
     thresholds: Thresholds = Thresholds()
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    silences: SilenceSettings = SilenceSettings()
     detection: DetectionSettings = DetectionSettings()
     policies: PolicySettings = PolicySettings()
     email: EmailSettings = EmailSettings()

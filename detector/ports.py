@@ -145,6 +145,37 @@ class EpisodeStore(Protocol):
         """
         ...
 
+    def remark(
+        self,
+        key: alerts.Key,
+        *,
+        at: datetime,
+        by: str,
+        note: str = "",
+        feedback: alerts.Feedback | None = None,
+    ) -> bool:
+        """Keep in the history of an episode, in whatever state it is, what a person says of it;
+        feedback is its own from then on. False if there is none of this key.
+
+        Raises StoreError.
+        """
+        ...
+
+    def judged(self, since: datetime) -> tuple[alerts.Episode, ...]:
+        """The episodes with feedback that had not ended before `since`, oldest start first.
+
+        Raises StoreError.
+        """
+        ...
+
+    def muted(self, matchers: Sequence[alerts.Matcher], *, since: datetime) -> int | None:
+        """How many of the episodes that started since, the newest of very many, a silence with
+        these matchers would have muted; None where a pattern is not understood.
+
+        Raises StoreError.
+        """
+        ...
+
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         """The episodes that match, newest start first, one page.
 
@@ -157,6 +188,57 @@ class EpisodeStore(Protocol):
 
         Raises StoreError.
         """
+        ...
+
+    def episode_of(self, key: alerts.Key) -> alerts.Episode | None:
+        """The episode of this fingerprint that started within this millisecond, which is all that
+        Alertmanager's API tells; with its transitions, None if there is none.
+
+        Raises StoreError.
+        """
+        ...
+
+
+class ManualStore(Protocol):
+    """Remembers alerts that people raised.
+
+    All methods raise StoreError; then nothing of them is stored.
+    """
+
+    def add(self, new: alerts.Manual, *, at: datetime) -> alerts.Manual | None:
+        """Keep it, with an id of its own; None, and nothing kept, if one with its labels fires."""
+        ...
+
+    def drop(self, manual_id: int) -> None:
+        """Forget it, as if it had never been raised."""
+        ...
+
+    def firing(self, key: alerts.Key) -> alerts.Manual | None:
+        """The one of this key, while it fires; None if there is none."""
+        ...
+
+    def end(self, manual_id: int, *, at: datetime) -> bool:
+        """It is over; False if it was so already."""
+        ...
+
+    def due(self, *, ended_since: datetime, at: datetime) -> tuple[alerts.Manual, ...]:
+        """Those that fire and those that ended since, of which Alertmanager is to be told; what
+        is over by itself ends first."""
+        ...
+
+
+class LinkStore(Protocol):
+    """Remembers which addresses of messages were used.
+
+    All methods raise StoreError.
+    """
+
+    def use_of(self, signature: str) -> alerts.LinkUse | None:
+        """When the address of this signature was used; None if it was not."""
+        ...
+
+    def use(self, signature: str, use: alerts.LinkUse, *, expires: datetime) -> bool:
+        """Keep that it was used, and forget those that have expired; False if it was before."""
         ...
 
 
@@ -481,6 +563,13 @@ class AlertSource(Protocol):
     def held(self) -> tuple[alerts.Held, ...]:
         """All alerts that are not over, in no order: active, silenced, inhibited, and those that
         it has not yet looked at.
+
+        Raises UpstreamError.
+        """
+        ...
+
+    def matched(self, matchers: Sequence[alerts.Matcher]) -> tuple[alerts.Held, ...]:
+        """Those of them that all these hold of.
 
         Raises UpstreamError.
         """

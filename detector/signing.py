@@ -36,9 +36,12 @@ class Signer:
 
     def is_right(self, text: str, signature: str) -> bool:
         """Whether the signature is that of the text; in constant time."""
-        return hmac.compare_digest(
-            self.signature(text).encode(), signature.encode("utf-8", "replace")
-        )
+        return same(self.signature(text), signature)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two texts are the same, in constant time."""
+    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
 
 
 def key_of(home: Path) -> bytes:

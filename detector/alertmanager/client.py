@@ -85,6 +85,10 @@ class Client:
         found = self._decoded(answer, list[_Alert], "alerts")
         return tuple(_held(each) for each in found if each.labels is not None)
 
+    def matched(self, matchers: Sequence[alerts.Matcher]) -> tuple[alerts.Held, ...]:
+        """Those that all these hold of, as Alertmanager itself sees it."""
+        return self.held(*map(written, matchers))
+
     def post(self, posted: Sequence[alerts.Posted]) -> None:
         """Hand these over in one request; none without any."""
         if posted:
@@ -140,6 +144,17 @@ class Client:
         return errors.UpstreamError(
             f"Alertmanager {shown}: {reason}", kind=kind, retryable=retryable
         )
+
+
+def written(matcher: alerts.Matcher) -> str:
+    """As amtool takes it.
+
+    >>> written(alerts.Matcher("path", 'C:"x"', is_equal=False))
+    'path!="C:\\\\"x\\\\""'
+    """
+    sign = {(True, False): "=", (False, False): "!=", (True, True): "=~", (False, True): "!~"}
+    value = matcher.value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return f'{matcher.name}{sign[matcher.is_equal, matcher.is_regex]}"{value}"'
 
 
 def _said(answer: requests.Response) -> str:

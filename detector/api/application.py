@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from detector import __version__, alerts, ports, signing
 from detector.api import (
+    actions,
     anomalies,
+    answers,
     auth,
     bodies,
     episodes,
@@ -26,12 +28,14 @@ from detector.api import (
     problems,
     receipts,
     reloads,
+    silences,
     tokens,
     webhook,
 )
 from detector.policy import documents
 from detector.services import (
     advising,
+    answering,
     callers,
     collecting,
     heartbeats,
@@ -39,8 +43,10 @@ from detector.services import (
     policy_states,
     previewing,
     publishing,
+    raising,
     readings,
     reloading,
+    silencing,
     status,
 )
 
@@ -75,6 +81,21 @@ Tell: TypeAlias = Callable[[Sequence[alerts.Notification]], int]
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerParts:
+    """What the routes need by which people do something about alerts.
+
+    silencer  lists silences and ends them
+    actions   of the addresses in messages
+    """
+
+    answers: answering.Answering
+    raised: raising.Raising
+    silences: silencing.Silencing
+    silencer: ports.Silencer
+    actions: actions.Actions
+
+
+@dataclass(frozen=True, slots=True)
 class MessageParts:
     """What the routes of messages need.
 
@@ -105,6 +126,7 @@ def create_app(
     about: PolicyParts,
     beats: heartbeats.Heartbeats,
     late_after: timedelta,
+    living: AnswerParts,
     sms: MessageParts | None = None,
     collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
     reload: Callable[[], reloading.Changes] | None = None,
@@ -132,11 +154,14 @@ def create_app(
     guard = auth.webhook_guard(webhook_token)
     tells = webhook.Tells(sms.tell, sms.teams, sms.services) if sms else webhook.NOBODY
     app.include_router(webhook.router(remembering, tells, beats, guard, read))
+    anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
+    app.include_router(actions.router(living.actions, anything))
     if sms is not None:
-        anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
         app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))
     for routes in (
         episodes.router(store, guards),
+        answers.router(living.answers, living.raised, guards, read),
+        silences.router(living.silencer, living.silences, guards, read),
         anomalies.router(anomaly_store, guards),
         previews.router(about.previewer, guards, read, interval=about.interval, clock=clock),
         policies.router(

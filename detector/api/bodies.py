@@ -1,7 +1,7 @@
 """Bodies of requests, read no further than allowed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
@@ -15,8 +15,10 @@ Reader = Callable[[Request], Awaitable[bytes]]
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
-def parsed(body: bytes, model: type[_Model]) -> _Model:
+def parsed(body: bytes, model: type[_Model], *, skip: int = 0) -> _Model:
     """What a body says. Raises Problem: 400 if it is not JSON, 422 if it is no such thing.
+
+    skip  leading parts of a fault's path that are not told: of one kind among several, its name
 
     FastAPI would do it before it asks for a token.
     """
@@ -26,7 +28,7 @@ def parsed(body: bytes, model: type[_Model]) -> _Model:
         found = error.errors(include_url=False)
     if found[0]["type"] == "json_invalid":
         raise problems.Problem(400, f"body: {found[0]['msg']}")
-    fields = problems.fields_from(found)
+    fields = problems.fields_from(found, skip=skip)
     raise problems.Problem(422, "; ".join(each.line() for each in fields), fields=fields)
 
 
@@ -36,6 +38,30 @@ def described(model: type[pydantic.BaseModel]) -> dict[str, object]:
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def described_whole(model: type[pydantic.BaseModel]) -> dict[str, object]:
+    """The same of a model whose parts stand nowhere else: they are written out in place."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+    whole = _written_out(schema, parts)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": whole}}}}
+
+
+def _written_out(node: object, parts: Mapping[str, object]) -> object:
+    if isinstance(node, list):
+        return [_written_out(each, parts) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        found = _written_out(parts[node["$ref"].rpartition("/")[2]], parts)
+        beside = {key: value for key, value in node.items() if key != "$ref"}
+        return {**found, **beside} if isinstance(found, dict) else found
+    return {
+        key: _written_out(value, parts)
+        for key, value in node.items()
+        if key != "discriminator"  # whose mapping is of references
+    }
 
 
 def reader(*, max_bytes: int, deadline: timedelta, only_json: bool = True) -> Reader:

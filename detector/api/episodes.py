@@ -88,12 +88,13 @@ class Alert(pydantic.BaseModel):
 
 
 class Transition(pydantic.BaseModel):
-    """A change of state, and when it was heard of."""
+    """A change of state, and when it was heard of; or what a person said of it meanwhile."""
 
     state: alerts.Status
     received_at: datetime
     by: str = Field(description='Who did it; "" where no person did.')
     note: str
+    feedback: alerts.Feedback | None = Field(description="null for a change of state.")
 
 
 class AlertWithTransitions(Alert):
@@ -118,7 +119,7 @@ def router(store: ports.EpisodeStore, guards: auth.Guards) -> APIRouter:
         """Alerts ever told of, newest start first."""
         page = store.list_episodes(query.wanted())
         return AlertPage(
-            alerts=[_alert(each) for each in page.episodes],
+            alerts=[shown(each) for each in page.episodes],
             next_cursor=None if page.next_id is None else paging.cursor_after(page.next_id),
         )
 
@@ -130,16 +131,28 @@ def router(store: ports.EpisodeStore, guards: auth.Guards) -> APIRouter:
         found = store.episode(alert_id)
         if found is None:
             raise problems.Problem(404, f"alert_id: {alert_id}: no alert has this id")
-        changes = [
-            Transition(state=each.state, received_at=each.received_at, by=each.by, note=each.note)
-            for each in found.transitions
-        ]
-        return AlertWithTransitions(**_alert(found).model_dump(), transitions=changes)
+        return shown_whole(found)
 
     return routes
 
 
-def _alert(episode: alerts.Episode) -> Alert:
+def shown_whole(episode: alerts.Episode) -> AlertWithTransitions:
+    """With its history."""
+    changes = [
+        Transition(
+            state=each.state,
+            received_at=each.received_at,
+            by=each.by,
+            note=each.note,
+            feedback=each.feedback,
+        )
+        for each in episode.transitions
+    ]
+    return AlertWithTransitions(**shown(episode).model_dump(), transitions=changes)
+
+
+def shown(episode: alerts.Episode) -> Alert:
+    """As lists have it."""
     return Alert(
         id=episode.id,
         fingerprint=episode.fingerprint,

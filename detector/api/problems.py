@@ -102,7 +102,18 @@ def fields_from(error: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[Fi
             allowed=_allowed(each),
         )
         for each in error
+        if not _only_lacks_what_is_wrong(each, error)
     ]
+
+
+def _only_lacks_what_is_wrong(
+    fault: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether a list is too short because what is in it was refused, which is told."""
+    at = len(fault["loc"])
+    return fault["type"] == "too_short" and any(
+        each["loc"][:at] == fault["loc"] and len(each["loc"]) > at for each in faults
+    )
 
 
 def _allowed(error: Mapping[str, Any]) -> str:
@@ -112,6 +123,11 @@ def _allowed(error: Mapping[str, Any]) -> str:
         return "a JSON object is allowed"
     if error["type"] == "missing":
         return "it must be given"
+    if error["type"] == "union_tag_not_found":
+        return f"{error['ctx']['discriminator']} must be given".replace("'", "")
+    if error["type"] == "union_tag_invalid":
+        given = error["ctx"]
+        return f"{given['discriminator']}: {given['expected_tags']} are allowed".replace("'", "")
     return str(error["msg"]).removeprefix("Value error, ")
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from detector import alerts, frames
+from detector import alerts, errors, frames
 from detector.store import database, finding, merging, partitions, tables, text
 
+MOST_LOOKED_AT = 100_000
+"""Episodes that a silence is measured by."""
+A_MILLISECOND = timedelta(milliseconds=1)
 _EPISODES = tables.episodes
 _NOTIFICATIONS = tables.notifications
 _TRANSITIONS = tables.transitions
@@ -109,6 +112,64 @@ class PostgresEpisodeStore:
             with self._database.begin() as connection:
                 connection.execute(_LEARN, rows)
 
+    def remark(
+        self,
+        key: alerts.Key,
+        *,
+        at: datetime,
+        by: str,
+        note: str = "",
+        feedback: alerts.Feedback | None = None,
+    ) -> bool:
+        """One more transition, which leaves the status as it is."""
+        c = _EPISODES.c
+        with self._database.begin() as connection:
+            query = _of_keys([key]).add_columns(c.status).with_for_update()
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return False
+            same = sa.and_(c.id == row.id, c.starts_at == row.starts_at)
+            if feedback is not None:
+                update = _EPISODES.update().where(same).values(feedback=feedback.value)
+                connection.execute(update)
+            said = {"by": text.storable(by), "note": text.storable(note), "at": at}
+            said["feedback"] = None if feedback is None else feedback.value
+            of = {"episode_id": row.id, "starts_at": row.starts_at, "status": row.status}
+            connection.execute(_TRANSITIONS.insert(), [of | said])
+        return True
+
+    def judged(self, since: datetime) -> tuple[alerts.Episode, ...]:
+        """By an index of those with feedback alone."""
+        c = _EPISODES.c
+        query = (
+            sa.select(_EPISODES)
+            .where(c.feedback.is_not(None), sa.or_(c.ends_at.is_(None), c.ends_at >= since))
+            .order_by(c.starts_at, c.id)
+        )
+        with self._database.begin() as connection:
+            return tuple(_episode(row) for row in connection.execute(query))
+
+    def muted(self, matchers: Sequence[alerts.Matcher], *, since: datetime) -> int | None:
+        """Of the newest MOST_LOOKED_AT; PostgreSQL's patterns are Alertmanager's but for rarities,
+        and those are not understood."""
+        c = _EPISODES.c
+        newest = (
+            sa.select(c.labels)
+            .where(c.starts_at >= since)
+            .order_by(c.starts_at.desc(), c.id.desc())
+            .limit(MOST_LOOKED_AT)
+            .subquery()
+        )
+        query = sa.select(sa.func.count()).select_from(newest)
+        query = query.where(*(_holds(newest.c.labels, each) for each in matchers))
+        try:
+            with self._database.begin() as connection:
+                return connection.scalar(query) or 0
+        except errors.StoreError as error:
+            if error.retryable or not any(each.is_regex for each in matchers):
+                raise
+            return None
+
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         """One page; an unknown before_id gives an empty one."""
         with self._database.begin() as connection:
@@ -118,10 +179,24 @@ class PostgresEpisodeStore:
 
     def episode(self, episode_id: int) -> alerts.Episode | None:
         """The episode with its transitions, oldest first."""
+        return self._one(_EPISODES.c.id == episode_id)
+
+    def episode_of(self, key: alerts.Key) -> alerts.Episode | None:
+        """By the index of keys."""
+        c, (fingerprint, starts_at) = _EPISODES.c, key
+        began = starts_at.replace(microsecond=starts_at.microsecond // 1000 * 1000)
+        return self._one(
+            sa.and_(
+                c.fingerprint == text.storable(fingerprint),
+                c.starts_at >= began,
+                c.starts_at < began + A_MILLISECOND,
+            )
+        )
+
+    def _one(self, wanted: sa.ColumnElement[bool]) -> alerts.Episode | None:
         with self._database.begin() as connection:
-            row = connection.execute(
-                sa.select(_EPISODES).where(_EPISODES.c.id == episode_id)
-            ).one_or_none()
+            query = sa.select(_EPISODES).where(wanted).order_by(_EPISODES.c.starts_at).limit(1)
+            row = connection.execute(query).one_or_none()
             if row is None:
                 return None
             heard = connection.execute(
@@ -138,7 +213,9 @@ class PostgresEpisodeStore:
             ).all()
         told = _transitions([(each.state, each.received_at) for each in heard])
         done = [
-            alerts.Transition(alerts.Status(each.status), each.at, each.by, each.note)
+            alerts.Transition(
+                alerts.Status(each.status), each.at, each.by, each.note, _feedback(each.feedback)
+            )
             for each in marked
         ]
         return _episode(row, alerts.in_order(told, done))
@@ -222,7 +299,20 @@ def _episode(row: sa.Row[Any], changes: tuple[alerts.Transition, ...] = ()) -> a
         status=alerts.Status(row.status),
         owner=row.owner,
         silence_id=row.silence_id,
-        feedback=None if row.feedback is None else alerts.Feedback(row.feedback),
+        feedback=_feedback(row.feedback),
         facts=text.labels(row.facts),
         transitions=changes,
     )
+
+
+def _feedback(given: str | None) -> alerts.Feedback | None:
+    return None if given is None else alerts.Feedback(given)
+
+
+def _holds(labels: sa.ColumnElement[Any], matcher: alerts.Matcher) -> sa.ColumnElement[bool]:
+    """A label that is not there is an empty one."""
+    given = labels.op("->>", return_type=sa.Text())(text.storable(matcher.name))
+    value = sa.func.coalesce(given, "")
+    wanted = text.storable(matcher.value)
+    holds = value.regexp_match(f"^(?:{wanted})$") if matcher.is_regex else value == wanted
+    return holds if matcher.is_equal else sa.not_(holds)

@@ -3,9 +3,12 @@
 episodes       one row for each (fingerprint, starts_at): an alert from its start to its end
 notifications  one row for each (episode, state) ever heard: what is a duplicate, and when the
                episode was first told to be in that state
-transitions    one row for each other change of an episode's status: what people did, silences
+transitions    one row for each other change of an episode's status: what people did and said,
+               silences
                These three are in partitions, one for each month of starts_at (see partitions.py).
 watched        one row for each thing that is watched: until when nothing of it was missed
+manual_alerts  one row for each alert that a person raised
+used_links     one row for each address of a message that was used and has not expired
 fits           one row for each fit of a model
 anomalies      one row for each (query, series, opening)
 messages       one row for each SMS to one person
@@ -142,10 +145,14 @@ transitions = sa.Table(
     sa.Column("at", _INSTANT, nullable=False),
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
+    sa.Column("feedback", sa.Text),
     sa.PrimaryKeyConstraint("id", "starts_at", name="transitions_pkey"),
     sa.CheckConstraint(
-        "status IN ('pending', 'firing', 'acknowledged', 'silenced', 'inhibited')",
+        "status IN ('pending', 'firing', 'acknowledged', 'silenced', 'inhibited', 'resolved')",
         name="transitions_status_check",
+    ),
+    sa.CheckConstraint(
+        "feedback IN ('true', 'false_alarm', 'planned')", name="transitions_feedback_check"
     ),
     sa.Index("transitions_episode", "episode_id"),
     sa.Index(
@@ -406,3 +413,36 @@ told = sa.Table(
     sa.Index("told_message", "message_id"),
 )
 """message_id  NULL: the person was not told, since there was no word of the beginning"""
+
+manual_alerts = sa.Table(
+    "manual_alerts",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("starts_at", _INSTANT, nullable=False),
+    sa.Column("until", _INSTANT, nullable=False),
+    sa.Column("ended_at", _INSTANT),
+    sa.Column("labels", postgresql.JSONB, nullable=False),
+    sa.Column("annotations", postgresql.JSONB, nullable=False),
+    sa.Column("raised_by", sa.Text, nullable=False),
+    sa.CheckConstraint("until > starts_at", name="manual_alerts_until_check"),
+    sa.Index(
+        "manual_alerts_firing",
+        "fingerprint",
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+    sa.Index("manual_alerts_ended", "ended_at"),
+)
+
+used_links = sa.Table(
+    "used_links",
+    metadata,
+    sa.Column("signature", sa.Text, primary_key=True),
+    sa.Column("used_at", _INSTANT, nullable=False),
+    sa.Column("used_by", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("expires_at", _INSTANT, nullable=False),
+    sa.Index("used_links_expires", "expires_at"),
+)
+"""expires_at  of the address itself: later it opens nothing, used or not"""

@@ -149,6 +149,26 @@ def test_a_silence_mutes_what_all_its_matchers_hold_of(alertmanager_: Alertmanag
     )
 
 
+@pytest.mark.parametrize(
+    ("matcher", "found"),
+    [
+        (alerts.Matcher("alertname", "HighCPU"), ODD[:1]),
+        (alerts.Matcher("alertname", "High.*", is_regex=True), ODD[:1]),
+        (alerts.Matcher("path", dict(ODD[3])["path"]), ODD[3:4]),
+        (alerts.Matcher("alertname", dict(ODD[3])["alertname"]), ODD[3:4]),
+        (alerts.Matcher("path", "", is_equal=False), ODD[3:4]),
+        (alerts.Matcher("alertname", "nothing"), ()),
+    ],
+)
+def test_what_matchers_hold_of_is_told(
+    alertmanager_: Alertmanager, matcher: alerts.Matcher, found: tuple[frames.Labels, ...]
+) -> None:
+    alertmanager_.post([posted(ODD[0]), posted(ODD[3])])
+    assert [each.labels for each in alertmanager_.matched([matcher])] == list(found)
+    both = [matcher, alerts.Matcher("alertname", "none of these", is_equal=False)]
+    assert [each.labels for each in alertmanager_.matched(both)] == list(found)
+
+
 def test_a_silence_can_come_later(alertmanager_: Alertmanager) -> None:
     alertmanager_.silence(silence(alerts.Matcher("a", "b"), starts_at=in_minutes(5)))
     assert [each.state for each in alertmanager_.silences()] == [alerts.SilenceState.PENDING]

@@ -135,6 +135,116 @@ def test_facts_are_kept_each_in_the_place_of_the_one_before(store: ports.Episode
     assert only(store).facts == (("expected", "40 %"), ("value", "94 %"))
 
 
+def test_feedback_is_kept_with_who_gave_it_whatever_the_state(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    planned, false_alarm = alerts.Feedback.PLANNED, alerts.Feedback.FALSE_ALARM
+    assert store.remark(KEY, at=at(10), by="ann", note="a move", feedback=planned)
+    assert (only(store).status, only(store).feedback) == ("firing", planned)
+    store.record([notification(ends_at=at(40))], received_at=at(45))
+    assert store.remark(KEY, at=at(50), by="ben\x00", feedback=false_alarm)
+    found = only(store)
+    assert (found.status, found.feedback) == ("resolved", false_alarm)
+    assert found.transitions == (
+        alerts.Transition(alerts.Status.FIRING, at(5)),
+        alerts.Transition(alerts.Status.FIRING, at(10), "ann", "a move", planned),
+        alerts.Transition(alerts.Status.RESOLVED, at(45)),
+        alerts.Transition(
+            alerts.Status.RESOLVED, at(50), "ben\N{REPLACEMENT CHARACTER}", "", false_alarm
+        ),
+    )
+    assert not store.remark((KEY[0], at(1)), at=at(51), by="ann", feedback=planned)
+
+
+def test_who_ended_an_episode_stands_at_its_end(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    assert store.remark(KEY, at=at(6), by="ann", note="will be over soon")
+    store.record([notification(ends_at=at(40))], received_at=at(45))
+    assert store.remark(KEY, at=at(46), by="ann", note="done")
+    assert only(store).feedback is None
+    assert only(store).transitions == (
+        alerts.Transition(alerts.Status.FIRING, at(5)),
+        alerts.Transition(alerts.Status.FIRING, at(6), "ann", "will be over soon"),
+        alerts.Transition(alerts.Status.RESOLVED, at(46), "ann", "done"),
+    )
+
+
+def test_judged_episodes_are_those_with_feedback_that_lasted_until_then(
+    store: ports.EpisodeStore,
+) -> None:
+    starts = {"early": 0, "open": 10, "late": 20, "nothing": 30}
+    store.record(
+        [
+            notification(
+                name, starts_at=at(start), ends_at=None if name == "open" else at(start + 5)
+            )
+            for name, start in starts.items()
+        ],
+        received_at=at(40),
+    )
+    for name in ("late", "open", "early"):
+        key = (alerts.Fingerprint(name), at(starts[name]))
+        store.remark(key, at=at(50), by="ann", feedback=alerts.Feedback.TRUE)
+
+    def names(since: float) -> list[str]:
+        return [each.fingerprint for each in store.judged(at(since))]
+
+    assert names(0) == ["early", "open", "late"]
+    assert names(5) == ["early", "open", "late"]
+    assert names(6) == ["open", "late"]
+    assert names(26) == ["open"]
+    assert [each.feedback for each in store.judged(at(26))] == [alerts.Feedback.TRUE]
+
+
+def test_an_episode_is_found_by_the_millisecond_in_which_it_started(
+    store: ports.EpisodeStore,
+) -> None:
+    store.record(
+        [notification(starts_at=at(1.0004)), notification("2", starts_at=at(1.001))],
+        received_at=at(5),
+    )
+    assert store.remark((KEY[0], at(1.0004)), at=at(6), by="ann", note="seen")
+    found = store.episode_of((KEY[0], at(1)))
+    assert found is not None
+    assert (found.starts_at, len(found.transitions)) == (at(1.0004), 2)
+    assert store.episode_of((KEY[0], at(1.0009))) == found
+    assert store.episode_of((KEY[0], at(1.001))) is None
+    assert store.episode_of((alerts.Fingerprint("2"), at(1))) is None
+
+
+def match(name: str, value: str, sign: str = "=") -> alerts.Matcher:
+    return alerts.Matcher(name, value, is_regex="~" in sign, is_equal=not sign.startswith("!"))
+
+
+@pytest.mark.parametrize(
+    ("matchers", "count"),
+    [
+        ([], 3),
+        ([match("job", "a")], 2),
+        ([match("job", "a", "!=")], 1),
+        ([match("host", "")], 2),
+        ([match("host", "", "!=")], 1),
+        ([match("host", "web-.*", "=~")], 1),
+        ([match("host", "web", "=~")], 0),
+        ([match("job", "a|b", "=~"), match("host", "web-1|", "!~")], 0),
+        ([match("job", "a|b", "=~"), match("host", "db", "!~")], 3),
+        ([match("job", "(", "=~")], None),
+    ],
+)
+def test_a_silence_is_measured_by_what_it_would_have_muted(
+    store: ports.EpisodeStore, matchers: list[alerts.Matcher], count: int | None
+) -> None:
+    store.record(
+        [
+            notification("1", starts_at=at(0), labels=(("job", "a"),)),
+            notification("2", starts_at=at(10), labels=(("job", "a"),)),
+            notification("3", starts_at=at(10), labels=(("host", "web-1"), ("job", "a"))),
+            notification("4", starts_at=at(20), labels=(("job", "b"),)),
+        ],
+        received_at=at(40),
+    )
+    assert store.muted(matchers, since=at(5)) == count
+
+
 def test_episodes_of_any_time_are_kept(store: ports.EpisodeStore) -> None:
     """Each month has a partition of its own, made when the first alert of it comes."""
     times = [

@@ -33,6 +33,11 @@ class FakeAlertmanager:
             if each.ends_at > now
         )
 
+    def matched(self, matchers: Sequence[alerts.Matcher]) -> tuple[alerts.Held, ...]:
+        return tuple(
+            each for each in self.held() if all(_holds(one, each.labels) for one in matchers)
+        )
+
     def post(self, posted: Sequence[alerts.Posted]) -> None:
         self._fail()
         for each in posted:

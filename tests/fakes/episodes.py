@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from detector import alerts, errors, frames
 from detector.store import text
@@ -27,6 +27,7 @@ class FakeEpisodeStore:
         self._marks: dict[tuple[str, datetime], list[alerts.Transition]] = {}
         self._silences: dict[tuple[str, datetime], str] = {}
         self._facts: dict[tuple[str, datetime], dict[str, str]] = {}
+        self._feedback: dict[tuple[str, datetime], alerts.Feedback] = {}
 
     def record(
         self, notifications: Sequence[alerts.Notification], *, received_at: datetime
@@ -74,6 +75,44 @@ class FakeEpisodeStore:
             if key in self._ids:
                 self._facts[key] = self._facts.get(key, {}) | dict(_clean_labels(news))
 
+    def remark(
+        self,
+        key: alerts.Key,
+        *,
+        at: datetime,
+        by: str,
+        note: str = "",
+        feedback: alerts.Feedback | None = None,
+    ) -> bool:
+        self._fail()
+        known = next((each for each in self._all() if each.key == key), None)
+        if known is None:
+            return False
+        said = alerts.Transition(known.status, at, text.storable(by), text.storable(note), feedback)
+        self._marks.setdefault(key, []).append(said)
+        if feedback is not None:
+            self._feedback[key] = feedback
+        return True
+
+    def judged(self, since: datetime) -> tuple[alerts.Episode, ...]:
+        self._fail()
+        found = [
+            dataclasses.replace(each, transitions=())
+            for each in self._all()
+            if each.feedback is not None and (each.ends_at is None or each.ends_at >= since)
+        ]
+        return tuple(sorted(found, key=lambda each: (each.starts_at, each.id)))
+
+    def muted(self, matchers: Sequence[alerts.Matcher], *, since: datetime) -> int | None:
+        self._fail()
+        try:
+            return sum(
+                each.starts_at >= since and all(_holds(one, each.labels) for one in matchers)
+                for each in self._all()
+            )
+        except re.error:
+            return None
+
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         self._fail()
         newest = sorted(self._all(), key=lambda each: (each.starts_at, each.id), reverse=True)
@@ -89,6 +128,18 @@ class FakeEpisodeStore:
         self._fail()
         return next((each for each in self._all() if each.id == episode_id), None)
 
+    def episode_of(self, key: alerts.Key) -> alerts.Episode | None:
+        self._fail()
+        fingerprint, starts_at = key
+        began = starts_at.replace(microsecond=starts_at.microsecond // 1000 * 1000)
+        found = [
+            each
+            for each in self._all()
+            if each.fingerprint == fingerprint
+            and began <= each.starts_at < began + timedelta(milliseconds=1)
+        ]
+        return min(found, key=lambda each: each.starts_at, default=None)
+
     def _fail(self) -> None:
         if self.failure is not None:
             raise self.failure
@@ -102,7 +153,11 @@ class FakeEpisodeStore:
     def _marked(
         self, episode: alerts.Episode, marks: Sequence[alerts.Transition]
     ) -> alerts.Episode:
-        done = [each for each in marks if each.state is not alerts.Status.PENDING]
+        done = [
+            each
+            for each in marks
+            if each.state is not alerts.Status.PENDING and each.feedback is None
+        ]
         owners = [each.by for each in done if each.state is alerts.Status.ACKNOWLEDGED]
         is_over = episode.state is alerts.State.RESOLVED
         last = done[-1].state if done else alerts.Status.FIRING
@@ -111,6 +166,7 @@ class FakeEpisodeStore:
             status=alerts.Status.RESOLVED if is_over else last,
             owner=owners[-1] if owners else "",
             silence_id=self._silences.get(episode.key, ""),
+            feedback=self._feedback.get(episode.key),
             facts=frames.labels_from_pairs(self._facts.get(episode.key, {}).items()),
             transitions=alerts.in_order(episode.transitions, marks),
         )
@@ -182,3 +238,9 @@ def _matches(episode: alerts.Episode, wanted: alerts.EpisodeFilter) -> bool:
 def _words(episode: alerts.Episode) -> set[str]:
     pairs = (*episode.labels, *episode.annotations)
     return set(re.findall(r"[^\W_]+", " ".join(" ".join(pair) for pair in pairs).lower()))
+
+
+def _holds(matcher: alerts.Matcher, labels: frames.Labels) -> bool:
+    value = dict(labels).get(matcher.name, "")
+    pattern = matcher.value if matcher.is_regex else re.escape(matcher.value)
+    return (re.fullmatch(pattern, value) is not None) == matcher.is_equal

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import prometheus_client
 
-from detector import config, log, telemetry
+from detector import config, log, signing, telemetry
 from detector.api import application, auth, server
 from detector.policy.conditions import base
 from detector.services import (
@@ -25,6 +25,7 @@ from detector.services import (
     status,
 )
 from detector.store import anomalies, database, episodes, migrate, policies, tokens
+from tests import living
 from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.prometheus import FakeReader
 from tests.fakes.rules import FakeRulePublisher
@@ -83,6 +84,7 @@ def main(url: str, token_file: str, port: str) -> None:
             adviser=advising.Adviser(FakeReader({}), lambda: {}),
             interval=lambda: timedelta(minutes=1),
         ),
+        living=living.parts(store, signing.Signer(b"key"), lambda: datetime.now(UTC)),
         anomaly_store=anomalies.PostgresAnomalyStore(connections),
         token_store=tokens.PostgresTokenStore(connections),
         remembering=memory.Memory(

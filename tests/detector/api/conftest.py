@@ -29,11 +29,14 @@ from detector.services import (
     status,
     telling,
 )
+from tests import living
 from tests.factories import T0, at, new_token
+from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.episodes import FakeEpisodeStore
 from tests.fakes.heartbeats import FakeHeartbeatSender
+from tests.fakes.manual import FakeLinkStore, FakeManualStore
 from tests.fakes.messages import FakeMessageStore
 from tests.fakes.policies import FakePolicyStore
 from tests.fakes.prometheus import FakeReader
@@ -103,6 +106,10 @@ class Served:
     delivering: delivering.Delivering
     outside: FakeHeartbeatSender
     beats: heartbeats.Heartbeats
+    alertmanager: FakeAlertmanager
+    manual: FakeManualStore
+    links: FakeLinkStore
+    living: application.AnswerParts
 
     def ask(
         self, method: str, path: str, body: object = None, **parameters: object
@@ -214,6 +221,8 @@ def served() -> Iterator[Served]:
     beats = heartbeats.Heartbeats(
         outside, keep=lambda _: None, came_at=None, clock=clock, meters=meters
     )
+    alertmanager, manual, used = FakeAlertmanager(clock), FakeManualStore(), FakeLinkStore()
+    lived = living.parts(store, SIGNER, clock, alertmanager=alertmanager, manual=manual, used=used)
     app = application.create_app(
         store=store,
         anomaly_store=remembered,
@@ -237,6 +246,7 @@ def served() -> Iterator[Served]:
         ),
         beats=beats,
         late_after=LATE_AFTER,
+        living=lived,
         sms=application.MessageParts(
             store=messages,
             tell=told.tell,
@@ -273,5 +283,9 @@ def served() -> Iterator[Served]:
         delivering=delivered,
         outside=outside,
         beats=beats,
+        alertmanager=alertmanager,
+        manual=manual,
+        links=used,
+        living=lived,
     )
     assert running.stop(timedelta(seconds=5))

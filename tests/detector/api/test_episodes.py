@@ -46,7 +46,13 @@ def test_alert_is_shown_whole(served: Served) -> None:
         "feedback": None,
         "facts": {},
         "transitions": [
-            {"state": "resolved", "received_at": "2026-03-01T12:01:05Z", "by": "", "note": ""}
+            {
+                "state": "resolved",
+                "received_at": "2026-03-01T12:01:05Z",
+                "by": "",
+                "note": "",
+                "feedback": None,
+            }
         ],
     }
 

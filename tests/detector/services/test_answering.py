@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from detector import alerts, errors, frames, signing
+from detector.alerts import Status
+from detector.services import answering, silencing
+from tests import living
+from tests.factories import T0, at, notification
+from tests.fakes.alertmanager import FakeAlertmanager
+from tests.fakes.episodes import FakeEpisodeStore
+from tests.fakes.manual import FakeManualStore
+
+LABELS = (("alertname", "HighCpu"), ("instance", "web-1"))
+AWAY = errors.UpstreamError("Alertmanager: away", kind="unreachable", retryable=True)
+GONE = errors.StoreError("PostgreSQL: gone", retryable=True)
+HOUR = timedelta(hours=1)
+
+
+class Store(FakeEpisodeStore):
+    """Fails at marks alone while it is told to; `meanwhile` happens before one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure_of_marks: errors.StoreError | None = None
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def mark(
+        self,
+        keys: Collection[alerts.Key],
+        status: alerts.Status,
+        *,
+        at: datetime,
+        by: str = "",
+        note: str = "",
+        silence_id: str = "",
+    ) -> int:
+        if self.failure_of_marks is not None:
+            raise self.failure_of_marks
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return super().mark(keys, status, at=at, by=by, note=note, silence_id=silence_id)
+
+
+class Alertmanager(FakeAlertmanager):
+    """Fails at the end of silences alone while it is told to."""
+
+    cannot_expire = False
+
+    def expire(self, silence_id: str) -> None:
+        if self.cannot_expire:
+            raise AWAY
+        super().expire(silence_id)
+
+
+@dataclass
+class Desk:
+    """An alert that fires, and all that is done about it."""
+
+    now: datetime = T0
+    store: Store = field(default_factory=Store)
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.alertmanager = Alertmanager(lambda: self.now)
+        self.manual = FakeManualStore()
+        parts = living.parts(
+            self.store,
+            signing.Signer(b"key"),
+            lambda: self.now,
+            alertmanager=self.alertmanager,
+            manual=self.manual,
+            failures=self.failures,
+        )
+        self.answers, self.raised = parts.answers, parts.raised
+        self.fire(LABELS)
+
+    def fire(self, labels: frames.Labels) -> None:
+        self.alertmanager.post([alerts.Posted(labels, (), self.now, self.now + 24 * HOUR)])
+        one = notification(alerts.fingerprint_of(labels), starts_at=self.now, labels=labels)
+        self.store.record([one], received_at=self.now)
+
+    def end(self) -> None:
+        one = notification(
+            alerts.fingerprint_of(LABELS), labels=LABELS, starts_at=T0, ends_at=self.now
+        )
+        self.store.record([one], received_at=self.now)
+
+    def silences(self) -> list[alerts.Silence]:
+        """Those that are not over."""
+        over = alerts.SilenceState.EXPIRED
+        return [each for each in self.alertmanager.silences() if each.state is not over]
+
+    def is_muted(self) -> bool:
+        return any(each.silenced_by for each in self.alertmanager.held() if each.labels == LABELS)
+
+    def episode(self) -> alerts.Episode:
+        found = self.store.episode(1)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def wanted(*matchers: alerts.Matcher, lasting: timedelta = HOUR) -> silencing.Wanted:
+    return silencing.Wanted(matchers, lasting, "a move", "ann")
+
+
+def test_acknowledged_alert_has_an_owner_and_a_short_silence_behind_it(desk: Desk) -> None:
+    done = desk.answers.acknowledge(1, by="ann", note="looking", lasting=HOUR)
+    (silence,) = desk.silences()
+    assert (done.silence_id, done.episode) == (silence.id, desk.episode())
+    assert (done.episode.status, done.episode.owner) == ("acknowledged", "ann")
+    assert done.episode.silence_id == silence.id
+    assert silence == alerts.Silence(
+        id=silence.id,
+        matchers=(alerts.Matcher("alertname", "HighCpu"), alerts.Matcher("instance", "web-1")),
+        starts_at=T0,
+        ends_at=T0 + HOUR,
+        created_by="ann",
+        comment="mda: acknowledged alert 1: looking",
+        state=alerts.SilenceState.ACTIVE,
+    )
+    assert done.episode.transitions[-1] == alerts.Transition(
+        Status.ACKNOWLEDGED, T0, "ann", "looking"
+    )
+    assert desk.is_muted()
+
+
+def test_somebody_else_can_be_the_owner(desk: Desk) -> None:
+    done = desk.answers.acknowledge(1, by="ann", owner="ben")
+    assert done.episode.owner == "ben"
+    assert done.episode.transitions[-1].note == "(said by ann)"
+
+
+def test_acknowledging_twice_is_refused_in_words(desk: Desk) -> None:
+    desk.answers.acknowledge(1, by="ann")
+    with pytest.raises(errors.ConflictError, match="alert 1: ann has acknowledged it already"):
+        desk.answers.acknowledge(1, by="ben")
+    assert len(desk.silences()) == 1
+
+
+def test_what_was_acknowledged_can_be_given_back(desk: Desk) -> None:
+    desk.answers.acknowledge(1, by="ann")
+    desk.now = at(60)
+    done = desk.answers.unacknowledge(1, by="ben", note="not mine")
+    assert done.episode.status is Status.FIRING
+    assert done.episode.transitions[-1] == alerts.Transition(
+        Status.FIRING, at(60), "ben", "not mine"
+    )
+    assert (desk.silences(), desk.is_muted()) == ([], False)
+    with pytest.raises(errors.ConflictError, match="alert 1: firing: it is not acknowledged"):
+        desk.answers.unacknowledge(1, by="ben")
+
+
+def test_silence_mutes_exactly_this_alert(desk: Desk) -> None:
+    desk.fire((("alertname", "HighCpu"), ("instance", "web-2")))
+    done = desk.answers.silence(1, wanted())
+    assert isinstance(done, answering.Answer)
+    assert done.episode.status is Status.SILENCED
+    assert done.episode.transitions[-1].note == f"a move (silence {done.silence_id})"
+    assert [each.labels for each in desk.alertmanager.held() if each.silenced_by] == [LABELS]
+    with pytest.raises(errors.ConflictError, match="silenced already"):
+        desk.answers.silence(1, wanted())
+
+
+def test_silence_takes_the_place_of_the_one_behind_an_acknowledgement(desk: Desk) -> None:
+    desk.answers.acknowledge(1, by="ann")
+    done = desk.answers.silence(1, wanted())
+    assert isinstance(done, answering.Answer)
+    assert [each.id for each in desk.silences()] == [done.silence_id]
+
+
+def test_matchers_must_hold_of_the_alert(desk: Desk) -> None:
+    with pytest.raises(errors.ConflictError, match="the matchers do not hold of it"):
+        desk.answers.silence(1, wanted(alerts.Matcher("instance", "web-9")))
+    assert desk.silences() == []
+
+
+def test_rule_s_alert_is_not_ended_unless_that_is_meant(desk: Desk) -> None:
+    with pytest.raises(errors.ConflictError, match="even_if_it_comes_back"):
+        desk.answers.resolve(1, by="ann")
+    done = desk.answers.resolve(1, by="ann", note="done", even_if_it_comes_back=True)
+    assert "Prometheus raises it again" in done.warning
+    assert desk.alertmanager.held() == ()
+    assert done.episode.status is Status.FIRING  # until Alertmanager says so
+    said = "Alertmanager was told that it is over: done"
+    assert done.episode.transitions[-1] == alerts.Transition(Status.FIRING, T0, "ann", said)
+
+
+def test_manual_alert_is_ended_at_once(desk: Desk) -> None:
+    labels = (("alertname", "Door open"),)
+    made = desk.raised.start(labels, (("summary", "the door"),), lasting=HOUR, by="ann")
+    assert made.episode is not None
+    desk.now = at(60)
+    done = desk.answers.resolve(made.episode.id, by="ben", note="shut")
+    assert (done.episode.status, done.episode.ends_at, done.warning) == ("resolved", at(60), "")
+    assert done.episode.transitions[-1] == alerts.Transition(Status.RESOLVED, at(60), "ben", "shut")
+    assert [each.labels for each in desk.alertmanager.held()] == [LABELS]
+
+
+def test_feedback_is_kept_of_what_is_over_too(desk: Desk) -> None:
+    desk.answers.judge(1, alerts.Feedback.TRUE, by="ann")
+    desk.now = at(60)
+    desk.end()
+    done = desk.answers.judge(1, alerts.Feedback.FALSE_ALARM, by="ben", note="a backup")
+    assert done.episode.feedback is alerts.Feedback.FALSE_ALARM
+    assert done.episode.transitions[-1] == alerts.Transition(
+        Status.RESOLVED, at(60), "ben", "a backup", alerts.Feedback.FALSE_ALARM
+    )
+    with pytest.raises(errors.ConflictError, match="alert 1: said to be a false alarm already"):
+        desk.answers.judge(1, alerts.Feedback.FALSE_ALARM, by="ben")
+
+
+Do = Callable[[Desk], object]
+CHANGES: dict[str, Do] = {
+    "acknowledge": lambda desk: desk.answers.acknowledge(1, by="ann"),
+    "unacknowledge": lambda desk: desk.answers.unacknowledge(1, by="ann"),
+    "silence": lambda desk: desk.answers.silence(1, wanted()),
+    "resolve": lambda desk: desk.answers.resolve(1, by="ann", even_if_it_comes_back=True),
+}
+FRESH = {name: do for name, do in CHANGES.items() if name != "unacknowledge"}
+
+
+@pytest.mark.parametrize("do", CHANGES.values(), ids=CHANGES)
+def test_what_is_over_is_left_alone(desk: Desk, do: Do) -> None:
+    desk.now = at(60)
+    desk.end()
+    with pytest.raises(errors.ConflictError, match="over since 2026-03-01 12:01 UTC"):
+        do(desk)
+    assert desk.silences() == []
+
+
+@pytest.mark.parametrize("do", CHANGES.values(), ids=CHANGES)
+def test_what_is_not_there_is_said(do: Do) -> None:
+    desk = Desk()
+    desk.store = Store()
+    empty = living.parts(desk.store, signing.Signer(b"key"), lambda: desk.now)
+    desk.answers = empty.answers
+    with pytest.raises(errors.NotFoundError, match="alert_id: 1: no alert has this id"):
+        do(desk)
+
+
+@pytest.mark.parametrize("do", FRESH.values(), ids=FRESH)
+def test_while_alertmanager_is_away_nothing_is_done(desk: Desk, do: Do) -> None:
+    before = desk.episode()
+    desk.alertmanager.failure = AWAY
+    with pytest.raises(errors.UpstreamError):
+        do(desk)
+    desk.alertmanager.failure = None
+    assert (desk.episode(), desk.silences()) == (before, [])
+    do(desk)
+    assert desk.episode() != before
+
+
+def test_while_alertmanager_is_away_nothing_is_given_back(desk: Desk) -> None:
+    desk.answers.acknowledge(1, by="ann")
+    before = desk.episode()
+    desk.alertmanager.failure = AWAY
+    with pytest.raises(errors.UpstreamError):
+        desk.answers.unacknowledge(1, by="ann")
+    desk.alertmanager.failure = None
+    assert desk.episode() == before
+    assert desk.is_muted()
+    desk.answers.unacknowledge(1, by="ann")
+    assert not desk.is_muted()
+
+
+@pytest.mark.parametrize("name", ["acknowledge", "silence"])
+def test_a_silence_that_cannot_be_kept_is_ended_again(desk: Desk, name: str) -> None:
+    desk.store.failure_of_marks = GONE
+    with pytest.raises(errors.StoreError):
+        CHANGES[name](desk)
+    assert (desk.silences(), desk.episode().status) == ([], Status.FIRING)
+    desk.store.failure_of_marks = None
+    CHANGES[name](desk)
+    assert len(desk.silences()) == 1
+
+
+@pytest.mark.parametrize("name", ["acknowledge", "silence"])
+def test_an_alert_that_ends_meanwhile_leaves_no_silence(desk: Desk, name: str) -> None:
+    desk.now = at(60)
+    desk.store.meanwhile = desk.end
+    with pytest.raises(errors.ConflictError, match="or it has ended"):
+        CHANGES[name](desk)
+    assert desk.silences() == []
+
+
+def test_of_two_who_acknowledge_at_once_one_is_told(desk: Desk) -> None:
+    desk.store.meanwhile = lambda: desk.answers.acknowledge(1, by="ben")
+    with pytest.raises(errors.ConflictError, match="somebody was faster"):
+        desk.answers.acknowledge(1, by="ann")
+    assert desk.episode().owner == "ben"
+    assert [each.id for each in desk.silences()] == [desk.episode().silence_id]
+
+
+def test_giving_back_that_fails_half_way_can_be_done_again(desk: Desk) -> None:
+    desk.answers.acknowledge(1, by="ann")
+    desk.store.failure_of_marks = GONE
+    with pytest.raises(errors.StoreError):
+        desk.answers.unacknowledge(1, by="ann")
+    desk.store.failure_of_marks = None
+    assert desk.answers.unacknowledge(1, by="ann").episode.status is Status.FIRING
+
+
+def test_a_silence_that_was_left_over_is_ended_later(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when we are killed after it was made, and before it was kept."""
+    desk.store.failure_of_marks, desk.alertmanager.cannot_expire = GONE, True
+    with pytest.raises(errors.StoreError):
+        desk.answers.acknowledge(1, by="ann")
+    assert "a silence is left over" in caplog.text
+    desk.store.failure_of_marks, desk.alertmanager.cannot_expire = None, False
+    assert len(desk.silences()) == 1
+    desk.answers.turn()
+    assert len(desk.silences()) == 1  # it may be kept any moment
+    desk.now += answering.SETTLED_AFTER + timedelta(seconds=1)
+    desk.answers.turn()
+    assert desk.silences() == []
+
+
+def test_an_end_ends_the_silence_behind_it(desk: Desk) -> None:
+    """What comes again is another alert, which nobody has acknowledged."""
+    desk.answers.acknowledge(1, by="ann")
+    desk.now = at(600)
+    desk.answers.turn()
+    assert len(desk.silences()) == 1
+    desk.end()
+    desk.answers.turn()
+    assert desk.silences() == []
+
+
+def test_silences_of_others_are_left_alone(desk: Desk) -> None:
+    for comment in ("mda: a move", "acknowledged alert 9", "mda: acknowledged alert 9 too"):
+        desk.alertmanager.silence(
+            alerts.NewSilence(
+                (alerts.Matcher("a", "b"),), desk.now, desk.now + HOUR, "ann", comment
+            )
+        )
+    desk.now = at(600)
+    desk.answers.turn()
+    assert len(desk.silences()) == 3
+
+
+def test_an_alertmanager_that_is_away_is_counted_and_no_more(desk: Desk) -> None:
+    desk.alertmanager.failure = AWAY
+    desk.answers.turn()
+    assert desk.failures == ["unreachable"]
