@@ -41,6 +41,7 @@ from detector.policy.conditions import base
 from detector.prometheus import connection, promtool, reader, rule_files, ruler, writer
 from detector.services import (
     advising,
+    charting,
     collecting,
     cycles,
     enriching,
@@ -149,7 +150,16 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     watch = loops.Loop("watch", state.refresh, interval=WATCH_EVERY, meters=meters, clock=clock)
     reload = detection.reloading.reload if detection else None
     web = _application(
-        settings, store, state, meters, detection, current=current, rules=rules, made=made, sms=sms
+        settings,
+        store,
+        state,
+        meters,
+        detection,
+        current=current,
+        rules=rules,
+        made=made,
+        sms=sms,
+        about=about,
     )
     api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
@@ -495,6 +505,23 @@ def _enriching(
     )
 
 
+def _pictures(
+    settings: config.Settings, remembered: ports.EpisodeStore, about: subjects.Subjects
+) -> application.ChartParts:
+    drawn = charting.Charts(
+        remembered,
+        client.Client(settings.alertmanager.url),
+        about,
+        checks.connect(settings),
+        clock=instant,
+    )
+    return application.ChartParts(drawn.picture, _signer(settings))
+
+
+def _signer(settings: config.Settings) -> signing.Signer:
+    return signing.Signer(signing.key_of(settings.home))
+
+
 def _application(
     settings: config.Settings,
     store: database.Database,
@@ -506,6 +533,7 @@ def _application(
     rules: ports.RulePublisher,
     made: publishing.Publishing,
     sms: messaging.Messaging | None,
+    about: subjects.Subjects,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
     kept = policies.PostgresPolicyStore(store)
@@ -542,6 +570,7 @@ def _application(
             interval=lambda: current().metric_collection_interval,
         ),
         sms=None if sms is None else sms.parts,
+        pictures=None if settings.public_url is None else _pictures(settings, remembered, about),
         collect=None if detection is None else detection.collecting.collect,
         reload=None if detection is None else detection.reloading.reload,
     )

@@ -133,6 +133,16 @@ class EpisodeStore(Protocol):
         """
         ...
 
+    def starting(
+        self, fingerprint: alerts.Fingerprint, starts_at: datetime
+    ) -> alerts.Episode | None:
+        """The episode of this alert that began in the millisecond of this instant, without its
+        transitions; None if there is none.
+
+        Raises StoreError.
+        """
+        ...
+
 
 class MessageStore(Protocol):
     """Remembers the messages that we send, and what each person has been told.

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 import fastapi
 from prometheus_client import CollectorRegistry
 
-from detector import __version__, alerts, ports, signing
+from detector import __version__, alerts, links, ports, signing
 from detector.api import (
     anomalies,
     auth,
     bodies,
+    charts,
     episodes,
     limits,
     messages,
@@ -79,6 +80,14 @@ class MessageParts:
     signer: signing.Signer
 
 
+@dataclass(frozen=True, slots=True)
+class ChartParts:
+    """What the route of pictures needs."""
+
+    draw: Callable[[links.Target], bytes]
+    signer: signing.Signer
+
+
 def create_app(
     *,
     store: ports.EpisodeStore,
@@ -92,6 +101,7 @@ def create_app(
     clock: Callable[[], datetime],
     about: PolicyParts,
     sms: MessageParts | None = None,
+    pictures: ChartParts | None = None,
     collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
     reload: Callable[[], reloading.Changes] | None = None,
     rate: limits.Rate = RATE,
@@ -117,6 +127,8 @@ def create_app(
     if sms is not None:
         anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
         app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))
+    if pictures is not None:
+        app.include_router(charts.router(pictures.signer, pictures.draw, clock=clock))
     for routes in (
         episodes.router(store, guards),
         anomalies.router(anomaly_store, guards),

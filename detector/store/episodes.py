@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 from detector import alerts
 from detector.store import database, merging, tables, text
 
+_MILLISECOND = timedelta(milliseconds=1)
 _EPISODES = tables.episodes
 _NOTIFICATIONS = tables.notifications
 _UPSERT = merging.upsert()
@@ -79,6 +80,22 @@ class PostgresEpisodeStore:
             if row is None
             else _episode(row, _transitions([(each.state, each.received_at) for each in heard]))
         )
+
+    def starting(
+        self, fingerprint: alerts.Fingerprint, starts_at: datetime
+    ) -> alerts.Episode | None:
+        """The episode that began in this millisecond; the first of several."""
+        c = _EPISODES.c
+        query = (
+            sa.select(_EPISODES)
+            .where(c.fingerprint == fingerprint)
+            .where(c.starts_at >= starts_at, c.starts_at < starts_at + _MILLISECOND)
+            .order_by(c.starts_at)
+            .limit(1)
+        )
+        with self._database.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _episode(row)
 
 
 def _transitions(heard: Sequence[tuple[str, datetime]]) -> tuple[alerts.Transition, ...]:

@@ -282,3 +282,17 @@ def test_instants_come_back_in_utc(store: ports.EpisodeStore) -> None:
     for instant in (episode.starts_at, episode.ends_at, episode.received_at, episode.updated_at):
         assert instant.tzinfo is not None
         assert instant.utcoffset() == datetime.now(UTC).utcoffset()
+
+
+def test_an_episode_is_found_by_its_alert_and_the_millisecond_of_its_start(
+    store: ports.EpisodeStore,
+) -> None:
+    begins = at(0).replace(microsecond=123_456)
+    later = dataclasses.replace(notification(), starts_at=begins)
+    store.record([notification(), later], received_at=at(5))
+    found = store.starting(later.fingerprint, at(0).replace(microsecond=123_000))
+    assert found is not None
+    assert (found.starts_at, found.transitions) == (begins, ())
+    assert store.starting(later.fingerprint, at(0).replace(microsecond=124_000)) is None
+    assert store.starting(later.fingerprint, at(0).replace(microsecond=122_000)) is None
+    assert store.starting(alerts.Fingerprint("0" * 16), at(0)) is None

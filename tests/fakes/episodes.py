@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from detector import alerts, errors, frames
 from detector.store import text
@@ -51,6 +51,24 @@ class FakeEpisodeStore:
     def episode(self, episode_id: int) -> alerts.Episode | None:
         self._fail()
         return next((each for each in self._all() if each.id == episode_id), None)
+
+    def starting(
+        self, fingerprint: alerts.Fingerprint, starts_at: datetime
+    ) -> alerts.Episode | None:
+        self._fail()
+        found = sorted(
+            (each for each in self._all() if each.fingerprint == fingerprint),
+            key=lambda each: each.starts_at,
+        )
+        end = starts_at + timedelta(milliseconds=1)
+        return next(
+            (
+                dataclasses.replace(each, transitions=())
+                for each in found
+                if starts_at <= each.starts_at < end
+            ),
+            None,
+        )
 
     def _fail(self) -> None:
         if self.failure is not None:

@@ -11,7 +11,7 @@ import prometheus_client
 import pytest
 import requests
 
-from detector import access, config, errors, signing, telemetry
+from detector import access, config, errors, links, signing, telemetry
 from detector.api import application, auth, limits, server
 from detector.policy.conditions import base
 from detector.services import (
@@ -92,6 +92,7 @@ class Served:
     source: FakeStatus
     counted: dict[str, int]
     reloads: list[reloading.Changes | errors.ConfigError]
+    drawn: list[bytes | Exception]
     policies: FakePolicyStore
     rules: FakeRulePublisher
     reader: FakeReader
@@ -205,6 +206,14 @@ def served() -> Iterator[Served]:
         clock=clock,
         meters=meters,
     )
+    drawn: list[bytes | Exception] = []
+
+    def draw(_: links.Target) -> bytes:
+        picture = drawn.pop(0)
+        if isinstance(picture, Exception):
+            raise picture
+        return picture
+
     app = application.create_app(
         store=store,
         anomaly_store=remembered,
@@ -233,6 +242,7 @@ def served() -> Iterator[Served]:
             parsers={provider.name: provider.receipt},
             signer=SIGNER,
         ),
+        pictures=application.ChartParts(draw, SIGNER),
         collect=collect,
         reload=reload,
         rate=RATE,
@@ -254,6 +264,7 @@ def served() -> Iterator[Served]:
         source=source,
         counted=counted,
         reloads=reloads,
+        drawn=drawn,
         policies=policies,
         rules=rules,
         reader=reader,
