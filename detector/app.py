@@ -44,6 +44,7 @@ from detector.policy.conditions import base
 from detector.prometheus import connection, promtool, reader, rule_files, ruler, writer
 from detector.services import (
     advising,
+    charting,
     collecting,
     cycles,
     enriching,
@@ -171,6 +172,7 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
         made=made,
         lived=lived,
         sms=sms,
+        about=about,
     )
     api = server.Server(web, settings.listen_address)
     logger.info("serving", extra={"url": api.start()})
@@ -526,6 +528,23 @@ def _enriching(
     )
 
 
+def _pictures(
+    settings: config.Settings, remembered: ports.EpisodeStore, about: subjects.Subjects
+) -> application.ChartParts:
+    drawn = charting.Charts(
+        remembered,
+        client.Client(settings.alertmanager.url),
+        about,
+        checks.connect(settings),
+        clock=instant,
+    )
+    return application.ChartParts(drawn.picture, _signer(settings))
+
+
+def _signer(settings: config.Settings) -> signing.Signer:
+    return signing.Signer(signing.key_of(settings.home))
+
+
 def _application(
     settings: config.Settings,
     store: database.Database,
@@ -538,6 +557,7 @@ def _application(
     made: publishing.Publishing,
     lived: living.Living,
     sms: messaging.Messaging | None,
+    about: subjects.Subjects,
 ) -> fastapi.FastAPI:
     remembered = episodes.PostgresEpisodeStore(store)
     kept = policies.PostgresPolicyStore(store)
@@ -577,6 +597,7 @@ def _application(
         late_after=settings.heartbeat.late_after,
         living=lived.parts,
         sms=None if sms is None else sms.parts,
+        pictures=None if settings.public_url is None else _pictures(settings, remembered, about),
         collect=None if detection is None else detection.collecting.collect,
         reload=None if detection is None else detection.reloading.reload,
     )

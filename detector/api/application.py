@@ -10,13 +10,14 @@ from typing import TypeAlias
 import fastapi
 from prometheus_client import CollectorRegistry
 
-from detector import __version__, alerts, ports, signing
+from detector import __version__, alerts, links, ports, signing
 from detector.api import (
     actions,
     anomalies,
     answers,
     auth,
     bodies,
+    charts,
     episodes,
     limits,
     messages,
@@ -112,6 +113,14 @@ class MessageParts:
     services: Mapping[str, Tell] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ChartParts:
+    """What the route of pictures needs."""
+
+    draw: Callable[[links.Target], bytes]
+    signer: signing.Signer
+
+
 def create_app(
     *,
     store: ports.EpisodeStore,
@@ -128,6 +137,7 @@ def create_app(
     late_after: timedelta,
     living: AnswerParts,
     sms: MessageParts | None = None,
+    pictures: ChartParts | None = None,
     collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
     reload: Callable[[], reloading.Changes] | None = None,
     rate: limits.Rate = RATE,
@@ -158,6 +168,8 @@ def create_app(
     app.include_router(actions.router(living.actions, anything))
     if sms is not None:
         app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))
+    if pictures is not None:
+        app.include_router(charts.router(pictures.signer, pictures.draw, clock=clock))
     for routes in (
         episodes.router(store, guards),
         answers.router(living.answers, living.raised, guards, read),

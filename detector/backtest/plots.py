@@ -2,79 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 import matplotlib.dates
 import matplotlib.ticker
 import numpy as np
-import numpy.typing as npt
 from matplotlib import axes, figure, patches
-from matplotlib.backends import backend_agg
 
-from detector import frames
+from detector import drawing, frames
 from detector.backtest import results
 from detector.services import expectation, outcomes
 
-DPI = 144
 WIDTH_IN = 10.5
 MOST_POINTS = 4_000
 """More are drawn as the least and the greatest of each stretch: 0.4 of them to a pixel."""
 LONGEST_NAME = 110
 SCORE_SHOWN = 4.0
 """Scores are shown to so many times the threshold, or to the greatest."""
-_FORMATS = ["%Y", "%b %Y", "%b %d", "%b %d %H:%M", "%H:%M", "%H:%M:%S"]
-"""Of ticks at years, months, days, hours, minutes, seconds."""
 _RUG = 0.045
 """Of the height: the strip at the foot of a plot in which labels are marked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Theme:
-    """Colours that can be told apart on their ground, by the colour-blind too."""
-
-    name: str
-    ground: str
-    text: str
-    faint: str
-    value: str
-    expected: str
-    band: str
-    incident: str
-    label: str
-    score: str
-
-
-LIGHT = Theme(
-    name="light",
-    ground="#ffffff",
-    text="#1f2933",
-    faint="#d5dbe1",
-    value="#1d4f91",
-    expected="#e08a00",
-    band="#7fa7d6",
-    incident="#d64545",
-    label="#0b8457",
-    score="#5b3f9b",
-)
-DARK = Theme(
-    name="dark",
-    ground="#161b22",
-    text="#dfe6ee",
-    faint="#38414d",
-    value="#79b8ff",
-    expected="#ffb454",
-    band="#3f6ea5",
-    incident="#ff6b6b",
-    label="#45d19b",
-    score="#c3a6ff",
-)
-THEMES = (LIGHT, DARK)
-
-
-def overview(found: results.Backtest, theme: Theme) -> bytes:
+def overview(found: results.Backtest, theme: drawing.Theme) -> bytes:
     """A PNG: incidents of each day or week beside what the budget allows; red is beyond chance."""
     first = found.variants[0]
     bucket, word = _bucket(found)
@@ -86,8 +35,8 @@ def overview(found: results.Backtest, theme: Theme) -> bytes:
     allowed = first.allowed_per_week * (bucket / timedelta(days=7))
     drawn = figure.Figure(figsize=(WIDTH_IN, 2.7), layout="constrained", facecolor=theme.ground)
     part = drawn.subplots()
-    _style(part, theme)
-    lefts = dates(np.array([start_ms + place * bucket_ms for place in range(buckets)]))
+    drawing.style(part, theme)
+    lefts = drawing.dates(np.array([start_ms + place * bucket_ms for place in range(buckets)]))
     width = bucket / timedelta(days=1)
     part.bar(
         lefts,
@@ -111,11 +60,11 @@ def overview(found: results.Backtest, theme: Theme) -> bytes:
     part.set_ylim(0, max(float(counts.max(initial=0)), allowed) * 1.22 + 0.2)
     part.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=5, integer=True))
     part.set_xlim(lefts[0] - 0.07 * width, lefts[0] + buckets * width)
-    time_axis(part)
-    return png(drawn)
+    drawing.time_axis(part)
+    return drawing.png(drawn)
 
 
-def series(scored: outcomes.Scored, told: results.SeriesResult, theme: Theme) -> bytes:
+def series(scored: outcomes.Scored, told: results.SeriesResult, theme: drawing.Theme) -> bytes:
     """A PNG: value, expected value and band above, the score below; incidents are shaded, labelled
     time is marked at the foot."""
     drawn = figure.Figure(figsize=(WIDTH_IN, 3.9), layout="constrained", facecolor=theme.ground)
@@ -123,19 +72,19 @@ def series(scored: outcomes.Scored, told: results.SeriesResult, theme: Theme) ->
         2, 1, sharex=True, gridspec_kw={"height_ratios": [2.7, 1], "hspace": 0.04}
     )
     for part in (above, below):
-        _style(part, theme)
+        drawing.style(part, theme)
         _shade(part, told, scored.step, theme)
     _draw_value(above, scored, told, theme)
     _draw_score(below, scored, theme)
     _legend(above, told, theme, band=_band_word(above, scored))
     name = told.name if len(told.name) <= LONGEST_NAME else told.name[: LONGEST_NAME - 1] + "…"
-    above.set_title(plain(name), loc="left", color=theme.text, fontsize=10.5, pad=26)
+    above.set_title(drawing.plain(name), loc="left", color=theme.text, fontsize=10.5, pad=26)
     shown = scored.times_ms[scored.counted :]
-    first, last = dates(np.array([shown[0], shown[-1]]))
+    first, last = drawing.dates(np.array([shown[0], shown[-1]]))
     margin = max((last - first) * 0.008, 1e-5)
     below.set_xlim(first - margin, last + margin)
-    time_axis(below)
-    return png(drawn)
+    drawing.time_axis(below)
+    return drawing.png(drawn)
 
 
 def _is_over(count: int, allowed: float) -> bool:
@@ -144,12 +93,12 @@ def _is_over(count: int, allowed: float) -> bool:
 
 
 def _draw_value(
-    part: axes.Axes, scored: outcomes.Scored, told: results.SeriesResult, theme: Theme
+    part: axes.Axes, scored: outcomes.Scored, told: results.SeriesResult, theme: drawing.Theme
 ) -> None:
     counted = slice(scored.counted, None)
     at, value = _thin(scored.times_ms[counted], scored.values[counted])
     places = _few(len(scored.times_ms) - scored.counted) + scored.counted
-    band_at = dates(scored.times_ms[places])
+    band_at = drawing.dates(scored.times_ms[places])
     lower, upper = scored.lower[places], scored.upper[places]
     part.fill_between(band_at, lower, upper, color=theme.band, alpha=0.28, linewidth=0, zorder=1)
     part.plot(
@@ -162,7 +111,7 @@ def _draw_value(
     room = (high - low) or max(abs(high) * 0.1, 1.0)
     part.set_ylim(low - 0.12 * room, high + 0.07 * room)
     for event in told.events:
-        first, last = dates(np.array([event.start_ms, event.end_ms]))
+        first, last = drawing.dates(np.array([event.start_ms, event.end_ms]))
         length = max(last - first, _least_width(scored))
         part.add_patch(
             patches.Rectangle(
@@ -176,11 +125,11 @@ def _draw_value(
             )
         )
     part.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=5))
-    part.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda y, _: short(y)))
+    part.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda y, _: drawing.short(y)))
     part.tick_params(labelbottom=False)
 
 
-def _draw_score(part: axes.Axes, scored: outcomes.Scored, theme: Theme) -> None:
+def _draw_score(part: axes.Axes, scored: outcomes.Scored, theme: drawing.Theme) -> None:
     at, score = _thin(scored.times_ms[scored.counted :], scored.score[scored.counted :])
     part.plot(at, score, color=theme.score, linewidth=0.9, zorder=2)
     part.fill_between(
@@ -193,9 +142,11 @@ def _draw_score(part: axes.Axes, scored: outcomes.Scored, theme: Theme) -> None:
     part.set_ylabel("score", color=theme.text, fontsize=9)
 
 
-def _shade(part: axes.Axes, told: results.SeriesResult, step: timedelta, theme: Theme) -> None:
+def _shade(
+    part: axes.Axes, told: results.SeriesResult, step: timedelta, theme: drawing.Theme
+) -> None:
     for incident in told.incidents:
-        first, last = dates(np.array([incident.span.start_ms, incident.span.end_ms]))
+        first, last = drawing.dates(np.array([incident.span.start_ms, incident.span.end_ms]))
         last = max(last, first + step / timedelta(days=1))
         part.axvspan(first, last, color=theme.incident, alpha=0.17, linewidth=0, zorder=0)
         part.axvline(first, color=theme.incident, alpha=0.55, linewidth=0.8, zorder=0)
@@ -210,7 +161,9 @@ def _band_word(part: axes.Axes, scored: outcomes.Scored) -> str:
     return "band (wider than shown)" if seen.any() and cut.mean() > 0.5 else "band"
 
 
-def _legend(part: axes.Axes, told: results.SeriesResult, theme: Theme, *, band: str) -> None:
+def _legend(
+    part: axes.Axes, told: results.SeriesResult, theme: drawing.Theme, *, band: str
+) -> None:
     handles: list[patches.Patch] = [
         patches.Patch(color=theme.value, label="value"),
         patches.Patch(color=theme.expected, label="expected"),
@@ -263,7 +216,7 @@ def _thin(times_ms: frames.Ints, values: frames.Floats) -> tuple[frames.Floats, 
     A gap stays one where it is as long as a stretch."""
     size = len(values)
     if size <= MOST_POINTS:
-        return dates(times_ms), values
+        return drawing.dates(times_ms), values
     stretches = MOST_POINTS // 2
     edges = np.linspace(0, size, stretches + 1).astype(np.int64)
     chosen: list[int] = []
@@ -276,7 +229,7 @@ def _thin(times_ms: frames.Ints, values: frames.Floats) -> tuple[frames.Floats, 
         ends = {int(held[np.argmin(piece[held])]), int(held[np.argmax(piece[held])])}
         chosen += [first + place for place in sorted(ends)]
     places = np.array(chosen)
-    return dates(times_ms[places]), values[places]
+    return drawing.dates(times_ms[places]), values[places]
 
 
 def _few(size: int) -> frames.Ints:
@@ -287,58 +240,3 @@ def _few(size: int) -> frames.Ints:
 def _least_width(scored: outcomes.Scored) -> float:
     whole_ms = int(scored.times_ms[-1] - scored.times_ms[scored.counted])
     return 0.004 * whole_ms / 86_400_000
-
-
-def dates(times_ms: frames.Ints) -> npt.NDArray[np.float64]:
-    """Days since 1970, which is how matplotlib counts time."""
-    return times_ms / 86_400_000.0
-
-
-def time_axis(part: axes.Axes) -> None:
-    """Ticks at round times, in UTC."""
-    # matplotlib leaves these two without types.
-    locator = matplotlib.dates.AutoDateLocator(minticks=4, maxticks=9, tz=UTC)  # type: ignore[no-untyped-call]
-    formatter = matplotlib.dates.ConciseDateFormatter(  # type: ignore[no-untyped-call]
-        locator, tz=UTC, formats=_FORMATS, zero_formats=_FORMATS, show_offset=False
-    )
-    part.xaxis.set_major_locator(locator)
-    part.xaxis.set_major_formatter(formatter)
-
-
-def _style(part: axes.Axes, theme: Theme) -> None:
-    part.set_facecolor(theme.ground)
-    part.grid(visible=True, axis="y", color=theme.faint, linewidth=0.6, alpha=0.7)
-    part.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        part.spines[side].set_visible(False)
-    part.spines["bottom"].set_color(theme.faint)
-    part.tick_params(colors=theme.text, labelsize=8.5, length=0)
-
-
-def short(number: float) -> str:
-    """A number for an axis.
-
-    >>> short(1_200_000.0), short(0.25), short(0.0), short(-45000.0)
-    ('1.2M', '0.25', '0', '-45k')
-    """
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(number) >= size:
-            scale = 1e3 if unit == "k" else size
-            return f"{number / scale:.4g}{unit}"
-    return f"{number:.4g}"
-
-
-def plain(text: str) -> str:
-    """Nothing in a label is taken for a formula."""
-    return text.replace("$", r"\$").replace("\n", " ")
-
-
-def png(drawn: figure.Figure) -> bytes:
-    """The bytes of a PNG."""
-    backend_agg.FigureCanvasAgg(drawn)
-    written = io.BytesIO()
-    with warnings.catch_warnings():
-        # Of letters that the font lacks, which are drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        drawn.savefig(written, format="png", dpi=DPI, facecolor=drawn.get_facecolor())
-    return written.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detector import whole
+from detector import drawing, whole
 from detector.backtest import job, page, plots, results
 
 
@@ -17,7 +17,7 @@ def write(outcome: job.Outcome, *, html: Path | None, png: Path | None, most: in
     first = outcome.found.variants[0]
     places = results.most_interesting(first.series, most)
     overview = page.Picture(
-        {theme.name: plots.overview(outcome.found, theme) for theme in plots.THEMES},
+        {theme.name: plots.overview(outcome.found, theme) for theme in drawing.THEMES},
         f"incidents over time: {first.incidents} in all",
     )
     series = [_series(outcome, place) for place in places if _has_counted(outcome, place)]
@@ -37,6 +37,6 @@ def _has_counted(outcome: job.Outcome, place: int) -> bool:
 def _series(outcome: job.Outcome, place: int) -> page.Picture:
     told = outcome.found.variants[0].series[place]
     return page.Picture(
-        {theme.name: plots.series(outcome.scored[place], told, theme) for theme in plots.THEMES},
+        {theme.name: plots.series(outcome.scored[place], told, theme) for theme in drawing.THEMES},
         f"{told.name}: {len(told.incidents)} incidents",
     )

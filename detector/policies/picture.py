@@ -9,8 +9,7 @@ from pathlib import Path
 
 from matplotlib import figure, patches
 
-from detector import whole
-from detector.backtest import plots
+from detector import drawing, whole
 from detector.policies import preview_text, rows
 from detector.policy import actions, promql
 from detector.services import previews
@@ -50,7 +49,7 @@ def drawn(found: Sequence[previews.Preview]) -> bytes:
     left_out = len(blocks[MOST_RULES:])
     blocks = blocks[:MOST_RULES]
     whole_in = sum(block.height_in for block in blocks) + (LINE_IN if left_out else 0)
-    sheet = figure.Figure(figsize=(WIDTH_IN, whole_in), facecolor=plots.LIGHT.ground)
+    sheet = figure.Figure(figsize=(WIDTH_IN, whole_in), facecolor=drawing.LIGHT.ground)
     top_in = whole_in
     for block in blocks:
         if block.title_in:
@@ -63,7 +62,7 @@ def drawn(found: Sequence[previews.Preview]) -> bytes:
     if left_out:
         text = f"and {left_out} more rules: preview fewer policies to see them"
         sheet.text(EDGE, 0.3 * LINE_IN / whole_in, text, fontsize=9, color=SOFT)
-    return plots.png(sheet)
+    return drawing.png(sheet)
 
 
 def _block(each: previews.Preview, rule: previews.Rule) -> _Block:
@@ -73,14 +72,14 @@ def _block(each: previews.Preview, rule: previews.Rule) -> _Block:
 
 
 def _title(sheet: figure.Figure, each: previews.Preview, top: float, whole_in: float) -> None:
-    lines = [(0.14, each.policy, 14.0, plots.LIGHT.text), (0.43, _subtitle(each), 9.0, SOFT)]
+    lines = [(0.14, each.policy, 14.0, drawing.LIGHT.text), (0.43, _subtitle(each), 9.0, SOFT)]
     for number, line in enumerate(_warnings(each)):
         lines.append((0.66 + LINE_IN * number, line, 8.5, WARNING))
     for place, (inches, text, size, colour) in enumerate(lines):
         sheet.text(
             EDGE,
             top - inches / whole_in,
-            plots.plain(text),
+            drawing.plain(text),
             va="top",
             fontsize=size,
             fontweight="normal" if place else "bold",
@@ -102,7 +101,7 @@ def _legend(sheet: figure.Figure, each: previews.Preview, top: float) -> None:
         frameon=False,
         borderaxespad=0,
         fontsize=8.5,
-        labelcolor=plots.LIGHT.text,
+        labelcolor=drawing.LIGHT.text,
         handlelength=1.1,
         handleheight=0.7,
         columnspacing=1.4,
@@ -130,4 +129,4 @@ def _head(sheet: figure.Figure, rule: previews.Rule, bottom: float) -> None:
         va="bottom",
     )
     text = f"{rule.condition} → {rule.action}: {preview_text.head(rule)}"
-    sheet.text(LEFT, bottom, plots.plain(text), color=plots.LIGHT.text, fontsize=9, va="bottom")
+    sheet.text(LEFT, bottom, drawing.plain(text), color=drawing.LIGHT.text, fontsize=9, va="bottom")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import axes, patches
 
-from detector.backtest import plots
+from detector import drawing
 from detector.policies import preview_text, strips
 from detector.policy import actions
 from detector.services import previews
@@ -75,10 +75,10 @@ def draw(part: axes.Axes, rule: previews.Rule, period: previews.Period) -> None:
             textcoords="offset points",
             va="center",
             fontsize=8.5,
-            color=plots.LIGHT.text,
+            color=drawing.LIGHT.text,
         )
-    part.set_yticks(range(len(rows)), [plots.plain(row.name) for row in rows])
-    plots.time_axis(part)
+    part.set_yticks(range(len(rows)), [drawing.plain(row.name) for row in rows])
+    drawing.time_axis(part)
 
 
 def _draw_one(
@@ -120,13 +120,13 @@ def _draw_many(
         count += (times_ms >= firing_ms) & (times_ms < until_ms)
     foot = place + BAR / 2
     top = foot - BAR * count / max(float(count.max()), 1.0)
-    at = plots.dates(times_ms)
+    at = drawing.dates(times_ms)
     part.fill_between(at, foot, top, step="post", color=fires, linewidth=0, zorder=2)
     part.axhline(foot, color=waits, linewidth=0.8, zorder=1)
 
 
 def _style(part: axes.Axes, rows: int) -> None:
-    theme = plots.LIGHT
+    theme = drawing.LIGHT
     part.set_facecolor(GROUND)
     part.set_ylim(max(rows, 1) - 0.5, -0.5)
     part.grid(visible=True, axis="x", color=theme.faint, linewidth=0.6, alpha=0.8)
@@ -138,4 +138,4 @@ def _style(part: axes.Axes, rows: int) -> None:
 
 
 def _day(time_ms: int) -> float:
-    return float(plots.dates(np.array(time_ms)))
+    return float(drawing.dates(np.array(time_ms)))

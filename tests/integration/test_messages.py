@@ -214,14 +214,14 @@ def normalised(text: str) -> str:
 
 
 def whole(taken: Taken) -> str:
-    """Envelope and headers as they came, then each part decoded."""
+    """Envelope and headers, which come in any order, then each part decoded."""
     message = taken.message
-    head = taken.content.split(b"\r\n\r\n", 1)[0].decode()
+    head = sorted(taken.content.split(b"\r\n\r\n", 1)[0].decode().split("\r\n"))
     parts = [f"--- {kind}\n{taken.part(kind)}" for kind in ("text/plain", "text/html")]
     envelope = f"from {taken.sender} to {', '.join(taken.recipients)}"
     assert [each.get_content_type() for each in message.iter_parts()] == ["text/plain", "text/html"]
     return normalised(
-        "\n".join([envelope, "Subject, decoded: " + message["subject"], head, *parts])
+        "\n".join([envelope, "Subject, decoded: " + message["subject"], *head, *parts])
     )
 
 

@@ -11,7 +11,7 @@ import prometheus_client
 import pytest
 import requests
 
-from detector import access, config, errors, signing, telemetry
+from detector import access, config, errors, links, signing, telemetry
 from detector.api import application, auth, limits, server
 from detector.policy.conditions import base
 from detector.services import (
@@ -98,6 +98,7 @@ class Served:
     source: FakeStatus
     counted: dict[str, int]
     reloads: list[reloading.Changes | errors.ConfigError]
+    drawn: list[bytes | Exception]
     policies: FakePolicyStore
     rules: FakeRulePublisher
     reader: FakeReader
@@ -223,6 +224,14 @@ def served() -> Iterator[Served]:
     )
     alertmanager, manual, used = FakeAlertmanager(clock), FakeManualStore(), FakeLinkStore()
     lived = living.parts(store, SIGNER, clock, alertmanager=alertmanager, manual=manual, used=used)
+    drawn: list[bytes | Exception] = []
+
+    def draw(_: links.Target) -> bytes:
+        picture = drawn.pop(0)
+        if isinstance(picture, Exception):
+            raise picture
+        return picture
+
     app = application.create_app(
         store=store,
         anomaly_store=remembered,
@@ -254,6 +263,7 @@ def served() -> Iterator[Served]:
             parsers={provider.name: provider.receipt},
             signer=SIGNER,
         ),
+        pictures=application.ChartParts(draw, SIGNER),
         collect=collect,
         reload=reload,
         rate=RATE,
@@ -275,6 +285,7 @@ def served() -> Iterator[Served]:
         source=source,
         counted=counted,
         reloads=reloads,
+        drawn=drawn,
         policies=policies,
         rules=rules,
         reader=reader,

@@ -44,6 +44,7 @@ WANTED: dict[tuple[str, str], str] = {
     ("POST", "/api/webhooks/heartbeat"): WEBHOOK,
     ("GET", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,
     ("POST", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,
+    ("GET", "/api/charts/{fingerprint}/{starts_at_ms}/{expires}/{signature}.png"): SIGNED,
     ("GET", "/api/messages"): OPERATOR,
     ("GET", "/api/messages/{message_id}/events"): OPERATOR,
     ("GET", "/alerts/{action}/{fingerprint}/{starts_at_ms}/{expires}/{signature}"): SIGNED,

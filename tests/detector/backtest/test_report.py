@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from matplotlib import figure
 
-from detector import errors, frames
+from detector import drawing, errors, frames
 from detector.backtest import job, plots, report, results
 from detector.services import matching, outcomes
 from tests.detector.services import scored
@@ -105,7 +105,7 @@ def test_only_the_most_interesting_series_have_pictures(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("theme", plots.THEMES, ids=lambda theme: theme.name)
+@pytest.mark.parametrize("theme", drawing.THEMES, ids=lambda theme: theme.name)
 @pytest.mark.parametrize(
     "series",
     [
@@ -115,7 +115,7 @@ def test_only_the_most_interesting_series_have_pictures(tmp_path: Path) -> None:
         pytest.param(scored.scored([0.1] * 200_000, step_s=5), id="a week at 5 s"),
     ],
 )
-def test_every_series_can_be_drawn(series: outcomes.Scored, theme: plots.Theme) -> None:
+def test_every_series_can_be_drawn(series: outcomes.Scored, theme: drawing.Theme) -> None:
     told = results.SeriesResult("日本" + "a" * 500, 1.0, outcomes.incidents_of(series), (), ())
 
     assert size_of(plots.series(series, told, theme))[:2] == (561, 1512)
@@ -125,7 +125,7 @@ def test_every_series_can_be_drawn(series: outcomes.Scored, theme: plots.Theme) 
 def test_incidents_are_counted_by_hour_day_or_week(days: int) -> None:
     made = outcome(scored.scored(([0.1] * 20 + [2.0]) * days, step_s=4000))
 
-    assert size_of(plots.overview(made.found, plots.LIGHT))[:2] == (388, 1512)
+    assert size_of(plots.overview(made.found, drawing.LIGHT))[:2] == (388, 1512)
 
 
 def test_long_curves_keep_their_extremes_and_gaps() -> None:
