@@ -382,9 +382,10 @@ class NotifySettings(_Section):
 
 
 class Team(_Section):
-    """Who is told of alerts that carry the label `team` with this name, in place of those who are
-    told of all others; a channel that is not named goes to these."""
+    """Who is told of alerts that carry the label `team` with this name, or are of these policies,
+    in place of those who are told of all others; a channel that is not named goes to these."""
 
+    policies: tuple[str, ...] = ()
     email: str | None = None
     slack_channel: str | None = None
     sms: Numbers = ()

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from detector import cli, config, planning, telemetry
+from detector.stack.receivers import assemble, base, table
 from exporter import config as exporter_config
 
 ROOT = Path(__file__).parent.parent
@@ -243,3 +244,48 @@ def test_the_example_of_the_sms_page_loads(tmp_path: Path) -> None:
     )
     assert sms.quiet is not None
     assert sms.quiet.but == ("critical",)
+
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", OPERATIONS, re.DOTALL))
+def test_the_examples_of_channels_load(example: str, tmp_path: Path) -> None:
+    file = tmp_path / "mda.yml"
+    file.write_text(example)
+    given = config.load(file, {}).model_dump(exclude_unset=True)
+    assert given.keys() == yaml.safe_load(example).keys()
+
+
+@pytest.mark.parametrize("example", re.findall(r"```env\n(.*?)```", OPERATIONS, re.DOTALL))
+def test_the_settings_of_a_channel_are_all_that_it_needs(example: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from a file")
+    environ = dict(line.split("=", 1) for line in example.splitlines())
+    for name in [name for name in environ if name.endswith("_FILE")]:
+        environ[name] = str(tmp_path / "secret")
+    place = base.Place(base.Secrets(tmp_path, 0o600), "127.0.0.1:1", "token", base.Version(0, 28))
+    tree = yaml.safe_load((ROOT / "alertmanager.yml").read_text())
+    assemble.set_up(tree, config.load(None, environ), place)
+    (receiver,) = [each for each in tree["receivers"] if each["name"] != "memory"]
+    assert receiver["name"] == next(iter(environ)).split("_")[0].lower()
+
+
+def test_every_channel_is_described() -> None:
+    for channel in table.CHANNELS:
+        (row,) = re.findall(rf"^\| \[{channel.name}\]\((.*)\|", OPERATIONS, re.MULTILINE)
+        assert f"| {channel.since.major}.{channel.since.minor} |" in row
+
+
+def test_links_to_the_section_of_channels_lead_somewhere() -> None:
+    heads = re.findall(r"^#+ (.*)$", OPERATIONS, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    texts = [(page.name, page.read_text(encoding="utf-8")) for page in pages]
+    named = {
+        anchor
+        for name, text in texts
+        for anchor in re.findall(r"operations\.md#([a-z0-9-]+)", text)
+        + (re.findall(r"\]\(#([a-z0-9-]+)\)", text) if name == "operations.md" else [])
+    }
+    assert named - anchors == set()
+    assert "channels" in named

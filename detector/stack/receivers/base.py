@@ -77,12 +77,14 @@ class Reach:
     severities  of the alerts
     team        whose alerts; empty for those of all teams that have no receiver of their own
     target      address, number or name, where the channel knows several
+    policies    of the team: their alerts are its too, unless they carry another team's label
     """
 
     name: str
     severities: tuple[str, ...]
     team: str = ""
     target: str = ""
+    policies: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,9 +114,22 @@ class Channel:
     matchers: tuple[str, ...] = ()
 
 
-def for_team(channel: str, team: str) -> str:
-    """The name of a team's receiver."""
-    return f"{channel}-{team}"
+def of_teams(
+    channel: str,
+    settings: config.Settings,
+    severities: tuple[str, ...],
+    target: Callable[[str, config.Team], str | None],
+) -> list[Reach]:
+    """The teams that have receivers of their own, in their order.
+
+    severities  where a team names none
+    target      whom of a team a channel tells, by its name; nothing where it tells nobody
+    """
+    return [
+        Reach(f"{channel}-{name}", team.severities or severities, name, whom, team.policies)
+        for name, team in settings.teams.items()
+        if (whom := target(name, team))
+    ]
 
 
 def webhook_of_ours(place: Place, path: str) -> Tree:

@@ -19,11 +19,7 @@ def _reaches(settings: config.Settings) -> list[base.Reach]:
     email = settings.email
     if not email.smtp_server:
         return []
-    found = [
-        base.Reach(base.for_team(NAME, name), team.severities or email.severities, name, team.email)
-        for name, team in settings.teams.items()
-        if team.email
-    ]
+    found = base.of_teams(NAME, settings, email.severities, lambda _, team: team.email)
     if email.recipients:
         found.append(base.Reach(NAME, email.severities, target=email.recipients))
     return found

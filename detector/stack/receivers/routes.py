@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Collection, Sequence
 
@@ -53,10 +54,18 @@ def place(
     is_new  whether the file has no receiver of the channel: one that it has and gives no route is
             given none here
     """
-    teams = [each.team for each in reaches if each.team]
     of_all = [each for each in reaches if not each.team]
-    of_teams = [_route(pattern, each, [f'team = "{each.team}"']) for each in reaches if each.team]
-    others = [f'team !~ "{"|".join(teams)}"'] if teams else []
+    of_teams = [each for each in reaches if each.team]
+    no_team = _matcher("team", "!~", [each.team for each in of_teams])
+    others = no_team + _matcher(
+        "policy", "!~", [name for each in of_teams for name in each.policies]
+    )
+    routes_of_teams = []
+    for each in of_teams:
+        routes_of_teams.append(_route(pattern, each, [f'team = "{each.team}"']))
+        if each.policies:
+            own = _matcher("policy", "=~", each.policies) + no_team
+            routes_of_teams.append(_route(pattern, each, own))
     given: list[base.Tree] = tree["route"].setdefault("routes", [])
     first = next((n for n, each in enumerate(given) if each.get("receiver") in names), len(given))
     for route in given:
@@ -64,7 +73,7 @@ def place(
             route.update(_route(route, of_all[0], others, name=route["receiver"]))
     if is_new:
         given += [_route(pattern, each, others) for each in of_all]
-    given[first:first] = of_teams
+    given[first:first] = routes_of_teams
 
 
 def drop(route: base.Tree, receivers: Collection[str]) -> None:
@@ -135,6 +144,12 @@ def _route(pattern: base.Tree, reach: base.Reach, more: list[str], *, name: str 
         "receiver": name or reach.name,
         "matchers": [*route.get("matchers", []), *more],
     }
+
+
+def _matcher(label: str, operator: str, values: Sequence[str]) -> list[str]:
+    """A matcher for any of these, as it stands in a configuration; none without any."""
+    pattern = "|".join(re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", value) for value in values)
+    return [f"{label} {operator} {json.dumps(pattern, ensure_ascii=False)}"] if values else []
 
 
 def _with_severities(route: base.Tree, severities: Sequence[str]) -> base.Tree:

@@ -16,13 +16,8 @@ def _reaches(settings: config.Settings) -> list[base.Reach]:
     slack = settings.slack
     if slack.webhook_url is None:
         return []
-    return [
-        base.Reach(
-            base.for_team(NAME, name), team.severities or slack.severities, name, team.slack_channel
-        )
-        for name, team in settings.teams.items()
-        if team.slack_channel
-    ] + [base.Reach(NAME, slack.severities, target=slack.channel or "")]
+    found = base.of_teams(NAME, settings, slack.severities, lambda _, team: team.slack_channel)
+    return [*found, base.Reach(NAME, slack.severities, target=slack.channel or "")]
 
 
 def _missing(settings: config.Settings) -> list[str]:

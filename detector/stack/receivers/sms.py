@@ -18,11 +18,9 @@ def path(reach: base.Reach) -> str:
 
 def _reaches(settings: config.Settings) -> list[base.Reach]:
     sms = settings.sms
-    found = [
-        base.Reach(base.for_team(NAME, name), team.severities or sms.severities, name, name)
-        for name, team in settings.teams.items()
-        if team.sms
-    ]
+    found = base.of_teams(
+        NAME, settings, sms.severities, lambda name, team: name if team.sms else None
+    )
     if sms.recipients:
         found.append(base.Reach(NAME, sms.severities))
     return found

@@ -102,13 +102,14 @@ def test_teams_is_told_as_its_address_asks_for(tmp_path: pathlib.Path, url: str,
     assert pathlib.Path(receiver[kind][0]["webhook_url_file"]).read_text() == url
 
 
-TEAMS = """\
+TEAMS = r"""
 teams:
   payments:
     email: payments@example.org
     slack_channel: "#payments"
     sms: ["+447700900123"]
     severities: [critical, high, low]
+    policies: ['Card (x) "y"', Checkout, '50 %+ | a\b']
   search: {email: search@example.org}
 """
 
@@ -123,6 +124,13 @@ teams:
         ("severity=high team=search", "memory,email-search,slack,sms"),
         ("severity=medium team=search", "memory,email-search,slack"),
         ("severity=high team=unknown", "memory,email,slack,sms"),
+        ("severity=high policy=Checkout", "memory,email-payments,slack-payments,sms-payments"),
+        ("severity=high policy=Checkout2", "memory,email,slack,sms"),
+        (
+            "severity=high policy=Checkout team=search",
+            "memory,email-search,slack-payments,sms-payments",
+        ),
+        ("severity=medium policy=Checkout", "memory"),
     ],
 )
 def test_a_team_is_told_in_place_of_all_others_channel_by_channel(
@@ -136,6 +144,20 @@ def test_a_team_is_told_in_place_of_all_others_channel_by_channel(
     receiving.rendered(tmp_path, tools, environ, text=TEAMS)
     file = tmp_path / "alertmanager.yml"
     assert routing.receivers(stack_binaries, file, *labels.split()) == receivers.split(",")
+
+
+@pytest.mark.parametrize("name", ['Card (x) "y"', "50 %+ | a\\b"])
+def test_a_policy_of_a_team_may_have_any_name(
+    tmp_path: pathlib.Path, tools: render.Tools, stack_binaries: stack.Binaries, name: str
+) -> None:
+    receiving.rendered(tmp_path, tools, receiving.EMAIL, text=TEAMS)
+    labels = ["severity=high", f"policy={json.dumps(name)}"]
+    file = tmp_path / "alertmanager.yml"
+    assert routing.receivers(stack_binaries, file, *labels) == [
+        "memory",
+        "email-payments",
+        "sms-payments",
+    ]
 
 
 def test_receivers_of_a_team_tell_its_people(tmp_path: pathlib.Path) -> None:
