@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from detector import __version__, errors
-from detector.commands import base, metrics, policies, scoring, serving, tokens
+from detector.commands import alerts, base, metrics, policies, scoring, serving, tokens
 
 if TYPE_CHECKING:
     from detector import config
 
-GROUPS = (serving, scoring, policies, metrics, tokens)
+GROUPS = (serving, scoring, policies, metrics, alerts, tokens)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
