@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from detector import config, loops, signing, telemetry
+from detector import config, loops, messages, signing, telemetry
 from detector.api import application, receipts
 from detector.notify import catalogue
 from detector.services import delivering, telling
-from detector.store import database, messages
+from detector.store import database
+from detector.store import messages as message_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def messaging(
     if not sms.recipients:
         return None
     asked = catalogue.providers_of(sms, instant)
-    kept = messages.PostgresMessageStore(store)
+    kept = message_store.PostgresMessageStore(store)
     style = _style(sms)
     signer = signing.Signer(signing.key_of(settings.home))
     told = telling.Telling(
@@ -52,6 +53,7 @@ def messaging(
         recipients=sms.recipients,
         stand_ins=sms.escalate_to,
         stand_in_after=sms.escalate_after,
+        unless=messages.Unless(sms.escalate_unless),
         daily_cap=sms.daily_cap,
         keep=sms.keep,
         callback_url=_callbacks(settings.public_url, signer),
