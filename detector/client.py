@@ -1,9 +1,15 @@
-"""Policies from Python: a client of the detector's HTTP API.
+"""Policies and alerts from Python: a client of the detector's HTTP API.
 
 from detector.client import PolicyManager
 
 policies = PolicyManager("http://127.0.0.1:8490", token=Path(".mda/token").read_text())
 made = policies.create_policy(name="High CPU Alert", rules=[...])
+
+from detector.client import Alerts
+
+alerts = Alerts("http://127.0.0.1:8490", token=Path(".mda/token").read_text())
+for each in alerts.list_alerts(status="firing"):
+    alerts.acknowledge(each["id"], note="looking")
 """
 
 from __future__ import annotations
@@ -34,6 +40,8 @@ class ApiError(errors.MdaError):
     status            of HTTP; None without an answer
     faults            (field, value, what is allowed) of each thing that is wrong
     current_revision  where somebody else has changed the policy in the meantime
+    confirm           of a silence that would mute much: makes it, sent with the same wish
+    muted             labels of some alerts that it would mute
     """
 
     def __init__(
@@ -43,11 +51,15 @@ class ApiError(errors.MdaError):
         status: int | None = None,
         faults: Sequence[tuple[str, str, str]] = (),
         current_revision: int | None = None,
+        confirm: str = "",
+        muted: Sequence[Mapping[str, str]] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.faults = tuple(faults)
         self.current_revision = current_revision
+        self.confirm = confirm
+        self.muted = tuple(muted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +124,8 @@ class Planned:
     diff: str
 
 
-class PolicyManager:
-    """Makes, changes and lists policies.
-
-    url    of the detector
-    token  of the API; viewers read, operators change
-
-    All methods raise ApiError. `revision` is the one that a change was made to: if there is a newer
-    one, the change is refused; without it, the change is made to whatever is there.
-    """
+class _Api:
+    """Asks a detector with a token."""
 
     def __init__(
         self, url: str = "http://127.0.0.1:8490", *, token: str, timeout: timedelta = TIMEOUT
@@ -135,6 +140,50 @@ class PolicyManager:
                 "User-Agent": f"monitor-drift-agent/{__version__}",
             }
         )
+
+    def _ask(
+        self, method: str, path: str, body: object = None, **parameters: object
+    ) -> dict[str, Any]:
+        given = {
+            key: value if isinstance(value, list) else _written(value)
+            for key, value in parameters.items()
+            if value is not None
+        }
+        try:
+            answer = self._session.request(
+                method,
+                self._url + path,
+                params=given,
+                json=body,
+                timeout=self._timeout_s,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise ApiError(f"{self._url}: {_reason(error)}") from None
+        except (TypeError, ValueError) as error:
+            raise ApiError(f"the document is no JSON: {error}") from None
+        try:
+            told = answer.json()
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise ApiError(
+                f"{self._url}: {answer.status_code}: not an answer of the detector's API"
+            )
+        if not answer.ok:
+            raise _refusal(answer.status_code, told)
+        return told
+
+
+class PolicyManager(_Api):
+    """Makes, changes and lists policies.
+
+    url    of the detector
+    token  of the API; viewers read, operators change
+
+    All methods raise ApiError. `revision` is the one that a change was made to: if there is a newer
+    one, the change is refused; without it, the change is made to whatever is there.
+    """
 
     def create_policy(self, *, name: str, rules: Sequence[Document], **more: object) -> Policy:
         """A new policy, evaluated from now on; `more` are the other keys of its document."""
@@ -267,38 +316,115 @@ class PolicyManager:
             if cursor is None:
                 return
 
-    def _ask(
-        self, method: str, path: str, body: object = None, **parameters: object
+
+class Alerts(_Api):
+    """Lists alerts, and does what people do about them; alerts are as GET /api/alerts tells them.
+
+    url    of the detector
+    token  of the API; viewers read, operators change
+
+    All methods raise ApiError. `lasting` is a span as 2h.
+    """
+
+    def list_alerts(
+        self,
+        *,
+        state: str | None = None,
+        status: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]:
+        """The newest `limit` of these alerts."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while len(found) < limit:
+            page = self._ask(
+                "GET",
+                "/api/alerts",
+                state=state,
+                status=status,
+                label=[f"{name}:{value}" for name, value in (labels or {}).items()],
+                since=None if since is None else since.isoformat(),
+                until=None if until is None else until.isoformat(),
+                limit=min(limit - len(found), PAGE),
+                cursor=cursor,
+            )
+            found += page["alerts"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        return found
+
+    def alert(self, alert_id: int) -> dict[str, Any]:
+        """One alert with its history."""
+        return self._ask("GET", f"/api/alerts/{alert_id}")
+
+    def acknowledge(
+        self, alert_id: int, *, note: str = "", owner: str = "", lasting: str = "1h"
     ) -> dict[str, Any]:
-        given = {
-            key: str(value).lower() if isinstance(value, bool) else str(value)
-            for key, value in parameters.items()
-            if value is not None
+        """Somebody sees to it: for so long nobody else is told."""
+        return self._change(alert_id, "acknowledge", note=note, owner=owner, **{"for": lasting})
+
+    def unacknowledge(self, alert_id: int, *, note: str = "") -> dict[str, Any]:
+        """Nobody sees to it any more."""
+        return self._change(alert_id, "unacknowledge", note=note)
+
+    def silence(
+        self,
+        alert_id: int,
+        *,
+        reason: str,
+        lasting: str,
+        matchers: Sequence[Mapping[str, Any]] | None = None,
+        confirm: str = "",
+    ) -> dict[str, Any]:
+        """Mute it alone, or what all matchers (name, value, is_regex, is_equal) hold of."""
+        more = {} if matchers is None else {"matchers": [dict(each) for each in matchers]}
+        return self._change(
+            alert_id, "silence", reason=reason, confirm=confirm, **{"for": lasting}, **more
+        )
+
+    def resolve(
+        self, alert_id: int, *, note: str = "", even_if_it_comes_back: bool = False
+    ) -> dict[str, Any]:
+        """End it; what comes back is an alert of a rule whose condition still holds."""
+        return self._change(
+            alert_id, "resolve", note=note, even_if_it_comes_back=even_if_it_comes_back
+        )
+
+    def judge(self, alert_id: int, feedback: str, *, note: str = "") -> dict[str, Any]:
+        """Say what it was: true, false_alarm or planned."""
+        return self._change(alert_id, "feedback", feedback=feedback, note=note)
+
+    def raise_alert(
+        self,
+        name: str,
+        *,
+        summary: str,
+        severity: str = "warning",
+        lasting: str = "1h",
+        labels: Mapping[str, str] | None = None,
+        **more: str,
+    ) -> dict[str, Any]:
+        """Raise an alert; `more` are its description, runbook, team."""
+        body = {
+            "name": name,
+            "summary": summary,
+            "severity": severity,
+            "labels": dict(labels or {}),
+            "for": lasting,
         }
-        try:
-            answer = self._session.request(
-                method,
-                self._url + path,
-                params=given,
-                json=body,
-                timeout=self._timeout_s,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise ApiError(f"{self._url}: {_reason(error)}") from None
-        except (TypeError, ValueError) as error:
-            raise ApiError(f"the document is no JSON: {error}") from None
-        try:
-            told = answer.json()
-        except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            raise ApiError(
-                f"{self._url}: {answer.status_code}: not an answer of the detector's API"
-            )
-        if not answer.ok:
-            raise _refusal(answer.status_code, told)
-        return told
+        return self._ask("POST", "/api/alerts", body | more)
+
+    def list_silences(self, state: str | None = None) -> list[dict[str, Any]]:
+        """Alertmanager's silences that are not over, or those of this state."""
+        found: list[dict[str, Any]] = self._ask("GET", "/api/silences", state=state)["silences"]
+        return found
+
+    def _change(self, alert_id: int, action: str, **more: object) -> dict[str, Any]:
+        return self._ask("PUT", f"/api/alerts/{alert_id}", {"action": action, **more})
 
 
 def _policy(told: Mapping[str, Any]) -> Policy:
@@ -314,7 +440,13 @@ def _refusal(status: int, told: Mapping[str, Any]) -> ApiError:
         status=status,
         faults=[(each["field"], each["value"], each["allowed"]) for each in told.get("errors", ())],
         current_revision=told.get("current_revision"),
+        confirm=str(told.get("confirm", "")),
+        muted=told.get("some", ()),
     )
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _reason(error: requests.RequestException) -> str:

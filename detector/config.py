@@ -442,6 +442,7 @@ class SmsSettings(SmsProvider):
     escalate_after: Duration = Field(
         timedelta(minutes=15), ge=timedelta(minutes=1), le=timedelta(days=1)
     )
+    escalate_unless: Literal["delivered", "acknowledged"] = "acknowledged"
     fallback: tuple[SmsProvider, ...] = ()
     parts: int = Field(3, ge=1, le=10)
     part_price: float = Field(0.1, ge=0, allow_inf_nan=False)

@@ -36,6 +36,17 @@ class State(StrEnum):
     DROPPED = "dropped"
 
 
+class Unless(StrEnum):
+    """What keeps the next person from being told.
+
+    DELIVERED     it arrived
+    ACKNOWLEDGED  somebody sees to each alert that it tells of, or has silenced it
+    """
+
+    DELIVERED = "delivered"
+    ACKNOWLEDGED = "acknowledged"
+
+
 class Key(NamedTuple):
     """An episode, by what Alertmanager names it by."""
 

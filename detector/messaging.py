@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from detector import config, loops, ports, signing, telemetry
+from detector import config, loops, messages, ports, signing, telemetry
 from detector.api import application, receipts
 from detector.notify import catalogue
 from detector.services import delivering, telling
-from detector.store import database, messages
+from detector.store import database
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def messaging(
         around.loop(f"notify_{name}", _delivering_letters(around, name, service))
         for name, service in services.items()
     ]
-    kept = messages.PostgresMessageStore(store)
+    kept = message_store.PostgresMessageStore(store)
     teams = {name: team.sms for name, team in settings.teams.items() if team.sms}
     return Messaging(
         tuple(running),
@@ -97,12 +97,13 @@ def _delivering_sms(
     """It takes messages of services that are no longer named too, to drop them."""
     sms = around.settings.sms
     return delivering.Delivering(
-        messages.PostgresMessageStore(around.store, but=around.settings.notify),
+        message_store.PostgresMessageStore(around.store, but=around.settings.notify),
         asked,
         _style(sms),
         recipients=numbers,
         stand_ins=sms.escalate_to,
         stand_in_after=sms.escalate_after,
+        unless=messages.Unless(sms.escalate_unless),
         daily_cap=sms.daily_cap,
         keep=sms.keep,
         callback_url=_callbacks(around.settings.public_url, signer),
@@ -115,7 +116,7 @@ def _delivering_letters(
     around: _Around, name: str, service: ports.SmsProvider
 ) -> delivering.Delivering:
     return delivering.Delivering(
-        messages.PostgresMessageStore(around.store, only=[name]),
+        message_store.PostgresMessageStore(around.store, only=[name]),
         [service],
         _letter(around.settings, service),
         recipients=[name],
@@ -132,7 +133,7 @@ def _telling_sms(around: _Around, who: Sequence[str]) -> application.Tell | None
         return None
     sms = around.settings.sms
     return telling.Telling(
-        messages.PostgresMessageStore(around.store),
+        message_store.PostgresMessageStore(around.store),
         _style(sms),
         recipients=who,
         stand_ins=sms.escalate_to,
@@ -146,7 +147,7 @@ def _telling_letters(
 ) -> Mapping[str, application.Tell]:
     return {
         name: telling.Telling(
-            messages.PostgresMessageStore(around.store),
+            message_store.PostgresMessageStore(around.store),
             _letter(around.settings, service),
             recipients=[name],
             stand_ins=(),

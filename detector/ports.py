@@ -285,17 +285,27 @@ class MessageStore(Protocol):
         """The price of all messages handed over since, those refused left out."""
         ...
 
-    def unanswered(self, *, since: datetime) -> tuple[messages.Message, ...]:
+    def unanswered(
+        self, *, since: datetime, unless: messages.Unless = messages.Unless.DELIVERED
+    ) -> tuple[messages.Message, ...]:
         """Messages of which nobody knows that they arrived (SENT, FAILED, UNKNOWN), handed over
-        since, that nothing follows, and that tell of something that is not over."""
+        since, that nothing follows, and that tell of something that is not over. Unless
+        ACKNOWLEDGED: also those that arrived, and of them all those alone that tell of an alert
+        which is not known to be over, or that anybody has answered or muted."""
         ...
 
     def follow(
-        self, message: messages.Message, recipient: str, draft: messages.Draft, *, at: datetime
+        self,
+        message: messages.Message,
+        recipient: str,
+        draft: messages.Draft,
+        *,
+        at: datetime,
+        unless: messages.Unless = messages.Unless.DELIVERED,
     ) -> bool:
-        """Queue a message to somebody else in the place of this one, once, if it still has not
-        arrived and not all is over; that person hears of the end too. False if nothing is queued:
-        also where that person has been told of all of it already."""
+        """Queue a message to somebody else in the place of this one, once, if it is still
+        unanswered; that person hears of the end too. False if nothing is queued: also where that
+        person has been told of all of it already."""
         ...
 
     def list_messages(self, wanted: messages.Filter) -> messages.Page:

@@ -32,6 +32,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
         "policies",
         "prometheus",
         "alertmanager",
+        "silences",
         "detection",
         "email",
         "slack",
@@ -65,6 +66,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     + _keys(config.OnceWindow, "calendars")
     + _keys(config.PrometheusSettings, "prometheus")
     + _keys(config.AlertmanagerSettings, "alertmanager")
+    + _keys(config.SilenceSettings, "silences")
     + _keys(config.DetectionSettings, "detection")
     + _keys(config.Thresholds, "thresholds")
     + _keys(config.PolicySettings, "policies")

@@ -35,15 +35,25 @@ def connect(settings: config.Settings, arguments: argparse.Namespace) -> client.
     """
     from detector import client
 
+    return client.PolicyManager(arguments.url or _url(settings), token=_token(settings, arguments))
+
+
+def connect_alerts(settings: config.Settings, arguments: argparse.Namespace) -> client.Alerts:
+    """The same for alerts. Raises ConfigError."""
+    from detector import client
+
+    return client.Alerts(arguments.url or _url(settings), token=_token(settings, arguments))
+
+
+def _token(settings: config.Settings, arguments: argparse.Namespace) -> str:
     path = arguments.token_file or settings.token_file or settings.home / TOKEN
     try:
-        token = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise errors.ConfigError(
             f"token file: {path}: {reason}: name one with --token-file"
         ) from error
-    return client.PolicyManager(arguments.url or _url(settings), token=token)
 
 
 def _url(settings: config.Settings) -> str:

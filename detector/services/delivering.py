@@ -35,7 +35,8 @@ class Delivering:
     providers     in the order in which they are asked; the next one only after a no
     stand_ins     who is told, one after the other, where nobody knows that a message arrived
     stand_in_after
-                  how long a receipt may take
+                  how long a receipt may take, or an answer
+    unless        what is waited for: that it arrives, or that somebody answers
     daily_cap     of money, from midnight to midnight by the clocks of the style's zone
     """
 
@@ -48,6 +49,7 @@ class Delivering:
         recipients: Sequence[str],
         stand_ins: Sequence[str] = (),
         stand_in_after: timedelta = timedelta(minutes=15),
+        unless: messages.Unless = messages.Unless.DELIVERED,
         daily_cap: float,
         keep: timedelta,
         callback_url: CallbackUrl = lambda _, __: None,
@@ -58,6 +60,7 @@ class Delivering:
         self._providers = {each.name: each for each in providers}
         self._order = [each.name for each in providers]
         self._stand_ins, self._stand_in_after = tuple(stand_ins), stand_in_after
+        self._unless = unless
         self._people = {*recipients, *stand_ins}
         self._is_busy = False
         self._daily_cap, self._keep = daily_cap, keep
@@ -204,19 +207,20 @@ class Delivering:
         return message.handed_at is None or self._clock() - message.handed_at >= ASKED_FOR
 
     def _stand_in(self) -> bool:
-        """Tell somebody else where a message did not arrive, or nobody knows that it did: one
-        message, False if there is none."""
+        """Tell somebody else where a message did not arrive, or nobody knows that it did, or where
+        nobody has answered: one message, False if there is none."""
         if not self._stand_ins:
             return False
         now = self._clock()
-        for message in self._store.unanswered(since=now - STANDS_IN_FOR):
+        found = self._store.unanswered(since=now - STANDS_IN_FOR, unless=self._unless)
+        for message in found:
             person = self._next_person(message)
             if message.recipient not in self._people or person is None:
                 continue
             if not self._needs_stand_in(message, now):
                 continue
             draft = self._style.drafted(message.text, message.severity, now)
-            if self._store.follow(message, person, draft, at=now):
+            if self._store.follow(message, person, draft, at=now, unless=self._unless):
                 self._meters.messages.labels(State.QUEUED.value).inc()
                 logger.warning(
                     "a message goes to the next person",
@@ -226,10 +230,12 @@ class Delivering:
         return False
 
     def _needs_stand_in(self, message: messages.Message, now: datetime) -> bool:
-        if message.state is not State.SENT:
+        if message.state not in (State.SENT, State.DELIVERED):
             return True
         if message.handed_at is None or now - message.handed_at < self._stand_in_after:
             return False
+        if message.state is State.DELIVERED:
+            return True
         provider = self._providers.get(message.provider)
         if provider is None:
             return True

@@ -18,7 +18,15 @@ from detector.store import database, tables, text
 _MESSAGES = tables.messages
 _EVENTS = tables.message_events
 _TOLD = tables.told
-_UNANSWERED = [State.SENT.value, State.FAILED.value, State.UNKNOWN.value]
+_UNANSWERED = {
+    messages.Unless.DELIVERED: [State.SENT.value, State.FAILED.value, State.UNKNOWN.value],
+    messages.Unless.ACKNOWLEDGED: [
+        State.SENT.value,
+        State.DELIVERED.value,
+        State.FAILED.value,
+        State.UNKNOWN.value,
+    ],
+}
 _UNHEARD = {State.DROPPED.value, State.FAILED.value}
 _TELL = postgresql.insert(_TOLD).on_conflict_do_nothing()
 
@@ -155,26 +163,36 @@ class PostgresMessageStore:
         with self._database.begin() as connection:
             return float(connection.scalar(query) or 0.0)
 
-    def unanswered(self, *, since: datetime) -> tuple[messages.Message, ...]:
+    def unanswered(
+        self, *, since: datetime, unless: messages.Unless = messages.Unless.DELIVERED
+    ) -> tuple[messages.Message, ...]:
         """Those that tell of something of which this person has not been told the end."""
         c, follower = _MESSAGES.c, _MESSAGES.alias()
         query = (
             sa.select(_MESSAGES)
-            .where(c.state.in_(_UNANSWERED), c.handed_at >= since, self._is_mine)
-            .where(~sa.exists().where(follower.c.follows_id == c.id), _lasts())
+            .where(c.state.in_(_UNANSWERED[unless]), c.handed_at >= since, self._is_mine)
+            .where(~sa.exists().where(follower.c.follows_id == c.id), _lasts(unless))
             .order_by(c.id)
         )
         return self._found(query)
 
     def follow(
-        self, message: messages.Message, recipient: str, draft: messages.Draft, *, at: datetime
+        self,
+        message: messages.Message,
+        recipient: str,
+        draft: messages.Draft,
+        *,
+        at: datetime,
+        unless: messages.Unless = messages.Unless.DELIVERED,
     ) -> bool:
         """A unique index holds that it is once; what is told of stands still meanwhile."""
         c = _MESSAGES.c
         with self._database.begin() as connection:
             for person in sorted({message.recipient, recipient}):
                 _take_turn(connection, person)
-            still = sa.select(c.id).where(c.id == message.id, c.state.in_(_UNANSWERED), _lasts())
+            still = sa.select(c.id).where(
+                c.id == message.id, c.state.in_(_UNANSWERED[unless]), _lasts(unless)
+            )
             if connection.scalar(still.with_for_update()) is None:
                 return False
             lasting = _lasting(connection, message)
@@ -357,9 +375,15 @@ def _keys_of(content: messages.Content) -> frozenset[messages.Key]:
     return content.began | content.ended
 
 
-def _lasts() -> sa.ColumnElement[bool]:
-    """Whether a message tells of something whose end this person has not been told."""
-    told, end = _TOLD.alias(), _TOLD.alias()
+def _lasts(unless: messages.Unless = messages.Unless.DELIVERED) -> sa.ColumnElement[bool]:
+    """Whether a message tells of something whose end this person has not been told; unless
+    ACKNOWLEDGED, of something of it that still only fires, as far as is known."""
+    told, end, episode = _TOLD.alias(), _TOLD.alias(), tables.episodes.alias()
+    is_answered = sa.exists().where(
+        episode.c.fingerprint == told.c.fingerprint,
+        episode.c.starts_at == told.c.starts_at,
+        episode.c.status != alerts.Status.FIRING.value,
+    )
     is_over = sa.exists().where(
         end.c.recipient == told.c.recipient,
         end.c.fingerprint == told.c.fingerprint,
@@ -370,6 +394,7 @@ def _lasts() -> sa.ColumnElement[bool]:
         told.c.message_id == _MESSAGES.c.id,
         told.c.state == alerts.State.FIRING.value,
         ~is_over,
+        *([~is_answered] if unless is messages.Unless.ACKNOWLEDGED else []),
     )
 
 

@@ -10,25 +10,43 @@ import pytest
 
 from detector import alerts, messages, ports
 from detector.messages import State
-from detector.store import database, migrate
+from detector.store import database, episodes, migrate
 from detector.store import messages as store_messages
 from tests.factories import at, notification
+from tests.fakes.episodes import FakeEpisodeStore
 from tests.fakes.messages import FakeMessageStore
 
 ANN, BOB, EVE = "+491", "+492", "+493"
 FIRING, RESOLVED = alerts.State.FIRING, alerts.State.RESOLVED
 
 
+Stores = tuple[ports.MessageStore, ports.EpisodeStore]
+
+
 @pytest.fixture(params=["fake", "postgres"])
-def store(request: pytest.FixtureRequest) -> Iterator[ports.MessageStore]:
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
     if request.param == "fake":
-        yield FakeMessageStore()
+        remembered = FakeEpisodeStore()
+
+        def status_of(key: messages.Key) -> alerts.Status | None:
+            found = remembered.episode_of(key)
+            return None if found is None else found.status
+
+        yield FakeMessageStore(status_of), remembered
         return
     url: str = request.getfixturevalue("database_url")
     migrate.migrate(url)
     connections = database.Database(url)
-    yield store_messages.PostgresMessageStore(connections)
+    yield (
+        store_messages.PostgresMessageStore(connections),
+        episodes.PostgresEpisodeStore(connections),
+    )
     connections.close()
+
+
+@pytest.fixture
+def store(stores: Stores) -> ports.MessageStore:
+    return stores[0]
 
 
 def fires(name: str) -> alerts.Notification:
@@ -378,6 +396,40 @@ def test_what_is_over_needs_no_follower(store: ports.MessageStore) -> None:
     assert len(store.unanswered(since=at(0))) == 1
     told(store, ends("b"))
     assert store.unanswered(since=at(0)) == ()
+
+
+@pytest.mark.parametrize("state", [State.SENT, State.DELIVERED, State.FAILED, State.UNKNOWN])
+def test_what_nobody_acknowledges_is_unanswered_though_it_arrived(
+    stores: Stores, state: State
+) -> None:
+    store, remembered = stores
+    by_answer = messages.Unless.ACKNOWLEDGED
+    told(store, fires("a"), fires("b"))
+    store.settle(claimed(store), messages.Change(State.SENT), at=at(6))
+    (sent,) = store.unanswered(since=at(0))
+    store.receive(sent.reference, messages.Receipt(state), at=at(7))
+    assert len(store.unanswered(since=at(0), unless=by_answer)) == 1  # the memory knows neither
+    remembered.record([fires("a"), fires("b")], received_at=at(8))
+    key = (alerts.Fingerprint("a"), at(0))
+    remembered.mark([key], alerts.Status.ACKNOWLEDGED, at=at(9), by="ann")
+    (message,) = store.unanswered(since=at(0), unless=by_answer)  # b fires
+    other = (alerts.Fingerprint("b"), at(0))
+    remembered.mark([other], alerts.Status.SILENCED, at=at(9), by="ann")
+    assert store.unanswered(since=at(0), unless=by_answer) == ()
+    assert not store.follow(message, BOB, draft([fires("a")]), at=at(10), unless=by_answer)
+    remembered.mark([other], alerts.Status.FIRING, at=at(11))
+    assert store.follow(message, BOB, draft([fires("a")]), at=at(12), unless=by_answer)
+    assert store.unanswered(since=at(0), unless=by_answer) == ()  # it is followed
+
+
+def test_whose_end_the_memory_knows_is_answered(stores: Stores) -> None:
+    """A silenced alert ends without a word to anybody."""
+    store, remembered = stores
+    told(store, fires("a"))
+    store.settle(claimed(store), messages.Change(State.UNKNOWN, "no answer"), at=at(6))
+    remembered.record([ends("a")], received_at=at(61))
+    assert store.unanswered(since=at(0), unless=messages.Unless.ACKNOWLEDGED) == ()
+    assert len(store.unanswered(since=at(0))) == 1
 
 
 def test_old_messages_are_forgotten_but_not_those_under_way(store: ports.MessageStore) -> None:

@@ -13,9 +13,15 @@ from detector.messages import State
 
 
 class FakeMessageStore:
-    """Keeps messages in dicts; threads may share it."""
+    """Keeps messages in dicts; threads may share it.
 
-    def __init__(self) -> None:
+    status_of  an alert, None where it is not known
+    """
+
+    def __init__(
+        self, status_of: Callable[[messages.Key], alerts.Status | None] = lambda _: None
+    ) -> None:
+        self._status_of = status_of
         self.failure: errors.StoreError | None = None
         self.kept: dict[int, messages.Message] = {}
         self._told: dict[tuple[str, messages.Key, alerts.State], int | None] = {}
@@ -121,7 +127,9 @@ class FakeMessageStore:
                 )
             )
 
-    def unanswered(self, *, since: datetime) -> tuple[messages.Message, ...]:
+    def unanswered(
+        self, *, since: datetime, unless: messages.Unless = messages.Unless.DELIVERED
+    ) -> tuple[messages.Message, ...]:
         with self._lock:
             self._fail()
             return tuple(
@@ -129,15 +137,21 @@ class FakeMessageStore:
                 for each in self.kept.values()
                 if each.handed_at is not None
                 and since <= each.handed_at
-                and self._is_unanswered(each)
+                and self._is_unanswered(each, unless)
             )
 
     def follow(
-        self, message: messages.Message, recipient: str, draft: messages.Draft, *, at: datetime
+        self,
+        message: messages.Message,
+        recipient: str,
+        draft: messages.Draft,
+        *,
+        at: datetime,
+        unless: messages.Unless = messages.Unless.DELIVERED,
     ) -> bool:
         with self._lock:
             self._fail()
-            if not self._is_unanswered(self.kept[message.id]):
+            if not self._is_unanswered(self.kept[message.id], unless):
                 return False
             number = self._insert(recipient, draft, at, follows_id=message.id)
             known = self._known(recipient)
@@ -221,11 +235,18 @@ class FakeMessageStore:
             self._remember(recipient, messages.key_of(each), each.state, number, at)
         return 1
 
-    def _is_unanswered(self, message: messages.Message) -> bool:
+    def _is_unanswered(self, message: messages.Message, unless: messages.Unless) -> bool:
+        by_answer = unless is messages.Unless.ACKNOWLEDGED
+        states = {State.SENT, State.FAILED, State.UNKNOWN} | (
+            {State.DELIVERED} if by_answer else set()
+        )
         return (
-            message.state in (State.SENT, State.FAILED, State.UNKNOWN)
+            message.state in states
             and all(each.follows_id != message.id for each in self.kept.values())
-            and bool(self._lasting(message))
+            and any(
+                not by_answer or self._status_of(key) in (None, alerts.Status.FIRING)
+                for key in self._lasting(message)
+            )
         )
 
     def _lasting(self, message: messages.Message) -> list[messages.Key]:

@@ -30,6 +30,7 @@ class Rig:
         daily_cap: float = 100.0,
         store: FakeMessageStore | None = None,
         quiet: telling.Quiet | None = None,
+        unless: messages.Unless = messages.Unless.DELIVERED,
     ) -> None:
         self.now = 0.0
         self.providers = providers or (FakeProvider(),)
@@ -50,6 +51,7 @@ class Rig:
             style,
             recipients=[ANN],
             stand_ins=stand_ins,
+            unless=unless,
             daily_cap=daily_cap,
             keep=timedelta(days=30),
             callback_url=lambda provider, reference: f"http://here/{provider}/{reference}",
@@ -355,6 +357,36 @@ def test_the_next_person_is_told_where_a_message_did_not_arrive() -> None:
     assert rig.states() == [State.FAILED, State.UNKNOWN, State.SENT]
     rig.turn(86_300)
     assert len(rig.store.kept) == 3  # nobody is left
+
+
+def test_the_next_person_is_told_where_a_message_arrived_and_nobody_answers() -> None:
+    answered: set[messages.Key] = set()
+    store = FakeMessageStore(lambda key: alerts.Status.ACKNOWLEDGED if key in answered else None)
+    rig = Rig(stand_ins=[BOB, EVE], store=store, unless=messages.Unless.ACKNOWLEDGED)
+    rig.telling.tell([alert("a")])
+    rig.turn()
+    rig.delivering.receive(rig.last().reference, messages.Receipt(State.DELIVERED))
+    rig.turn(899)
+    assert len(store.kept) == 1
+    rig.turn(1)
+    assert [each.recipient for each in store.kept.values()] == [ANN, BOB]
+    rig.delivering.receive(rig.last().reference, messages.Receipt(State.DELIVERED))
+    answered.add(messages.key_of(alert("a")))
+    rig.turn(900)
+    assert [each.recipient for each in store.kept.values()] == [ANN, BOB]  # EVE can sleep
+    answered.clear()
+    rig.turn(1)
+    assert [each.recipient for each in store.kept.values()] == [ANN, BOB, EVE]
+    assert [each.text for each in store.kept.values()] == [rig.last().text] * 3
+
+
+def test_where_arriving_is_enough_nobody_else_is_told() -> None:
+    rig = Rig(stand_ins=[BOB])
+    rig.telling.tell([alert("a")])
+    rig.turn()
+    rig.delivering.receive(rig.last().reference, messages.Receipt(State.DELIVERED))
+    rig.turn(80_000)
+    assert len(rig.store.kept) == 1
 
 
 def test_a_message_without_a_receipt_in_time_is_asked_for_first() -> None:
