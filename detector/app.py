@@ -36,14 +36,16 @@ from detector.files import policies as policy_files
 from detector.models import budget, exhaustion, gates, warming
 from detector.models import scoring as models_scoring
 from detector.policy.conditions import base
-from detector.prometheus import connection, promtool, reader, rule_files, ruler, writer
+from detector.prometheus import alerts_api, connection, promtool, reader, rule_files, ruler, writer
 from detector.services import (
     advising,
+    backfilling,
     collecting,
     cycles,
     forecasting,
     inbox,
     memory,
+    observing,
     overview,
     policy_states,
     previewing,
@@ -72,6 +74,8 @@ POLICIES_EVERY = timedelta(seconds=30)
 """How long rules may be others than those of the policies, after a crash or a slip of the hand."""
 MMAP_THRESHOLD_BYTES = 1 << 20
 _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+OBSERVE_EVERY = timedelta(seconds=5)
+"""How late it may be known that an alert is silenced, or that a silenced one has ended."""
 WATCH_EVERY_S = 1.0
 WATCH_EVERY = timedelta(seconds=2)
 """How often PostgreSQL is asked how it is; readiness tells what it said last."""
@@ -131,7 +135,9 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     made = _publishing(settings, store, rules, meters, current=current)
     upkeep = loops.Loop("policies", made.turn, interval=POLICIES_EVERY, meters=meters, clock=clock)
     sms = messaging.messaging(settings, store, meters, clock=clock, instant=instant)
-    running = (*(detection.loops if detection else ()), upkeep, *((sms.loop,) if sms else ()))
+    observed = _observing(settings, store, meters)
+    found = detection.loops if detection else ()
+    running = (*found, upkeep, observed, *((sms.loop,) if sms else ()))
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
         running=running,
@@ -433,6 +439,24 @@ def _rules(settings: config.Settings) -> ports.RulePublisher:
         return ruler.Ruler(client, judge, headers={"X-Scope-OrgID": tenant} if tenant else {})
     folder = given.rules_dir or settings.home / "rendered" / "rules" / "generated"
     return rule_files.RuleFiles(folder.absolute(), client, judge)
+
+
+def _observing(
+    settings: config.Settings, store: database.Database, meters: telemetry.Telemetry
+) -> loops.Loop:
+    prometheus = connection.Client(
+        settings.prometheus.url, timeout=settings.prometheus.timeout, auth=checks.auth(settings)
+    )
+    evaluation = alerts_api.AlertsApi(prometheus)
+    remembered = episodes.PostgresEpisodeStore(store)
+    observer = observing.Observer(
+        remembered,
+        client.Client(settings.alertmanager.url),
+        evaluation,
+        backfilling.Backfilling(remembered, evaluation),
+        clock=instant,
+    )
+    return loops.Loop("alerts", observer.turn, interval=OBSERVE_EVERY, meters=meters, clock=clock)
 
 
 def _publishing(

@@ -128,10 +128,12 @@ class EpisodeStore(Protocol):
         by: str = "",
         note: str = "",
         silence_id: str = "",
+        was: alerts.Status | None = None,
     ) -> int:
-        """Put those of these episodes that fire and are in another status into this one, and keep
-        that as a transition: how many. Of ACKNOWLEDGED, `by` becomes the owner and silence_id is
-        kept. PENDING is kept as a transition alone, once for each episode, whatever its state.
+        """Put those of these episodes that fire and are in another status (`was`, where given)
+        into this one, and keep that as a transition: how many. Of ACKNOWLEDGED, `by` becomes the
+        owner and silence_id is kept. PENDING is kept as a transition alone, once for each episode,
+        whatever its state.
         RESOLVED is nobody's to mark: an end is recorded.
 
         Raises StoreError.
@@ -140,6 +142,27 @@ class EpisodeStore(Protocol):
 
     def learn(self, facts: Mapping[alerts.Key, frames.Labels]) -> None:
         """Keep these facts of episodes, each in the place of one of the same name before.
+
+        Raises StoreError.
+        """
+        ...
+
+    def firing(self) -> tuple[alerts.Firing, ...]:
+        """All that fire, in no order.
+
+        Raises StoreError.
+        """
+        ...
+
+    def watched_until(self) -> datetime | None:
+        """Until when nothing of the alerts was missed; None if they never were watched.
+
+        Raises StoreError.
+        """
+        ...
+
+    def watched(self, until: datetime) -> None:
+        """Keep that nothing was missed until then.
 
         Raises StoreError.
         """
@@ -484,6 +507,29 @@ class AlertSource(Protocol):
 
         Raises UpstreamError.
         """
+        ...
+
+    def started_at(self) -> datetime:
+        """When it was started: it holds no alert then, until they are sent again.
+
+        Raises UpstreamError.
+        """
+        ...
+
+
+class AlertEvaluation(Protocol):
+    """Knows what Prometheus' own alerting rules say. All methods raise UpstreamError."""
+
+    def active(self) -> tuple[alerts.Active, ...]:
+        """All alerts that are pending or firing, in no order."""
+        ...
+
+    def runs(self, since: datetime, until: datetime) -> tuple[alerts.Run, ...]:
+        """The times between these through which alerts fired, in no order."""
+        ...
+
+    def external_labels(self) -> frames.Labels:
+        """What it adds to the labels of each alert on its way to Alertmanager."""
         ...
 
 

@@ -67,6 +67,10 @@ class _Silence(_Struct):
     status: _SilenceStatus
 
 
+class _Running(_Struct):
+    uptime: datetime
+
+
 class _Created(_Struct):
     silence_id: str = msgspec.field(name="silenceID")
 
@@ -84,6 +88,10 @@ class Client:
         answer = self._ask("GET", "alerts", params={**ALL_STATES, "filter": list(matchers)})
         found = self._decoded(answer, list[_Alert], "alerts")
         return tuple(_held(each) for each in found if each.labels is not None)
+
+    def started_at(self) -> datetime:
+        """When it was started."""
+        return self._decoded(self._ask("GET", "status"), _Running, "status").uptime
 
     def post(self, posted: Sequence[alerts.Posted]) -> None:
         """Hand these over in one request; none without any."""

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from detector import alerts, errors, frames
 from detector.store import text
+from detector.store.episodes import SAME_WITHIN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class FakeEpisodeStore:
         self._ids: dict[tuple[str, datetime], int] = {}
         self._marks: dict[tuple[str, datetime], list[alerts.Transition]] = {}
         self._silences: dict[tuple[str, datetime], str] = {}
+        self._watched: datetime | None = None
         self._facts: dict[tuple[str, datetime], dict[str, str]] = {}
 
     def record(
@@ -39,6 +41,7 @@ class FakeEpisodeStore:
             known = self._deliveries.setdefault(key, [])
             stored += all(one.notification.state != each.state for one in known)
             known.append(_Delivery(_clean(each), received_at))
+            self._supersede(key)
         return alerts.Recorded(stored, len(notifications) - stored)
 
     def mark(
@@ -50,6 +53,7 @@ class FakeEpisodeStore:
         by: str = "",
         note: str = "",
         silence_id: str = "",
+        was: alerts.Status | None = None,
     ) -> int:
         self._fail()
         known = {each.key: each for each in self._all() if each.key in keys}
@@ -61,6 +65,7 @@ class FakeEpisodeStore:
                 is_news = all(each.state != status for each in before)
             else:
                 is_news = episode.state is alerts.State.FIRING and episode.status is not status
+                is_news = is_news and was in {None, episode.status}
             if is_news:
                 before.append(marked)
                 count += 1
@@ -73,6 +78,22 @@ class FakeEpisodeStore:
         for key, news in facts.items():
             if key in self._ids:
                 self._facts[key] = self._facts.get(key, {}) | dict(_clean_labels(news))
+
+    def firing(self) -> tuple[alerts.Firing, ...]:
+        self._fail()
+        return tuple(
+            alerts.Firing(each.key, each.status, each.owner, each.silence_id)
+            for each in self._all()
+            if each.state is alerts.State.FIRING
+        )
+
+    def watched_until(self) -> datetime | None:
+        self._fail()
+        return self._watched
+
+    def watched(self, until: datetime) -> None:
+        self._fail()
+        self._watched = until
 
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         self._fail()
@@ -88,6 +109,13 @@ class FakeEpisodeStore:
     def episode(self, episode_id: int) -> alerts.Episode | None:
         self._fail()
         return next((each for each in self._all() if each.id == episode_id), None)
+
+    def _supersede(self, told: tuple[str, datetime]) -> None:
+        made = (alerts.SOURCE, alerts.FROM_ALERTS)
+        for key in list(self._deliveries):
+            is_near = key[0] == told[0] and abs(key[1] - told[1]) <= SAME_WITHIN
+            if key != told and is_near and made in self._facts.get(key, {}).items():
+                del self._deliveries[key]
 
     def _fail(self) -> None:
         if self.failure is not None:
