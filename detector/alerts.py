@@ -197,6 +197,14 @@ class Firing:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a step of forgetting took away: whole months, or single episodes of others."""
+
+    months: int = 0
+    episodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EpisodeFilter:
     """Which episodes are wanted; None, () and "" mean any.
 

@@ -43,6 +43,7 @@ from detector.services import (
     collecting,
     cycles,
     forecasting,
+    forgetting,
     inbox,
     memory,
     observing,
@@ -74,6 +75,7 @@ POLICIES_EVERY = timedelta(seconds=30)
 """How long rules may be others than those of the policies, after a crash or a slip of the hand."""
 MMAP_THRESHOLD_BYTES = 1 << 20
 _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+FORGET_EVERY = timedelta(hours=1)
 OBSERVE_EVERY = timedelta(seconds=5)
 """How late it may be known that an alert is silenced, or that a silenced one has ended."""
 WATCH_EVERY_S = 1.0
@@ -137,7 +139,8 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     sms = messaging.messaging(settings, store, meters, clock=clock, instant=instant)
     observed = _observing(settings, store, meters)
     found = detection.loops if detection else ()
-    running = (*found, upkeep, observed, *((sms.loop,) if sms else ()))
+    forgets = _forgetting(settings, store, meters)
+    running = (*found, upkeep, observed, forgets, *((sms.loop,) if sms else ()))
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
         running=running,
@@ -457,6 +460,14 @@ def _observing(
         clock=instant,
     )
     return loops.Loop("alerts", observer.turn, interval=OBSERVE_EVERY, meters=meters, clock=clock)
+
+
+def _forgetting(
+    settings: config.Settings, store: database.Database, meters: telemetry.Telemetry
+) -> loops.Loop:
+    remembered = episodes.PostgresEpisodeStore(store)
+    forgets = forgetting.Forgetting(remembered, keep=settings.alerts.keep, clock=instant)
+    return loops.Loop("forgetting", forgets.turn, interval=FORGET_EVERY, meters=meters, clock=clock)
 
 
 def _publishing(

@@ -113,7 +113,9 @@ class EpisodeStore(Protocol):
     def record(
         self, notifications: Sequence[alerts.Notification], *, received_at: datetime
     ) -> alerts.Recorded:
-        """Commit all of them, each once by (fingerprint, starts_at, state), in any order.
+        """Commit all of them, each once by (fingerprint, starts_at, state), in any order. An
+        episode that was made from ALERTS is no longer one once the same is recorded, and goes if
+        that begins at another time within a minute.
 
         Raises StoreError; then none of them is stored.
         """
@@ -149,6 +151,14 @@ class EpisodeStore(Protocol):
 
     def firing(self) -> tuple[alerts.Firing, ...]:
         """All that fire, in no order.
+
+        Raises StoreError.
+        """
+        ...
+
+    def forget(self, before: datetime) -> alerts.Forgotten:
+        """Take away, in part, what ended before this instant and began in a month that was over a
+        day before it; nothing if nothing is left of that.
 
         Raises StoreError.
         """

@@ -51,10 +51,9 @@ class Backfilling:
                 for each in known
                 if each.state is alerts.State.FIRING and each.key not in held
             ]
-        self._store.record([_begun(each) for each in made], received_at=now)
+        self._store.record([*map(_begun, made), *made, *ended], received_at=now)
         source = (alerts.SOURCE, alerts.FROM_ALERTS)
         self._store.learn({(each.fingerprint, each.starts_at): (source,) for each in made})
-        self._store.record([*made, *ended], received_at=now)
         if made:
             logger.info("alerts made from ALERTS", extra={"since": str(since), "alerts": len(made)})
         return len(made)
@@ -71,7 +70,7 @@ def _ended(known: alerts.Episode, run: alerts.Run) -> alerts.Notification:
     return alerts.Notification(
         fingerprint=known.fingerprint,
         starts_at=known.starts_at,
-        ends_at=max(run.last + run.interval, known.starts_at),
+        ends_at=max(run.last, known.starts_at),
         state=alerts.State.RESOLVED,
         labels=known.labels,
         annotations=known.annotations,
@@ -85,7 +84,7 @@ def _notification(run: alerts.Run, external: frames.Labels) -> alerts.Notificati
     return alerts.Notification(
         fingerprint=alerts.fingerprint_of(labels),
         starts_at=run.first,
-        ends_at=run.last + run.interval,
+        ends_at=run.last,  # not later than it was, so that what is told of it later counts
         state=alerts.State.RESOLVED,
         labels=labels,
         annotations=(),

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from detector import alerts, frames
-from detector.store import database, finding, merging, partitions, tables, text
+from detector.store import database, finding, merging, partitions, retention, tables, text
 
 _EPISODES = tables.episodes
 _NOTIFICATIONS = tables.notifications
@@ -69,8 +69,14 @@ _SUPERSEDED = sa.text("""
     DELETE FROM transitions USING gone
     WHERE episode_id = gone.id AND transitions.starts_at = gone.starts_at
 """)
-"""What was made from ALERTS goes when Alertmanager tells of the same, which knows the labels and
-the start exactly."""
+"""What was made from ALERTS goes when Alertmanager tells of the same, whose start is exact."""
+_ADOPTED = sa.text("""
+    UPDATE episodes SET facts = facts - CAST(:source AS text)
+    FROM unnest(CAST(:told AS text[]), CAST(:began AS timestamptz[]))
+        AS news (fingerprint, starts_at)
+    WHERE episodes.fingerprint = news.fingerprint AND episodes.starts_at = news.starts_at
+        AND episodes.facts @> CAST(:made AS jsonb)
+""")
 
 
 class PostgresEpisodeStore:
@@ -166,6 +172,11 @@ class PostgresEpisodeStore:
         with self._database.begin() as connection:
             connection.execute(_WATCH, given)
 
+    def forget(self, before: datetime) -> alerts.Forgotten:
+        """See store.retention."""
+        with self._database.begin() as connection:
+            return retention.forget(connection, before)
+
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         """One page; an unknown before_id gives an empty one."""
         with self._database.begin() as connection:
@@ -225,8 +236,10 @@ def _supersede(connection: sa.Connection, told: Collection[merging.Key]) -> None
         "began": [starts_at for _, starts_at in told],
         "within": SAME_WITHIN,
         "made": json.dumps({alerts.SOURCE: alerts.FROM_ALERTS}),
+        "source": alerts.SOURCE,
     }
     connection.execute(_SUPERSEDED, given)
+    connection.execute(_ADOPTED, given)
 
 
 def _changed(

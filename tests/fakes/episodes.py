@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from detector import alerts, errors, frames
-from detector.store import text
+from detector.store import partitions, text
 from detector.store.episodes import SAME_WITHIN
 
 
@@ -87,6 +87,19 @@ class FakeEpisodeStore:
             if each.state is alerts.State.FIRING
         )
 
+    def forget(self, before: datetime) -> alerts.Forgotten:
+        self._fail()
+        gone = [
+            each.key
+            for each in self._all()
+            if each.ends_at is not None
+            and each.ends_at < before
+            and partitions.after(partitions.month_of(each.starts_at)) <= before - timedelta(days=1)
+        ]
+        for key in gone:
+            del self._deliveries[key]
+        return alerts.Forgotten(episodes=len(gone))
+
     def watched_until(self) -> datetime | None:
         self._fail()
         return self._watched
@@ -116,6 +129,8 @@ class FakeEpisodeStore:
             is_near = key[0] == told[0] and abs(key[1] - told[1]) <= SAME_WITHIN
             if key != told and is_near and made in self._facts.get(key, {}).items():
                 del self._deliveries[key]
+        if made in self._facts.get(told, {}).items():
+            del self._facts[told][alerts.SOURCE]
 
     def _fail(self) -> None:
         if self.failure is not None:

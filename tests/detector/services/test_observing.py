@@ -264,7 +264,7 @@ def test_what_came_and_went_while_nobody_watched_is_made_once(watched: Watched) 
     made = watched.only()
     assert made.labels == SENT
     assert made.fingerprint == alerts.fingerprint_of(SENT)
-    assert (made.starts_at, made.ends_at) == (at(AN_HOUR_S + 600), at(AN_HOUR_S + 675))
+    assert (made.starts_at, made.ends_at) == (at(AN_HOUR_S + 600), at(AN_HOUR_S + 660))
     assert made.facts == (("source", "ALERTS"),)
 
 
@@ -309,7 +309,7 @@ def test_what_is_known_is_ended_when_prometheus_saw_its_end(watched: Watched) ->
     away(watched)
     watched.evaluation.past = [run(AN_HOUR_S - 300, AN_HOUR_S + 600, is_begun=False)]
     watched.turn()
-    assert watched.only().ends_at == at(AN_HOUR_S + 615)
+    assert watched.only().ends_at == at(AN_HOUR_S + 600)
 
 
 def test_a_short_pause_and_a_first_start_look_nowhere(watched: Watched) -> None:
