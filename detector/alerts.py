@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
@@ -28,6 +28,22 @@ def fingerprint_of(labels: frames.Labels) -> Fingerprint:
         for byte in _SEPARATOR.join((name.encode(), value.encode(), b"")):
             sum_ = ((sum_ ^ byte) * _FNV_PRIME) & _FNV_MASK
     return Fingerprint(f"{sum_:016x}")
+
+
+FACTS = frozenset(
+    {"value", "expected", "lower", "upper", "kind", "score", "money", "cause", "graph_url"}
+)
+"""Annotations of these names are what was known of an episode."""
+_SIGNED = frozenset({"chart_url", "ack_url", "silence_url"})
+
+
+def without_links(annotations: frames.Labels) -> frames.Labels:
+    """Annotations without the links that act for whoever has them."""
+    return tuple(pair for pair in annotations if pair[0] not in _SIGNED)
+
+
+SOURCE, FROM_ALERTS = "source", "ALERTS"
+"""The fact that an episode was made from Prometheus' series ALERTS, after the event."""
 
 
 class State(StrEnum):
@@ -177,6 +193,24 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class Firing:
+    """As little as is needed of an episode that fires, to see whether that still holds."""
+
+    key: Key
+    status: Status
+    owner: str
+    silence_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a step of forgetting took away: whole months, or single episodes of others."""
+
+    months: int = 0
+    episodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EpisodeFilter:
     """Which episodes are wanted; None, () and "" mean any.
 
@@ -227,6 +261,36 @@ class Held:
     silenced_by: tuple[str, ...] = ()
     inhibited_by: tuple[str, ...] = ()
     receivers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """An alert as Prometheus evaluates it at this moment, without its external labels.
+
+    active_at  since when its expression has held; it fires once that has lasted long enough
+    """
+
+    labels: frames.Labels
+    active_at: datetime
+    is_firing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A time through which Prometheus evaluated an alert as firing, without its external labels.
+
+    first, last  its first and last evaluation
+    interval     between evaluations
+    is_begun     it did not fire at the evaluation before
+    is_over      it did not fire at the evaluation after
+    """
+
+    labels: frames.Labels
+    first: datetime
+    last: datetime
+    interval: timedelta
+    is_begun: bool
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,19 +41,22 @@ from detector.models import budget, exhaustion, gates, warming
 from detector.models import scoring as models_scoring
 from detector.notify import heartbeat
 from detector.policy.conditions import base
-from detector.prometheus import connection, promtool, reader, rule_files, ruler, writer
+from detector.prometheus import alerts_api, connection, promtool, reader, rule_files, ruler, writer
 from detector.services import (
     advising,
+    backfilling,
     charting,
     collecting,
     cycles,
     enriching,
     facts,
     forecasting,
+    forgetting,
     heartbeats,
     inbox,
     judging,
     memory,
+    observing,
     overview,
     policy_states,
     previewing,
@@ -83,6 +86,9 @@ POLICIES_EVERY = timedelta(seconds=30)
 """How long rules may be others than those of the policies, after a crash or a slip of the hand."""
 MMAP_THRESHOLD_BYTES = 1 << 20
 _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+FORGET_EVERY = timedelta(hours=1)
+OBSERVE_EVERY = timedelta(seconds=5)
+"""How late it may be known that an alert is silenced, or that a silenced one has ended."""
 WATCH_EVERY_S = 1.0
 WATCH_EVERY = timedelta(seconds=2)
 """How often PostgreSQL is asked how it is; readiness tells what it said last."""
@@ -147,6 +153,8 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     running = (
         *(detection.loops if detection else ()),
         upkeep,
+        _observing(settings, store, meters),
+        _forgetting(settings, store, meters),
         *lived.loops,
         *(sms.loops if sms else ()),
     )
@@ -473,6 +481,32 @@ def _rules(settings: config.Settings) -> ports.RulePublisher:
         return ruler.Ruler(client, judge, headers={"X-Scope-OrgID": tenant} if tenant else {})
     folder = given.rules_dir or settings.home / "rendered" / "rules" / "generated"
     return rule_files.RuleFiles(folder.absolute(), client, judge)
+
+
+def _observing(
+    settings: config.Settings, store: database.Database, meters: telemetry.Telemetry
+) -> loops.Loop:
+    prometheus = connection.Client(
+        settings.prometheus.url, timeout=settings.prometheus.timeout, auth=checks.auth(settings)
+    )
+    evaluation = alerts_api.AlertsApi(prometheus)
+    remembered = episodes.PostgresEpisodeStore(store)
+    observer = observing.Observer(
+        remembered,
+        client.Client(settings.alertmanager.url),
+        evaluation,
+        backfilling.Backfilling(remembered, evaluation),
+        clock=instant,
+    )
+    return loops.Loop("alerts", observer.turn, interval=OBSERVE_EVERY, meters=meters, clock=clock)
+
+
+def _forgetting(
+    settings: config.Settings, store: database.Database, meters: telemetry.Telemetry
+) -> loops.Loop:
+    remembered = episodes.PostgresEpisodeStore(store)
+    forgets = forgetting.Forgetting(remembered, keep=settings.alerts.keep, clock=instant)
+    return loops.Loop("forgetting", forgets.turn, interval=FORGET_EVERY, meters=meters, clock=clock)
 
 
 def _publishing(

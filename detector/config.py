@@ -607,6 +607,12 @@ class DetectionSettings(_Section):
     startup_timeout: Duration = Field(timedelta(seconds=30), ge=timedelta(0))
 
 
+class AlertSettings(_Section):
+    """How alerts are remembered."""
+
+    keep: Duration = Field(timedelta(days=400), ge=timedelta(days=32))
+
+
 class PolicySettings(_Section):
     """Where policies are published."""
 
@@ -649,6 +655,7 @@ class Settings(pydantic_settings.BaseSettings):
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     silences: SilenceSettings = SilenceSettings()
     detection: DetectionSettings = DetectionSettings()
+    alerts: AlertSettings = AlertSettings()
     policies: PolicySettings = PolicySettings()
     email: EmailSettings = EmailSettings()
     slack: SlackSettings = SlackSettings()

@@ -12,6 +12,7 @@ from detector.api import application, receipts
 from detector.notify import catalogue
 from detector.services import delivering, telling
 from detector.store import database
+from detector.store import messages as message_store
 
 
 @dataclass(frozen=True, slots=True)

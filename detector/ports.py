@@ -113,7 +113,9 @@ class EpisodeStore(Protocol):
     def record(
         self, notifications: Sequence[alerts.Notification], *, received_at: datetime
     ) -> alerts.Recorded:
-        """Commit all of them, each once by (fingerprint, starts_at, state), in any order.
+        """Commit all of them, each once by (fingerprint, starts_at, state), in any order. An
+        episode that was made from ALERTS is no longer one once the same is recorded, and goes if
+        that begins at another time within a minute.
 
         Raises StoreError; then none of them is stored.
         """
@@ -128,10 +130,12 @@ class EpisodeStore(Protocol):
         by: str = "",
         note: str = "",
         silence_id: str = "",
+        was: alerts.Status | None = None,
     ) -> int:
-        """Put those of these episodes that fire and are in another status into this one, and keep
-        that as a transition: how many. Of ACKNOWLEDGED, `by` becomes the owner and silence_id is
-        kept. PENDING is kept as a transition alone, once for each episode, whatever its state.
+        """Put those of these episodes that fire and are in another status (`was`, where given)
+        into this one, and keep that as a transition: how many. Of ACKNOWLEDGED, `by` becomes the
+        owner and silence_id is kept. PENDING is kept as a transition alone, once for each episode,
+        whatever its state.
         RESOLVED is nobody's to mark: an end is recorded.
 
         Raises StoreError.
@@ -161,8 +165,23 @@ class EpisodeStore(Protocol):
         """
         ...
 
+    def firing(self) -> tuple[alerts.Firing, ...]:
+        """All that fire, in no order.
+
+        Raises StoreError.
+        """
+        ...
+
     def judged(self, since: datetime) -> tuple[alerts.Episode, ...]:
         """The episodes with feedback that had not ended before `since`, oldest start first.
+
+        Raises StoreError.
+        """
+        ...
+
+    def forget(self, before: datetime) -> alerts.Forgotten:
+        """Take away, in part, what ended before this instant and began in a month that was over a
+        day before it; nothing if nothing is left of that.
 
         Raises StoreError.
         """
@@ -171,6 +190,20 @@ class EpisodeStore(Protocol):
     def muted(self, matchers: Sequence[alerts.Matcher], *, since: datetime) -> int | None:
         """How many of the episodes that started since, the newest of very many, a silence with
         these matchers would have muted; None where a pattern is not understood.
+
+        Raises StoreError.
+        """
+        ...
+
+    def watched_until(self) -> datetime | None:
+        """Until when nothing of the alerts was missed; None if they never were watched.
+
+        Raises StoreError.
+        """
+        ...
+
+    def watched(self, until: datetime) -> None:
+        """Keep that nothing was missed until then.
 
         Raises StoreError.
         """
@@ -583,6 +616,29 @@ class AlertSource(Protocol):
 
         Raises UpstreamError.
         """
+        ...
+
+    def started_at(self) -> datetime:
+        """When it was started: it holds no alert then, until they are sent again.
+
+        Raises UpstreamError.
+        """
+        ...
+
+
+class AlertEvaluation(Protocol):
+    """Knows what Prometheus' own alerting rules say. All methods raise UpstreamError."""
+
+    def active(self) -> tuple[alerts.Active, ...]:
+        """All alerts that are pending or firing, in no order."""
+        ...
+
+    def runs(self, since: datetime, until: datetime) -> tuple[alerts.Run, ...]:
+        """The times between these through which alerts fired, in no order."""
+        ...
+
+    def external_labels(self) -> frames.Labels:
+        """What it adds to the labels of each alert on its way to Alertmanager."""
         ...
 
 

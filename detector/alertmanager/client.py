@@ -67,6 +67,10 @@ class _Silence(_Struct):
     status: _SilenceStatus
 
 
+class _Running(_Struct):
+    uptime: datetime
+
+
 class _Created(_Struct):
     silence_id: str = msgspec.field(name="silenceID")
 
@@ -88,6 +92,10 @@ class Client:
     def matched(self, matchers: Sequence[alerts.Matcher]) -> tuple[alerts.Held, ...]:
         """Those that all these hold of, as Alertmanager itself sees it."""
         return self.held(*map(written, matchers))
+
+    def started_at(self) -> datetime:
+        """When it was started."""
+        return self._decoded(self._ask("GET", "status"), _Running, "status").uptime
 
     def post(self, posted: Sequence[alerts.Posted]) -> None:
         """Hand these over in one request; none without any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -37,16 +38,20 @@ class Memory:
         self._clock = clock
 
     def remember(self, notifications: Sequence[alerts.Notification]) -> alerts.Recorded:
-        """How many were new and known; all are stored for good when this returns, but Watchdog,
-        which is passed over.
+        """How many were new and known; all are stored for good when this returns, but for the
+        alert that always fires.
 
         Raises StoreError; then they must be sent again, which does no harm if they were stored.
         """
-        told = [each for each in notifications if not alerts.is_watchdog(each.labels)]
+        episodes = [
+            dataclasses.replace(each, annotations=alerts.without_links(each.annotations))
+            for each in notifications
+            if not alerts.is_watchdog(each.labels)
+        ]
         try:
-            recorded = self._store.record(told, received_at=self._clock())
+            recorded = self._store.record(episodes, received_at=self._clock())
         except errors.StoreError:
-            self._count(Outcome.FAILED, len(told))
+            self._count(Outcome.FAILED, len(episodes))
             raise
         self._count(Outcome.STORED, recorded.stored)
         self._count(Outcome.DUPLICATE, recorded.duplicate)

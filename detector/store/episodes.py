@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from detector import alerts, errors, frames
-from detector.store import database, finding, merging, partitions, tables, text
+from detector.store import database, finding, merging, partitions, retention, tables, text
 
 MOST_LOOKED_AT = 100_000
 """Episodes that a silence is measured by."""
@@ -47,6 +48,38 @@ _LEARN = (
     )
     .values(facts=_EPISODES.c.facts.op("||")(_NEWS))
 )
+_WATCHED = "alerts"
+_INSERT_WATCHED = postgresql.insert(tables.watched)
+_WATCH = _INSERT_WATCHED.on_conflict_do_update(
+    index_elements=[tables.watched.c.name], set_={"until": _INSERT_WATCHED.excluded.until}
+)
+SAME_WITHIN = timedelta(minutes=1)
+"""Of two starts of an alert, the one as Prometheus evaluated it, the other as Alertmanager has it:
+rules are evaluated at whole milliseconds in one, at nanoseconds in the other, or once a minute."""
+_SUPERSEDED = sa.text("""
+    WITH gone AS (
+        DELETE FROM episodes USING unnest(CAST(:told AS text[]), CAST(:began AS timestamptz[]))
+            AS news (fingerprint, starts_at)
+        WHERE episodes.fingerprint = news.fingerprint AND episodes.starts_at <> news.starts_at
+            AND episodes.starts_at BETWEEN news.starts_at - CAST(:within AS interval)
+                AND news.starts_at + CAST(:within AS interval)
+            AND episodes.facts @> CAST(:made AS jsonb)
+        RETURNING episodes.id, episodes.starts_at
+    ), unheard AS (
+        DELETE FROM notifications USING gone
+        WHERE episode_id = gone.id AND notifications.starts_at = gone.starts_at
+    )
+    DELETE FROM transitions USING gone
+    WHERE episode_id = gone.id AND transitions.starts_at = gone.starts_at
+""")
+"""What was made from ALERTS goes when Alertmanager tells of the same, whose start is exact."""
+_ADOPTED = sa.text("""
+    UPDATE episodes SET facts = facts - CAST(:source AS text)
+    FROM unnest(CAST(:told AS text[]), CAST(:began AS timestamptz[]))
+        AS news (fingerprint, starts_at)
+    WHERE episodes.fingerprint = news.fingerprint AND episodes.starts_at = news.starts_at
+        AND episodes.facts @> CAST(:made AS jsonb)
+""")
 
 
 class PostgresEpisodeStore:
@@ -74,6 +107,7 @@ class PostgresEpisodeStore:
                 for each in notifications
             }
             stored = _remember(connection, heard, received_at)
+            _supersede(connection, ids)
         return alerts.Recorded(stored=stored, duplicate=len(notifications) - stored)
 
     def mark(
@@ -85,13 +119,14 @@ class PostgresEpisodeStore:
         by: str = "",
         note: str = "",
         silence_id: str = "",
+        was: alerts.Status | None = None,
     ) -> int:
         """One transaction for all of them."""
         is_pending = status is alerts.Status.PENDING
         said = {"status": status.value, "at": at, "by": text.storable(by)}
         said["note"] = text.storable(note)
         with self._database.begin() as connection:
-            query = _of_keys(keys) if is_pending else _changed(keys, status, by, silence_id)
+            query = _of_keys(keys) if is_pending else _changed(keys, status, by, silence_id, was)
             rows = connection.execute(query).all()
             added = [{"episode_id": row.id, "starts_at": row.starts_at} | said for row in rows]
             if not added:
@@ -170,6 +205,39 @@ class PostgresEpisodeStore:
                 raise
             return None
 
+    def firing(self) -> tuple[alerts.Firing, ...]:
+        """Found by an index of their own."""
+        c = _EPISODES.c
+        query = sa.select(c.fingerprint, c.starts_at, c.status, c.owner, c.silence_id)
+        with self._database.begin() as connection:
+            rows = connection.execute(query.where(c.state == alerts.State.FIRING.value)).all()
+        return tuple(
+            alerts.Firing(
+                (alerts.Fingerprint(row.fingerprint), row.starts_at),
+                alerts.Status(row.status),
+                row.owner,
+                row.silence_id,
+            )
+            for row in rows
+        )
+
+    def watched_until(self) -> datetime | None:
+        """The row of alerts in the table `watched`."""
+        c = tables.watched.c
+        with self._database.begin() as connection:
+            return connection.scalar(sa.select(c.until).where(c.name == _WATCHED))
+
+    def watched(self, until: datetime) -> None:
+        """Written over what was there."""
+        given = {"name": _WATCHED, "until": until}
+        with self._database.begin() as connection:
+            connection.execute(_WATCH, given)
+
+    def forget(self, before: datetime) -> alerts.Forgotten:
+        """See store.retention."""
+        with self._database.begin() as connection:
+            return retention.forget(connection, before)
+
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         """One page; an unknown before_id gives an empty one."""
         with self._database.begin() as connection:
@@ -239,8 +307,24 @@ def _of_keys(keys: Collection[alerts.Key]) -> sa.Select[Any]:
     return sa.select(c.id, c.starts_at).where(sa.tuple_(c.fingerprint, c.starts_at).in_(wanted))
 
 
+def _supersede(connection: sa.Connection, told: Collection[merging.Key]) -> None:
+    given = {
+        "told": [fingerprint for fingerprint, _ in told],
+        "began": [starts_at for _, starts_at in told],
+        "within": SAME_WITHIN,
+        "made": json.dumps({alerts.SOURCE: alerts.FROM_ALERTS}),
+        "source": alerts.SOURCE,
+    }
+    connection.execute(_SUPERSEDED, given)
+    connection.execute(_ADOPTED, given)
+
+
 def _changed(
-    keys: Collection[alerts.Key], status: alerts.Status, by: str, silence_id: str
+    keys: Collection[alerts.Key],
+    status: alerts.Status,
+    by: str,
+    silence_id: str,
+    was: alerts.Status | None,
 ) -> sa.Executable:
     c = _EPISODES.c
     values = {"status": status.value}
@@ -249,6 +333,7 @@ def _changed(
     locked = (
         _of_keys(keys)
         .where(c.state == alerts.State.FIRING.value, c.status != status.value)
+        .where(sa.true() if was is None else c.status == was.value)
         .order_by(c.fingerprint, c.starts_at)
         .with_for_update()
         .cte("locked")

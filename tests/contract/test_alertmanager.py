@@ -93,6 +93,10 @@ def test_annotations_that_come_later_replace_those_before(alertmanager_: Alertma
     assert (after.starts_at, after.ends_at) == (began, before.ends_at)
 
 
+def test_it_says_when_it_was_started(alertmanager_: Alertmanager) -> None:
+    assert timedelta(0) <= now() - alertmanager_.started_at() < timedelta(minutes=1)
+
+
 def test_what_has_ended_is_held_no_more(alertmanager_: Alertmanager) -> None:
     began = in_minutes(-3)
     alertmanager_.post([posted(starts_at=began), posted(ODD[2])])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import hypothesis
 import pytest
@@ -125,6 +125,64 @@ def test_late_notification_takes_no_mark_away(store: ports.EpisodeStore) -> None
     store.mark([KEY], alerts.Status.SILENCED, at=at(6))
     store.record([notification()], received_at=at(7))
     assert only(store).status is alerts.Status.SILENCED
+
+
+def test_a_mark_may_be_for_what_is_in_a_status_alone(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    silenced, firing = alerts.Status.SILENCED, alerts.Status.FIRING
+    assert store.mark([KEY], silenced, at=at(6), was=alerts.Status.INHIBITED) == 0
+    assert store.mark([KEY], silenced, at=at(7), was=firing) == 1
+    assert store.mark([KEY], firing, at=at(8), was=silenced) == 1
+
+
+def test_what_fires_is_told_in_short(store: ports.EpisodeStore) -> None:
+    store.record([notification(), notification("2", ends_at=at(4))], received_at=at(5))
+    store.record([notification("3")], received_at=at(5))
+    acknowledged, firing = alerts.Status.ACKNOWLEDGED, alerts.Status.FIRING
+    store.mark([KEY], acknowledged, at=at(6), by="ann", silence_id="s-1")
+    assert set(store.firing()) == {
+        alerts.Firing(KEY, acknowledged, "ann", "s-1"),
+        alerts.Firing((alerts.Fingerprint("3"), at(0)), firing, "", ""),
+    }
+
+
+def test_until_when_all_was_watched_is_kept(store: ports.EpisodeStore) -> None:
+    assert store.watched_until() is None
+    for second in (5, 7):
+        store.watched(at(second))
+    assert store.watched_until() == at(7)
+
+
+@pytest.mark.parametrize(("begins", "made", "left"), [(0.0004, True, 1), (0.0004, False, 2)])
+@pytest.mark.parametrize("ends", [None, 9])
+def test_what_was_made_from_alerts_goes_when_it_is_told_of(
+    store: ports.EpisodeStore, begins: float, made: bool, left: int, ends: float | None
+) -> None:
+    source = alerts.FROM_ALERTS if made else "webhook"
+    store.record([notification(), notification("2")], received_at=at(5))
+    other = (alerts.Fingerprint("2"), at(0))
+    store.mark([KEY, other], alerts.Status.PENDING, at=at(-5))
+    store.record([notification(ends_at=at(8))], received_at=at(6))
+    store.learn({KEY: ((alerts.SOURCE, source),), other: ((alerts.SOURCE, source),)})
+    end = None if ends is None else at(ends)
+    told = notification(starts_at=at(begins), ends_at=end)
+    for _ in range(2):
+        store.record([told], received_at=at(7))
+    found = [each for each in everything(store) if each.fingerprint == KEY[0]]
+    assert (len(found), found[0].starts_at) == (left, at(begins))
+    assert len(everything(store)) == left + 1
+
+
+def test_what_was_made_from_alerts_is_as_any_other_once_it_is_told_of(
+    store: ports.EpisodeStore,
+) -> None:
+    store.record([notification(ends_at=at(8), annotations=())], received_at=at(20))
+    store.learn({KEY: ((alerts.SOURCE, alerts.FROM_ALERTS), ("value", "1"))})
+    assert only(store).facts == (("source", "ALERTS"), ("value", "1"))
+    store.record([notification(ends_at=at(9))], received_at=at(30))
+    told = only(store)
+    assert (told.ends_at, told.facts) == (at(9), (("value", "1"),))
+    assert told.annotations == notification().annotations
 
 
 def test_facts_are_kept_each_in_the_place_of_the_one_before(store: ports.EpisodeStore) -> None:
@@ -406,6 +464,34 @@ def test_owners_are_found(store: ports.EpisodeStore) -> None:
         assert [each.fingerprint for each in found] == expected
     judged = alerts.EpisodeFilter(feedback=alerts.Feedback.FALSE_ALARM)
     assert store.list_episodes(judged).episodes == ()
+
+
+def test_what_ended_long_ago_is_forgotten_with_its_month(store: ports.EpisodeStore) -> None:
+    """Of March nothing is left, of February one that fires and of January one that just ended."""
+    march, april = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    spans: dict[str, tuple[datetime, datetime | None]] = {
+        "ancient": (datetime(1999, 1, 1, tzinfo=UTC), march),
+        "january": (march - 40 * day, march),
+        "lasted": (march - 40 * day, april + 2 * day),
+        "february": (march - hour, march),
+        "fires": (march - hour, None),
+        "march": (march, march + hour),
+        "late march": (april - hour, april + hour),
+        "april": (april, april + hour),
+    }
+    told = [
+        dataclasses.replace(notification(name, ends_at=end), starts_at=start)
+        for name, (start, end) in spans.items()
+    ]
+    store.record(told, received_at=april + 3 * day)
+    store.mark([each.key for each in everything(store)], alerts.Status.PENDING, at=march)
+    before = april + 1.5 * day
+    while store.forget(before) != alerts.Forgotten():
+        pass
+    assert {each.fingerprint for each in everything(store)} == {"april", "fires", "lasted"}
+    store.record(told, received_at=april + 3 * day)
+    assert len(everything(store)) == len(spans)
 
 
 DAY = 86_400

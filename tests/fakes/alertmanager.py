@@ -21,6 +21,7 @@ class FakeAlertmanager:
         self.failure: errors.UpstreamError | None = None
         self.posts: list[tuple[alerts.Posted, ...]] = []
         self._clock = clock
+        self._started_at = clock()
         self._alerts: dict[frames.Labels, tuple[alerts.Held, bool]] = {}
         self._silences: dict[str, alerts.Silence] = {}
 
@@ -37,6 +38,15 @@ class FakeAlertmanager:
         return tuple(
             each for each in self.held() if all(_holds(one, each.labels) for one in matchers)
         )
+
+    def started_at(self) -> datetime:
+        self._fail()
+        return self._started_at
+
+    def restart(self) -> None:
+        """Forget all alerts, as they are not kept on disk."""
+        self._alerts.clear()
+        self._started_at = self._clock()
 
     def post(self, posted: Sequence[alerts.Posted]) -> None:
         self._fail()

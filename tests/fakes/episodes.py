@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from detector import alerts, errors, frames
-from detector.store import text
+from detector.store import partitions, text
+from detector.store.episodes import SAME_WITHIN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class FakeEpisodeStore:
         self._ids: dict[tuple[str, datetime], int] = {}
         self._marks: dict[tuple[str, datetime], list[alerts.Transition]] = {}
         self._silences: dict[tuple[str, datetime], str] = {}
+        self._watched: datetime | None = None
         self._facts: dict[tuple[str, datetime], dict[str, str]] = {}
         self._feedback: dict[tuple[str, datetime], alerts.Feedback] = {}
 
@@ -40,6 +42,7 @@ class FakeEpisodeStore:
             known = self._deliveries.setdefault(key, [])
             stored += all(one.notification.state != each.state for one in known)
             known.append(_Delivery(_clean(each), received_at))
+            self._supersede(key)
         return alerts.Recorded(stored, len(notifications) - stored)
 
     def mark(
@@ -51,6 +54,7 @@ class FakeEpisodeStore:
         by: str = "",
         note: str = "",
         silence_id: str = "",
+        was: alerts.Status | None = None,
     ) -> int:
         self._fail()
         known = {each.key: each for each in self._all() if each.key in keys}
@@ -62,6 +66,7 @@ class FakeEpisodeStore:
                 is_news = all(each.state != status for each in before)
             else:
                 is_news = episode.state is alerts.State.FIRING and episode.status is not status
+                is_news = is_news and was in {None, episode.status}
             if is_news:
                 before.append(marked)
                 count += 1
@@ -113,6 +118,35 @@ class FakeEpisodeStore:
         except re.error:
             return None
 
+    def firing(self) -> tuple[alerts.Firing, ...]:
+        self._fail()
+        return tuple(
+            alerts.Firing(each.key, each.status, each.owner, each.silence_id)
+            for each in self._all()
+            if each.state is alerts.State.FIRING
+        )
+
+    def forget(self, before: datetime) -> alerts.Forgotten:
+        self._fail()
+        gone = [
+            each.key
+            for each in self._all()
+            if each.ends_at is not None
+            and each.ends_at < before
+            and partitions.after(partitions.month_of(each.starts_at)) <= before - timedelta(days=1)
+        ]
+        for key in gone:
+            del self._deliveries[key]
+        return alerts.Forgotten(episodes=len(gone))
+
+    def watched_until(self) -> datetime | None:
+        self._fail()
+        return self._watched
+
+    def watched(self, until: datetime) -> None:
+        self._fail()
+        self._watched = until
+
     def list_episodes(self, wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
         self._fail()
         newest = sorted(self._all(), key=lambda each: (each.starts_at, each.id), reverse=True)
@@ -139,6 +173,15 @@ class FakeEpisodeStore:
             and began <= each.starts_at < began + timedelta(milliseconds=1)
         ]
         return min(found, key=lambda each: each.starts_at, default=None)
+
+    def _supersede(self, told: tuple[str, datetime]) -> None:
+        made = (alerts.SOURCE, alerts.FROM_ALERTS)
+        for key in list(self._deliveries):
+            is_near = key[0] == told[0] and abs(key[1] - told[1]) <= SAME_WITHIN
+            if key != told and is_near and made in self._facts.get(key, {}).items():
+                del self._deliveries[key]
+        if made in self._facts.get(told, {}).items():
+            del self._facts[told][alerts.SOURCE]
 
     def _fail(self) -> None:
         if self.failure is not None:

@@ -38,12 +38,13 @@ class Store(FakeEpisodeStore):
         by: str = "",
         note: str = "",
         silence_id: str = "",
+        was: alerts.Status | None = None,
     ) -> int:
         if self.failure_of_marks is not None:
             raise self.failure_of_marks
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
-        return super().mark(keys, status, at=at, by=by, note=note, silence_id=silence_id)
+        return super().mark(keys, status, at=at, by=by, note=note, silence_id=silence_id, was=was)
 
 
 class Alertmanager(FakeAlertmanager):

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime, timedelta
+
+import pytest
+
+from detector import alerts, errors, frames
+from detector.services import backfilling, observing
+from tests.factories import at
+from tests.fakes.alertmanager import FakeAlertmanager
+from tests.fakes.episodes import FakeEpisodeStore
+from tests.fakes.evaluation import FakeAlertEvaluation
+
+LABELS = (("alertname", "HighCpu"), ("instance", "web-1"))
+OTHER = (("alertname", "HighCpu"), ("instance", "web-2"))
+EXTERNAL = (("cluster", "eu"),)
+SENT = frames.labels_from_pairs((*LABELS, *EXTERNAL))
+A_TURN_S, AN_HOUR_S = 5, 3600
+
+
+class Watched:
+    """An observer over fakes, an hour after Alertmanager was started."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.alertmanager = FakeAlertmanager(self.now)
+        self.store = FakeEpisodeStore()
+        self.evaluation = FakeAlertEvaluation(EXTERNAL)
+        self.observer = self.restarted()
+        self.seconds = AN_HOUR_S
+
+    def now(self) -> datetime:
+        return at(self.seconds)
+
+    def restarted(self) -> observing.Observer:
+        filling = backfilling.Backfilling(self.store, self.evaluation)
+        self.observer = observing.Observer(
+            self.store, self.alertmanager, self.evaluation, filling, clock=self.now
+        )
+        return self.observer
+
+    def post(self, labels: frames.Labels = SENT, ends: float = 600, **annotations: str) -> None:
+        """An alert that began at this moment, or one that is held, again."""
+        held = {each.labels: each.starts_at for each in self.alertmanager.held()}
+        labels = frames.labels_from_pairs(labels)
+        ends_at = self.now() + timedelta(seconds=ends)
+        began = held.get(labels, self.now())
+        posted = alerts.Posted(labels, tuple(annotations.items()), began, ends_at)
+        self.alertmanager.post([posted])
+
+    def silence(self, labels: frames.Labels, lasts_s: float = AN_HOUR_S) -> str:
+        matchers = tuple(alerts.Matcher(*pair) for pair in labels)
+        end = self.now() + timedelta(seconds=lasts_s)
+        return self.alertmanager.silence(alerts.NewSilence(matchers, self.now(), end, "ann", "why"))
+
+    def turn(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.observer.turn()
+            self.seconds += A_TURN_S
+
+    def only(self) -> alerts.Episode:
+        (listed,) = self.store.list_episodes(alerts.EpisodeFilter()).episodes
+        found = self.store.episode(listed.id)
+        assert found is not None
+        return found
+
+    def history(self) -> list[tuple[str, str]]:
+        return [(each.state.value, each.note) for each in self.only().transitions]
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_silenced_from_the_start_is_recorded_and_its_end_noticed(watched: Watched) -> None:
+    silence_id = watched.silence(LABELS)
+    watched.post(summary="busy", ack_url="https://secret", value="93 %")
+    watched.turn(2)
+    assert watched.only().status is alerts.Status.SILENCED
+    assert watched.only().annotations == (("summary", "busy"), ("value", "93 %"))
+    assert watched.only().facts == (("value", "93 %"),)
+    watched.post(ends=0)
+    missed = watched.now()
+    watched.turn(2)
+    assert watched.only().ends_at == missed
+    muted = ("silenced", f"silence {silence_id}")
+    assert watched.history() == [("firing", ""), muted, ("resolved", "")]
+
+
+def test_fires_again_when_its_silence_is_over(watched: Watched) -> None:
+    watched.post()
+    watched.turn()
+    watched.alertmanager.expire(watched.silence(LABELS))
+    silence_id = watched.silence(LABELS)
+    watched.turn(3)
+    watched.alertmanager.expire(silence_id)
+    watched.turn(3)
+    muted = ("silenced", f"silence {silence_id}")
+    assert watched.history() == [("firing", ""), muted, ("firing", "")]
+
+
+def test_inhibited_is_marked_with_what_inhibits(watched: Watched) -> None:
+    watched.post()
+    (held,) = watched.alertmanager.held()
+    watched.alertmanager.held = lambda: (  # type: ignore[method-assign]
+        dataclasses.replace(held, inhibited_by=("abc",)),
+    )
+    watched.turn(2)
+    assert watched.history() == [("firing", ""), ("inhibited", "by abc")]
+
+
+def acknowledge(watched: Watched, silence_id: str) -> None:
+    watched.store.mark(
+        [watched.only().key],
+        alerts.Status.ACKNOWLEDGED,
+        at=watched.now(),
+        by="ann",
+        silence_id=silence_id,
+    )
+
+
+def test_acknowledged_stays_so_under_its_own_silence_alone(watched: Watched) -> None:
+    watched.post()
+    watched.turn()
+    own = watched.silence(LABELS)
+    acknowledge(watched, own)
+    watched.turn(2)
+    assert watched.only().status is alerts.Status.ACKNOWLEDGED
+    broad = watched.silence(LABELS[:1])
+    watched.turn(2)
+    assert watched.only().status is alerts.Status.SILENCED
+    watched.alertmanager.expire(broad)
+    watched.turn(2)
+    assert (watched.only().status, watched.only().owner) == ("acknowledged", "ann")
+    watched.alertmanager.expire(own)
+    watched.turn()
+    assert watched.only().status is alerts.Status.ACKNOWLEDGED
+    watched.turn()
+    assert (watched.only().status, watched.only().owner) == ("firing", "ann")
+
+
+def test_acknowledged_without_a_silence_stays_so(watched: Watched) -> None:
+    watched.post()
+    watched.turn()
+    acknowledge(watched, "")
+    watched.turn(3)
+    assert watched.only().status is alerts.Status.ACKNOWLEDGED
+
+
+def test_what_is_acknowledged_during_a_turn_is_not_taken_for_silenced(watched: Watched) -> None:
+    watched.post()
+    watched.turn()
+    ask = watched.alertmanager.held
+
+    def held() -> tuple[alerts.Held, ...]:
+        acknowledge(watched, watched.silence(LABELS))
+        return ask()
+
+    watched.alertmanager.held = held  # type: ignore[method-assign]
+    watched.turn()
+    assert watched.only().status is alerts.Status.ACKNOWLEDGED
+
+
+def test_emptiness_of_an_alertmanager_that_was_just_started_ends_nothing(watched: Watched) -> None:
+    watched.silence(LABELS)
+    watched.post()
+    watched.turn()
+    watched.alertmanager.restart()
+    watched.turn(5)
+    assert watched.only().status is alerts.Status.SILENCED
+    watched.seconds += observing.SETTLED.total_seconds()
+    watched.turn()
+    assert watched.only().status is alerts.Status.RESOLVED
+
+
+def test_alertmanager_that_does_not_answer_changes_nothing(watched: Watched) -> None:
+    watched.silence(LABELS)
+    watched.post()
+    watched.turn()
+    watched.alertmanager.failure = errors.UpstreamError("away", kind="timeout", retryable=True)
+    for _ in range(3):
+        with pytest.raises(errors.UpstreamError):
+            watched.turn()
+    watched.alertmanager.failure = None
+    watched.turn()
+    assert watched.only().status is alerts.Status.SILENCED
+
+
+def test_end_of_what_is_not_muted_is_left_to_the_webhook(watched: Watched) -> None:
+    watched.post()
+    watched.turn()
+    watched.post(ends=0)
+    watched.turn(10)
+    assert watched.only().status is alerts.Status.FIRING
+    watched.seconds += observing.TOLD_WITHIN.total_seconds()
+    watched.turn()
+    assert watched.only().ends_at == at(AN_HOUR_S + A_TURN_S)
+
+
+def test_pending_time_comes_from_prometheus_once(watched: Watched) -> None:
+    watched.seconds = AN_HOUR_S
+    watched.evaluation.now = [
+        alerts.Active(LABELS, at(AN_HOUR_S - 300), is_firing=True),
+        alerts.Active(OTHER, at(AN_HOUR_S - 60), is_firing=False),
+    ]
+    watched.post()
+    watched.turn()
+    watched.restarted()
+    watched.turn()
+    assert watched.history() == [("pending", ""), ("firing", "")]
+    assert watched.only().transitions[0].received_at == at(AN_HOUR_S - 300)
+
+
+def test_prometheus_that_does_not_answer_costs_the_pending_time_until_it_does(
+    watched: Watched,
+) -> None:
+    watched.turn()
+    watched.post()
+    watched.evaluation.now = [alerts.Active(LABELS, at(60), is_firing=True)]
+    watched.evaluation.failure = errors.UpstreamError("away", kind="timeout", retryable=True)
+    watched.turn()
+    assert watched.history() == [("firing", "")]
+    watched.evaluation.failure = None
+    watched.turn()
+    assert watched.history() == [("pending", ""), ("firing", "")]
+
+
+def test_turn_without_a_change_writes_nothing(watched: Watched) -> None:
+    watched.silence(LABELS)
+    watched.post(value="93 %")
+    watched.post(OTHER, value="90 %")
+    assert watched.observer.turn().went_out == 3
+    watched.store.failure = None
+    assert watched.observer.turn().went_out == 0
+
+
+def test_watchdog_is_no_episode(watched: Watched) -> None:
+    watched.post((("alertname", "Watchdog"), ("severity", "none")))
+    watched.turn()
+    assert watched.store.list_episodes(alerts.EpisodeFilter()).episodes == ()
+
+
+def run(first: float, last: float, **changed: bool) -> alerts.Run:
+    ends = {"is_begun": True, "is_over": True} | changed
+    return alerts.Run(LABELS, at(first), at(last), timedelta(seconds=15), **ends)
+
+
+def away(watched: Watched, seconds: float = 1800) -> None:
+    """The detector is down for so long."""
+    watched.turn()
+    watched.seconds += seconds
+    watched.restarted()
+
+
+def test_what_came_and_went_while_nobody_watched_is_made_once(watched: Watched) -> None:
+    away(watched)
+    watched.evaluation.past = [run(AN_HOUR_S + 600, AN_HOUR_S + 660)]
+    watched.turn()
+    watched.restarted()
+    watched.seconds += 600
+    watched.turn()
+    made = watched.only()
+    assert made.labels == SENT
+    assert made.fingerprint == alerts.fingerprint_of(SENT)
+    assert (made.starts_at, made.ends_at) == (at(AN_HOUR_S + 600), at(AN_HOUR_S + 660))
+    assert made.facts == (("source", "ALERTS"),)
+
+
+@pytest.mark.parametrize("ends", [AN_HOUR_S + 675, None])
+def test_what_alertmanager_tells_late_takes_the_place_of_what_was_made(
+    watched: Watched, ends: float | None
+) -> None:
+    away(watched)
+    watched.evaluation.past = [run(AN_HOUR_S + 600, AN_HOUR_S + 660)]
+    watched.turn()
+    told = alerts.Notification(
+        fingerprint=alerts.fingerprint_of(SENT),
+        starts_at=at(AN_HOUR_S + 600.0004),
+        ends_at=None if ends is None else at(ends),
+        state=alerts.State.FIRING if ends is None else alerts.State.RESOLVED,
+        labels=SENT,
+        annotations=(("summary", "busy"),),
+        generator_url="",
+        receiver="memory",
+    )
+    watched.store.record([told], received_at=watched.now())
+    assert (watched.only().starts_at, watched.only().facts) == (told.starts_at, ())
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        run(AN_HOUR_S + 600, AN_HOUR_S + 1800, is_over=False),
+        run(AN_HOUR_S - 300, AN_HOUR_S + 600, is_begun=False),
+        dataclasses.replace(run(AN_HOUR_S + 6, AN_HOUR_S + 9), labels=(("alertname", "Watchdog"),)),
+    ],
+)
+def test_what_was_not_seen_whole_is_not_made(watched: Watched, past: alerts.Run) -> None:
+    away(watched)
+    watched.evaluation.past = [past]
+    watched.turn()
+    assert watched.store.list_episodes(alerts.EpisodeFilter()).episodes == ()
+
+
+def test_what_is_known_is_ended_when_prometheus_saw_its_end(watched: Watched) -> None:
+    watched.post()
+    away(watched)
+    watched.evaluation.past = [run(AN_HOUR_S - 300, AN_HOUR_S + 600, is_begun=False)]
+    watched.turn()
+    assert watched.only().ends_at == at(AN_HOUR_S + 600)
+
+
+def test_a_short_pause_and_a_first_start_look_nowhere(watched: Watched) -> None:
+    watched.turn(5)
+    assert watched.evaluation.asked == []
+    watched.seconds += backfilling.AWAY.total_seconds()
+    watched.turn()
+    assert len(watched.evaluation.asked) == 1
