@@ -7,6 +7,7 @@ that we do not know are newer than we are and are passed over.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Literal
 
 import pydantic
@@ -211,7 +212,7 @@ def _notifications(
 def _notification(given: WebhookAlert, receiver: str) -> alerts.Notification:
     return alerts.Notification(
         fingerprint=alerts.Fingerprint(given.fingerprint),
-        starts_at=given.startsAt,
+        starts_at=_in_milliseconds(given.startsAt),
         ends_at=given.endsAt if given.status is alerts.State.RESOLVED else None,
         state=given.status,
         labels=_pairs(given.labels),
@@ -219,6 +220,11 @@ def _notification(given: WebhookAlert, receiver: str) -> alerts.Notification:
         generator_url=given.generatorURL,
         receiver=receiver,
     )
+
+
+def _in_milliseconds(instant: datetime) -> datetime:
+    """As Alertmanager's API tells the same instant: what an episode is known by must be one."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def _pairs(texts: Mapping[str, str]) -> frames.Labels:

@@ -51,7 +51,7 @@ def test_message_is_stored_and_counted(served: Served) -> None:
     assert (answer.status_code, answer.json()) == (200, {"stored": 1, "duplicate": 0})
     (episode,) = stored(served)
     assert episode.labels == (("alertname", "HighCpu"), ("instance", "web-1"))
-    assert episode.starts_at.isoformat() == "2026-03-01T12:00:00.123456+00:00"
+    assert episode.starts_at.isoformat() == "2026-03-01T12:00:00.123000+00:00"
     assert episode.ends_at is None
     assert served.counted == {"stored": 1, "duplicate": 0}
 
