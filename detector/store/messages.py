@@ -20,7 +20,8 @@ _EVENTS = tables.message_events
 _TOLD = tables.told
 _UNANSWERED = [State.SENT.value, State.FAILED.value, State.UNKNOWN.value]
 _UNHEARD = {State.DROPPED.value, State.FAILED.value}
-_TELL = postgresql.insert(_TOLD).on_conflict_do_nothing()
+# What it returns nobody wants, but without it each row is a statement of its own.
+_TELL = postgresql.insert(_TOLD).on_conflict_do_nothing().returning(_TOLD.c.state)
 
 
 class PostgresMessageStore:
