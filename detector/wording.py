@@ -113,4 +113,9 @@ def _instant(at: datetime, zone: tzinfo) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Without what is not seen and may turn the order of what is, as U+202E does.
+
+    >>> _one_line("a\\n b\\u202ec")
+    'a b c'
+    """
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -51,8 +51,8 @@ from detector.services import (
     status,
 )
 
-BODY_MAX_BYTES = 16 * 1024 * 1024
-"""Some 10,000 alerts; Alertmanager's max_alerts keeps deliveries below it."""
+BODY_MAX_BYTES = 32 * 1024 * 1024
+"""Some 10,000 alerts of 3 kB; Alertmanager's max_alerts keeps deliveries below it."""
 BODY_DEADLINE = timedelta(seconds=10)
 RATE = limits.Rate(burst=300, per_second=50)
 """Of one client. Alertmanager is none: it does not send again what is answered 429."""

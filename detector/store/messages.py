@@ -28,7 +28,8 @@ _UNANSWERED = {
     ],
 }
 _UNHEARD = {State.DROPPED.value, State.FAILED.value}
-_TELL = postgresql.insert(_TOLD).on_conflict_do_nothing()
+# What it returns nobody wants, but without it each row is a statement of its own.
+_TELL = postgresql.insert(_TOLD).on_conflict_do_nothing().returning(_TOLD.c.state)
 
 
 class PostgresMessageStore:
