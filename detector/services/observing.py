@@ -58,6 +58,7 @@ class Observer:
         self._before: dict[alerts.Key, alerts.Held] = {}
         self._facts: dict[alerts.Key, frames.Labels] = {}
         self._begun: set[alerts.Key] = set()
+        self._evaluated: dict[alerts.Key, frozenset[tuple[str, str]]] = {}
         self._unmuted: set[alerts.Key] = set()
         self._missing: dict[alerts.Key, _Missing] = {}
         self._remembered: datetime | None = None
@@ -136,10 +137,25 @@ class Observer:
             for each in gone
             if self._missing[each.key].turns > 1 and self._is_over(each, now)
         }
-        if not over or now - self._source.started_at() < SETTLED:
+        if over and now - self._source.started_at() < SETTLED:
+            over = self._without_active(over)
+        if not over:
             return 0
         told = [_ended(each, over[each.key]) for each in self._episodes(over)]
         return self._store.record(told, received_at=now).stored
+
+    def _without_active(self, over: Mapping[alerts.Key, datetime]) -> dict[alerts.Key, datetime]:
+        """Of alerts that Prometheus has evaluated, those that do not fire there any more: a second
+        witness where Alertmanager may have forgotten them."""
+        known = {key: self._evaluated[key] for key in over if key in self._evaluated}
+        if not known:
+            return {}
+        try:
+            external = frozenset(self._evaluation.external_labels())
+            active = {frozenset(each.labels) - external for each in self._evaluation.active()}
+        except errors.UpstreamError:
+            return {}
+        return {key: over[key] for key, labels in known.items() if labels not in active}
 
     def _is_over(self, each: alerts.Firing, now: datetime) -> bool:
         is_muted = each.status in _MUTED
@@ -169,6 +185,8 @@ class Observer:
     def _mark_pending(self, held: Mapping[alerts.Key, alerts.Held]) -> int:
         """Since when what has begun to fire had been pending."""
         self._begun &= held.keys()
+        kept = held.keys() | self._missing.keys()
+        self._evaluated = {key: each for key, each in self._evaluated.items() if key in kept}
         new = held.keys() - self._begun
         if not new:
             return 0
@@ -182,7 +200,10 @@ class Observer:
         }
         changes: defaultdict[datetime, list[alerts.Key]] = defaultdict(list)
         for key in new:
-            began = since.get(frozenset(held[key].labels) - external)
+            labels = frozenset(held[key].labels) - external
+            began = since.get(labels)
+            if began is not None:
+                self._evaluated[key] = labels
             if began is not None and began < key[1] - backfilling.EXACT:
                 changes[began].append(key)
         self._begun |= new

@@ -175,6 +175,23 @@ def test_emptiness_of_an_alertmanager_that_was_just_started_ends_nothing(watched
     assert watched.only().status is alerts.Status.RESOLVED
 
 
+def test_end_of_a_rule_is_believed_of_a_young_alertmanager(watched: Watched) -> None:
+    """Prometheus is the second witness."""
+    watched.silence(LABELS)
+    watched.post()
+    watched.evaluation.now = [alerts.Active(LABELS, watched.now(), is_firing=True)]
+    watched.turn()
+    watched.alertmanager.restart()
+    watched.turn(5)
+    watched.evaluation.failure = errors.UpstreamError("away", kind="timeout", retryable=True)
+    watched.turn(3)
+    assert watched.only().status is alerts.Status.SILENCED
+    watched.evaluation.failure = None
+    watched.evaluation.now = []
+    watched.turn()
+    assert watched.only().status is alerts.Status.RESOLVED
+
+
 def test_alertmanager_that_does_not_answer_changes_nothing(watched: Watched) -> None:
     watched.silence(LABELS)
     watched.post()
