@@ -37,6 +37,8 @@ WANTED: dict[tuple[str, str], str] = {
     ("HEAD", "/openapi.json"): OPEN,
     ("POST", "/api/webhooks/alertmanager"): WEBHOOK,
     ("POST", "/api/webhooks/sms"): WEBHOOK,
+    ("POST", "/api/webhooks/sms/{team}"): WEBHOOK,
+    ("POST", "/api/webhooks/notify/{name}"): WEBHOOK,
     ("GET", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,
     ("POST", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,
     ("GET", "/api/messages"): OPERATOR,

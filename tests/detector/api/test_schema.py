@@ -34,6 +34,8 @@ MORE_THAN_A_SCHEMA_SAYS = {
     *WITH_DOCUMENTS,  # PromQL, templates, regular expressions, how long durations may be
     "POST /api/tokens",  # how long durations may be
     "POST /api/webhooks/sms",
+    "POST /api/webhooks/sms/{team}",
+    "POST /api/webhooks/notify/{name}",
     "POST /api/webhooks/alertmanager",  # a resolved alert has an end, and not before its start
 }
 """Routes that refuse bodies which their schema allows, for what JSON Schema has no words."""
