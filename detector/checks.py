@@ -64,6 +64,10 @@ def offline(settings: config.Settings) -> Iterator[Check]:
     if numbers:
         yield _sms(settings, len(numbers))
     yield from _notify(settings)
+    own = settings.alertmanager.config
+    if own is not None and not own.is_file():
+        text = f"{own}: no such file: name Alertmanager's configuration, or unset it for ours"
+        yield Check(Verdict.WRONG, "alertmanager.config", text)
     yield database_url(settings)
 
 

@@ -373,3 +373,25 @@ def test_the_longest_public_url_leaves_room_for_the_path_of_a_receipt() -> None:
     reference = secrets.token_urlsafe(messages.REFERENCE_BYTES)
     path = receipts.path(signing.Signer(b"key"), "vonage", reference)
     assert checks.LONGEST_FOR_VONAGE + len(path) == vonage.LONGEST_CALLBACK
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict", "text"),
+    [
+        (
+            {"MDA_NOTIFY__CHAT__URL": "json://127.0.0.1/canary"},
+            OK,
+            "notify.chat: Apprise knows this service",
+        ),
+        ({"MDA_NOTIFY__CHAT__URL": "canary://x"}, WRONG, "notify.chat.url: not shown, as it may"),
+        ({"MDA_NOTIFY__CHAT__URL_FILE": "/none"}, WRONG, "notify.chat.url_file: /none: name a"),
+        ({"MDA_ALERTMANAGER__CONFIG": "/none"}, WRONG, "alertmanager.config: /none: no such file"),
+        ({"MDA_TEAMS__A__SMS": "+447700900123"}, WRONG, "sms: vonage: api_key: is empty"),
+    ],
+)
+def test_services_teams_and_a_configuration_of_ones_own_are_looked_at(
+    given: dict[str, str], verdict: checks.Verdict, text: str
+) -> None:
+    found = [each for each in checks.offline(config.load(None, given)) if text in str(each)]
+    assert [each.verdict for each in found] == [verdict]
+    assert "canary" not in str(found[0])

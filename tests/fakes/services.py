@@ -30,8 +30,9 @@ def services(refused: Collection[str] = ()) -> faults.Receiver:
         status, said = ANSWERS.get(received.path, (200, "ok"))
         if received.path in refused:
             status, said = 403, {"error": "no"}
-        body = b"" if said is None else said if isinstance(said, str) else json.dumps(said)
-        raw = body.encode() if isinstance(body, str) else body
-        return faults.Planned(status, {"Content-Type": "application/json"}, raw)
+        if isinstance(said, str):  # as Slack's webhooks do
+            return faults.Planned(status, {"Content-Type": "text/plain"}, said.encode())
+        body = b"" if said is None else json.dumps(said).encode()
+        return faults.Planned(status, {"Content-Type": "application/json"}, body)
 
     return faults.Receiver(answer)

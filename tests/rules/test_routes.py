@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -259,3 +260,46 @@ def test_the_graver_alert_of_a_series_silences_only_its_milder_twin(
         if each["labels"]["alertname"] == "AnomalyDetected"
     ]
     assert told == ["sdb"]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_what_can_wait_is_told_in_business_hours_only(
+    sinks: tuple[Sinks, int, int],
+    alertmanager: conftest.MakeAlertmanager,
+    tmp_path: pathlib.Path,
+    is_open: bool,
+) -> None:
+    arrived, http_port, _ = sinks
+    week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    later = week[(datetime.now(UTC).weekday() + 3) % 7]
+    hours = {"start": "00:00", "end": "24:00", "severities": ["medium"]}
+    file = tmp_path / "mda.yml"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "slack": {"webhook_url": f"http://127.0.0.1:{http_port}/slack"},
+                "business_hours": hours | {"days": week if is_open else [later]},
+            }
+        )
+    )
+    here = addresses.Addresses(
+        "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", f"127.0.0.1:{http_port}"
+    )
+    rendered = render.render(config.load(file, {}), here, tmp_path)
+    tree = yaml.safe_load(rendered.alertmanager.read_text())
+    tree["route"].update(SHORTER)
+    server = alertmanager(yaml.safe_dump(tree))
+    post(server, alert("CanWait", "medium"), alert("Cannot", "high"))
+
+    def told() -> list[str]:
+        return sorted(
+            body["attachments"][0]["fallback"]
+            for path, _, body, _ in list(arrived.http)
+            if path == "/slack"
+        )
+
+    expected = 2 if is_open else 1
+    stack.wait_until(lambda: len(told()) >= expected and len(arrived.alerts()) == 2, 20, "alerts")
+    time.sleep(0 if is_open else 3)
+    assert len(told()) == expected
+    assert {name for name, _ in arrived.alerts()} == {"CanWait", "Cannot"}

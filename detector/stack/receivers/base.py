@@ -48,6 +48,11 @@ class Secrets:
         whole.write(self.folder / name, text, self.mode)
         return str(self.folder / name)
 
+    def remove(self, name: str) -> None:
+        """Of one that is no longer needed; it need not be there."""
+        if (self.folder / name).exists():
+            whole.remove(self.folder / name)
+
     def token(self, name: str) -> str:
         """The path of a file with a random token, made once."""
         tokens.ensure(self.folder / name, self.mode)
@@ -101,6 +106,7 @@ class Channel:
     since     the first Alertmanager that has it with all secrets in files
     prefix    of its keys in `global`; empty if it has none
     matchers  of its routes, beside those for severity and team
+    secrets   names of its files in the folder of secrets
     """
 
     name: str
@@ -112,6 +118,7 @@ class Channel:
     since: Version = OLDEST
     prefix: str = ""
     matchers: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 def of_teams(

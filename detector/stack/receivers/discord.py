@@ -37,5 +37,11 @@ def _complete(
 
 
 CHANNEL = base.Channel(
-    NAME, "discord_configs", _reaches, _missing, _complete, since=base.Version(0, 28)
+    NAME,
+    "discord_configs",
+    _reaches,
+    _missing,
+    _complete,
+    since=base.Version(0, 28),
+    secrets=("discord_webhook_url",),
 )

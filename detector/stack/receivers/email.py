@@ -60,4 +60,12 @@ def _complete(
     integration["to"] = reach.target
 
 
-CHANNEL = base.Channel(NAME, "email_configs", _reaches, _missing, _complete, prefix="smtp_")
+CHANNEL = base.Channel(
+    NAME,
+    "email_configs",
+    _reaches,
+    _missing,
+    _complete,
+    prefix="smtp_",
+    secrets=("email_password",),
+)

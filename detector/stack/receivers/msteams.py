@@ -13,6 +13,7 @@ from detector.stack.receivers import base
 
 NAME = "msteams"
 SINCE = base.Version(0, 28)
+SECRETS = ("msteams_webhook_url",)
 OF_CONNECTORS = ("office.com", "outlook.com")
 
 
@@ -42,7 +43,7 @@ def _complete(
     settings: config.Settings,
     place: base.Place,
 ) -> None:
-    integration["webhook_url_file"] = place.secrets.write("msteams_webhook_url", _url(settings))
+    integration["webhook_url_file"] = place.secrets.write(SECRETS[0], _url(settings))
     integration.setdefault("title", base.SHORT)
     integration.setdefault("text", base.PLAIN)
 
@@ -54,6 +55,7 @@ WORKFLOW = base.Channel(
     _missing,
     _complete,
     since=SINCE,
+    secrets=SECRETS,
 )
 CONNECTOR = base.Channel(
     NAME,
@@ -62,4 +64,5 @@ CONNECTOR = base.Channel(
     _missing,
     _complete,
     since=SINCE,
+    secrets=SECRETS,
 )

@@ -43,4 +43,6 @@ def _complete(
     integration.setdefault("description", base.PLAIN)
 
 
-CHANNEL = base.Channel(NAME, "opsgenie_configs", _reaches, _missing, _complete)
+CHANNEL = base.Channel(
+    NAME, "opsgenie_configs", _reaches, _missing, _complete, secrets=("opsgenie_api_key",)
+)

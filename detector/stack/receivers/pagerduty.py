@@ -53,4 +53,6 @@ def _complete(
     integration.setdefault("details", dict(DETAILS))
 
 
-CHANNEL = base.Channel(NAME, "pagerduty_configs", _reaches, _missing, _complete)
+CHANNEL = base.Channel(
+    NAME, "pagerduty_configs", _reaches, _missing, _complete, secrets=("pagerduty_routing_key",)
+)

@@ -42,4 +42,12 @@ def _complete(
         integration["channel"] = reach.target
 
 
-CHANNEL = base.Channel(NAME, "slack_configs", _reaches, _missing, _complete, prefix="slack_")
+CHANNEL = base.Channel(
+    NAME,
+    "slack_configs",
+    _reaches,
+    _missing,
+    _complete,
+    prefix="slack_",
+    secrets=("slack_webhook_url",),
+)

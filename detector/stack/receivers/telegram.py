@@ -42,5 +42,11 @@ def _complete(
 
 
 CHANNEL = base.Channel(
-    NAME, "telegram_configs", _reaches, _missing, _complete, since=base.Version(0, 26)
+    NAME,
+    "telegram_configs",
+    _reaches,
+    _missing,
+    _complete,
+    since=base.Version(0, 26),
+    secrets=("telegram_bot_token",),
 )

@@ -46,4 +46,5 @@ CHANNEL = base.Channel(
     _complete,
     owns=lambda integration: "url_file" in integration,
     since=base.Version(0, 28),
+    secrets=("webhook_url", "webhook_bearer"),
 )

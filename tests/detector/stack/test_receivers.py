@@ -86,6 +86,21 @@ def _text(file: pathlib.Path) -> str:
     return file.read_text()
 
 
+def test_the_secrets_of_channels_that_are_given_up_are_removed(tmp_path: pathlib.Path) -> None:
+    environ = {key: each for given in receiving.NATIVE.values() for key, each in given.items()}
+    newest = base.Version(0, 33)
+    receiving.rendered(tmp_path, render.NO_TOOLS, environ, newest)
+    (tmp_path / "secrets" / "others").write_text("x")
+    kept = receiving.NATIVE["msteams"] | receiving.NATIVE["slack"]
+    receiving.rendered(tmp_path, render.NO_TOOLS, kept, newest)
+    assert {file.name for file in (tmp_path / "secrets").iterdir()} == {
+        "msteams_webhook_url",
+        "slack_webhook_url",
+        "others",
+        "webhook_token",
+    }
+
+
 @pytest.mark.parametrize(
     ("url", "kind"),
     [
