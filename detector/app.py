@@ -558,7 +558,12 @@ def _enriching(
     )
     enriched = enriching.Enriching(holder, holder, told, clock=instant)
     return loops.Loop(
-        "annotations", enriched.turn, interval=enriching.EVERY, meters=meters, clock=clock
+        "annotations",
+        enriched.turn,
+        interval=enriching.EVERY,
+        meters=meters,
+        clock=clock,
+        pause=enriched.pause,
     )
 
 

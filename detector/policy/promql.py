@@ -104,11 +104,12 @@ def only(expr: str, labels: Iterable[tuple[str, str]]) -> str:
     {__name__="a",b="c",d="e"}
     >>> print(only("rate(a[5m])", [("b", "c$")]))
     (rate(a[5m])) and on (b) label_replace(vector(1), "b", "c$$", "", "")
-
-    Raises ValueError for what is not PromQL.
     """
     wanted = [pair for pair in labels if pair[0] != NAME]
-    tree = promql_parser.parse(expr)
+    try:
+        tree = promql_parser.parse(expr)
+    except ValueError:  # newer PromQL than the parser knows
+        tree = None
     if isinstance(tree, promql_parser.VectorSelector) and tree.offset is None and tree.at is None:
         own = matchers_of(tree)
         more = [Matcher(name, MatchType.EQUAL, value) for name, value in wanted]

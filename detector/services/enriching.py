@@ -15,6 +15,11 @@ from detector import alerts, errors, loops, ports
 from detector.services import facts
 
 EVERY = timedelta(seconds=5)
+"""At the latest."""
+OFTEN = timedelta(seconds=1)
+"""A message that goes out between Prometheus' repetition and our next turn has less in it."""
+PAUSE_RATIO = 10
+"""Times what a turn took: where Alertmanager holds thousands of alerts, to list them takes time."""
 MOST = 1_000
 """Alerts that are posted in a turn, the newest first."""
 FRESH_FOR = timedelta(seconds=45)
@@ -54,9 +59,21 @@ class Enriching:
         self._facts = told
         self._clock = clock
         self._episodes: dict[facts.Key, _Episode] = {}
+        self._took = timedelta(0)
+
+    def pause(self) -> timedelta:
+        """How long to wait after a turn."""
+        return min(max(OFTEN, PAUSE_RATIO * self._took), EVERY)
 
     def turn(self) -> loops.Turn:
         """Post what lacks annotations. Raises what failed on the way, once all else is done."""
+        began = self._clock()
+        self._took = EVERY  # of one that fails
+        done = self._turn()
+        self._took = self._clock() - began
+        return done
+
+    def _turn(self) -> loops.Turn:
         held = self._source.held()
         self._forget(held)
         lacking = self._lacking(held)

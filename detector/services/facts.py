@@ -17,6 +17,7 @@ RECENT = timedelta(minutes=10)
 MOST_ANOMALIES = 1_000
 MOST_INSTANCES = 50
 """More are not told apart: the whole query is read."""
+LONGEST_INSTANCE = 200
 MOST_QUERIES = 200
 """Asked of Prometheus for one turn; what is left comes with the next one."""
 LONGEST_URL = 2_000
@@ -225,7 +226,8 @@ _NAMES = "|".join([*_SCORES, subjects.SCORE, "drift_score"])
 def _narrowed(several: Sequence[alerts.Held]) -> list[promql.Matcher]:
     """What keeps a query of many series from being read for a few alerts."""
     instances = {dict(each.labels).get("instance", "") for each in several}
-    if "" in instances or len(instances) > MOST_INSTANCES:
+    longest = max(map(len, instances), default=0)
+    if "" in instances or len(instances) > MOST_INSTANCES or longest > LONGEST_INSTANCE:
         return []
     pattern = "|".join(promql.regex_of(each) for each in sorted(instances))
     return [promql.Matcher("instance", promql.MatchType.REGEX, pattern)]

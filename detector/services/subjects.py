@@ -6,6 +6,7 @@ that raised it, which stands in its generatorURL.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -93,9 +94,11 @@ class Subjects:
         if scored is not None:
             return scored
         if rule is not None:
-            found = _of_condition(rule, base.Given(self._settings().thresholds, self._clock()))
-            if found is not None:
-                return found
+            # Not compiled: thresholds of the settings have changed since it was published.
+            with contextlib.suppress(base.NotCompiledError):
+                found = _of_condition(rule, base.Given(self._settings().thresholds, self._clock()))
+                if found is not None:
+                    return found
         return _of_expr(expr_of(generator_url))
 
     def step(self, subject: Subject) -> timedelta:

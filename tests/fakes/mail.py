@@ -5,8 +5,10 @@ from __future__ import annotations
 import email
 import email.message
 import email.policy
+import gc
 import ipaddress
 import ssl
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,7 +94,12 @@ def mail_server(folder: Path) -> Iterator[Mailbox]:
     try:
         yield mailbox
     finally:
-        served.stop()
+        with warnings.catch_warnings():
+            # aiosmtpd leaves the connection of before STARTTLS to the collector, unclosed.
+            warnings.simplefilter("ignore", ResourceWarning)
+            served.stop()
+            del served
+            gc.collect()
 
 
 def _certificate(folder: Path, ca_file: Path) -> Path:

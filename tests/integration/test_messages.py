@@ -38,7 +38,7 @@ templates: ["{templates}"]
 route:
   receiver: people
   group_by: [alertname]
-  group_wait: 1s
+  group_wait: {group_wait}
   group_interval: {group_interval}
   repeat_interval: 4h
 receivers:
@@ -141,23 +141,32 @@ class Servers:
 Make = Callable[..., Servers]
 
 
+def config(
+    mailbox: Mailbox, slack: FakeSlack, *, group_wait: str = "1s", group_interval: str = "1s"
+) -> str:
+    """Alertmanager's, for these servers."""
+    text = CONFIG
+    for name, value in {
+        "smtp_port": str(mailbox.port),
+        "username": USERNAME,
+        "password": PASSWORD,
+        "templates": str(TEMPLATES),
+        "ca_file": str(mailbox.ca_file),
+        "slack_url": slack.url,
+        "group_wait": group_wait,
+        "group_interval": group_interval,
+    }.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
 @pytest.fixture
 def servers(alertmanager: MakeAlertmanager, tmp_path: pathlib.Path) -> Iterator[Make]:
     with mail_server(tmp_path) as mailbox, FakeSlack() as slack:
 
         def make(group_interval: str = "1s") -> Servers:
-            config = CONFIG
-            for name, value in {
-                "smtp_port": str(mailbox.port),
-                "username": USERNAME,
-                "password": PASSWORD,
-                "templates": str(TEMPLATES),
-                "ca_file": str(mailbox.ca_file),
-                "slack_url": slack.url,
-                "group_interval": group_interval,
-            }.items():
-                config = config.replace(f"{{{name}}}", value)
-            return Servers(alertmanager(config, [EXTERNAL, PREFIX]).url, mailbox, slack)
+            text = config(mailbox, slack, group_interval=group_interval)
+            return Servers(alertmanager(text, [EXTERNAL, PREFIX]).url, mailbox, slack)
 
         yield make
 

@@ -182,3 +182,21 @@ def test_an_alertmanager_that_is_down_is_told(world: World) -> None:
     world.alertmanager.failure = errors.UpstreamError("gone", kind="unreachable", retryable=True)
     with pytest.raises(errors.UpstreamError, match="gone"):
         world.turn_after(5)
+
+
+def test_turns_follow_each_other_closely_while_they_are_short(world: World) -> None:
+    world.prometheus_sends()
+    world.turn_after(5)
+    assert world.enriching.pause() == enriching.OFTEN
+
+    def take_long() -> None:
+        world.now += timedelta(seconds=0.3)
+
+    world.before_reading = take_long
+    world.prometheus_sends("web-2")
+    world.turn_after(40)
+    assert world.enriching.pause() == timedelta(seconds=3)
+    world.alertmanager.failure = errors.UpstreamError("gone", kind="unreachable", retryable=True)
+    with pytest.raises(errors.UpstreamError):
+        world.turn_after(5)
+    assert world.enriching.pause() == enriching.EVERY
