@@ -88,6 +88,7 @@ def up(open_folder: pathlib.Path, stack_binaries: stack.Binaries) -> Iterator[St
     environ = {
         "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
         "METRIC_COLLECTION_INTERVAL": "2",
+        "MDA_HEARTBEAT__LATE_AFTER": "2m",
         "MDA_PROMETHEUS__URL": f"http://127.0.0.1:{stack.free_port()}",
         "MDA_ALERTMANAGER__URL": f"http://127.0.0.1:{stack.free_port()}",
         "MDA_LISTEN_ADDRESS": f"127.0.0.1:{stack.free_port()}",
@@ -200,3 +201,22 @@ def test_a_part_that_cannot_start_ends_the_command_with_the_reason(
     assert run.process.wait(60) == 1
     assert "mda: prometheus does not start (ended with exit status " in run.output.read_text()
     (open_folder / "home/prometheus").unlink()
+
+
+@pytest.mark.timeout(400)
+def test_a_part_that_hangs_is_told_of_by_who_is_not_in_the_chain(up: Start) -> None:
+    run = up()
+    run.wait_said("Everything serves")
+    hung = run.children()["alertmanager"]
+    hung.suspend()  # alive, so it is not restarted
+    try:
+        run.wait_said(
+            "no Watchdog for 2 min: alerts do not arrive: alertmanager does not answer: "
+            f"look at {run.home}/logs/alertmanager.log",
+            180,
+        )
+    finally:
+        hung.resume()
+    run.wait_said(r"Watchdog comes again after \d+ min", 150)
+    assert run.output.read_text().count("no Watchdog") == 1
+    assert run.stop() == 0
