@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -38,12 +39,14 @@ class Store(FakeEpisodeStore):
         by: str = "",
         note: str = "",
         silence_id: str = "",
+        **more: Any,
     ) -> int:
         if self.failure_of_marks is not None:
             raise self.failure_of_marks
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
-        return super().mark(keys, status, at=at, by=by, note=note, silence_id=silence_id)
+        given = {"at": at, "by": by, "note": note, "silence_id": silence_id, **more}
+        return super().mark(keys, status, **given)
 
 
 class Alertmanager(FakeAlertmanager):
