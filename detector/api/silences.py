@@ -72,12 +72,21 @@ class SilencesQuery(pydantic.BaseModel):
     )
 
 
+class KnownMatcher(pydantic.BaseModel):
+    """A matcher that Alertmanager has."""
+
+    name: str
+    value: str
+    is_regex: bool
+    is_equal: bool
+
+
 class Silence(pydantic.BaseModel):
     """A silence that Alertmanager has."""
 
     id: str
     state: alerts.SilenceState
-    matchers: list[Matcher]
+    matchers: list[KnownMatcher]
     starts_at: datetime
     ends_at: datetime
     created_by: str
@@ -198,7 +207,7 @@ def _silence(each: alerts.Silence) -> Silence:
         id=each.id,
         state=each.state,
         matchers=[
-            Matcher.model_construct(
+            KnownMatcher(
                 name=one.name, value=one.value, is_regex=one.is_regex, is_equal=one.is_equal
             )
             for one in each.matchers

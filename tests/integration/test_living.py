@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import requests
 
-from detector import alerts, errors, signing
+from detector import alerts, errors, links, signing
 from detector.alertmanager import client
 from detector.api import application
 from detector.services import answering, raising, silencing
 from detector.store import database, episodes, manual, migrate, used_links
 from tests import living, stack
-from tests.conftest import MakeAlertmanager
+from tests.conftest import MakeAlertmanager, MakePrometheus
 
 LABELS = (
     ("alertname", "Door open"),
@@ -172,3 +173,72 @@ def test_a_broad_silence_is_measured_at_alertmanager_itself(desk: Desk) -> None:
     with pytest.raises(errors.UpstreamError, match="answered 400") as caught:
         desk.parts.silences.make(wrong)
     assert caught.value.kind == "refused"
+
+
+class Program:
+    """The detector as a process of its own, asked over HTTP."""
+
+    def __init__(self, detector: stack.Detector) -> None:
+        self.detector = detector
+
+    def ask(self, method: str, path: str, body: object = None) -> requests.Response:
+        token = (self.detector.home / "token").read_text().strip()
+        return requests.request(
+            method,
+            self.detector.url + path,
+            json=body,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=20,
+        )
+
+    def address(self, alert: dict[str, str]) -> str:
+        """As a message has it."""
+        target = links.Target(
+            alerts.Fingerprint(alert["fingerprint"]),
+            datetime.fromisoformat(alert["starts_at"]),
+            links.expiry(now()),
+        )
+        signer = signing.Signer(signing.key_of(self.detector.home))
+        return links.Links(self.detector.url, signer).action(links.Action.ACK, target)
+
+
+def test_the_program_goes_on_with_what_was_raised_after_it_was_killed(
+    prometheus: MakePrometheus, alertmanager: MakeAlertmanager, database_url: str
+) -> None:
+    server = alertmanager()
+    detector = stack.Detector(
+        prometheus(),
+        database_url,
+        ANOMALY_DETECTION_ENABLED="false",
+        MDA_ALERTMANAGER__URL=server.url,
+    )
+    program, asked = Program(detector), client.Client(server.url)
+    detector.start()
+    try:
+        body = {"name": "Door open", "summary": "the back door", "severity": "high"}
+        made = program.ask("POST", "/api/alerts", body)
+        assert made.status_code == 201, made.text
+        alert = made.json()["alert"]
+        detector.kill9()
+        server.kill9()
+        server.start()
+        detector.start()
+        stack.wait_until(lambda: len(asked.held()) == 1, 40, "the alert to be held again")
+        address = program.address(alert)
+        assert requests.get(address, timeout=20).status_code == 200
+        assert asked.silences() == ()
+        pressed = requests.post(address, data={"note": "on my way"}, timeout=20)
+        assert pressed.status_code == 200, pressed.text
+        assert requests.post(address, timeout=20).status_code == 410
+        path = f"/api/alerts/{alert['id']}"
+        told = program.ask("GET", path).json()
+        assert (told["status"], told["owner"]) == ("acknowledged", "by link")
+        ended = program.ask("PUT", path, {"action": "resolve", "note": "shut"})
+        assert ended.json()["status"] == "resolved"
+        stack.wait_until(lambda: asked.held() == (), 10, "it to be over")
+        over = alerts.SilenceState.EXPIRED
+        stack.wait_until(
+            lambda: [each.state for each in asked.silences()] == [over], 40, "the silence to end"
+        )
+    finally:
+        detector.kill9()

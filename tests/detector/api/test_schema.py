@@ -33,6 +33,9 @@ WITH_DOCUMENTS = {
 MORE_THAN_A_SCHEMA_SAYS = {
     *WITH_DOCUMENTS,  # PromQL, templates, regular expressions, how long durations may be
     "POST /api/tokens",  # how long durations may be
+    "POST /api/alerts",
+    "PUT /api/alerts/{alert_id}",
+    "POST /api/silences",
     "POST /api/webhooks/sms",
     "POST /api/webhooks/heartbeat",
     "POST /api/webhooks/sms/{team}",
