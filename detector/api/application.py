@@ -118,7 +118,7 @@ def create_app(
         anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
         app.include_router(receipts.router(sms.signer, sms.parsers, sms.receive, anything))
     for routes in (
-        episodes.router(store, guards),
+        episodes.router(store, sms.store if sms else None, guards, clock=clock),
         anomalies.router(anomaly_store, guards),
         previews.router(about.previewer, guards, read, interval=about.interval, clock=clock),
         policies.router(

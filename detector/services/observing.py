@@ -158,11 +158,8 @@ class Observer:
             wanted = page.next_id
 
     def _learn(self, held: Mapping[alerts.Key, alerts.Held]) -> None:
-        facts = {
-            key: tuple(pair for pair in each.annotations if pair[0] in alerts.FACTS)
-            for key, each in held.items()
-        }
-        news = {key: said for key, said in facts.items() if said and self._facts.get(key) != said}
+        facts = {key: _facts(each) for key, each in held.items()}
+        news = {key: said for key, said in facts.items() if self._facts.get(key) != said}
         self._store.learn(news)
         self._facts = facts
 
@@ -199,6 +196,11 @@ class Observer:
             return
         self._store.watched(now)
         self._remembered = now
+
+
+def _facts(each: alerts.Held) -> frames.Labels:
+    receivers = (alerts.RECEIVERS, ", ".join(sorted(each.receivers)))
+    return (*(pair for pair in each.annotations if pair[0] in alerts.FACTS), receivers)
 
 
 def _new(key: alerts.Key) -> alerts.Firing:

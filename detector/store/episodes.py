@@ -11,7 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from detector import alerts, frames
-from detector.store import database, finding, merging, partitions, retention, tables, text
+from detector.store import (
+    database,
+    finding,
+    merging,
+    partitions,
+    retention,
+    statistics,
+    tables,
+    text,
+)
 
 _EPISODES = tables.episodes
 _NOTIFICATIONS = tables.notifications
@@ -171,6 +180,11 @@ class PostgresEpisodeStore:
         given = {"name": _WATCHED, "until": until}
         with self._database.begin() as connection:
             connection.execute(_WATCH, given)
+
+    def statistics(self, since: datetime, until: datetime) -> alerts.Statistics:
+        """See store.statistics."""
+        with self._database.begin() as connection:
+            return statistics.statistics(connection, since, until)
 
     def forget(self, before: datetime) -> alerts.Forgotten:
         """See store.retention."""

@@ -404,5 +404,6 @@ told = sa.Table(
     sa.Column("told_at", _INSTANT, nullable=False),
     sa.CheckConstraint("state IN ('firing', 'resolved')", name="told_state_check"),
     sa.Index("told_message", "message_id"),
+    sa.Index("told_alert", "fingerprint", "starts_at"),
 )
 """message_id  NULL: the person was not told, since there was no word of the beginning"""

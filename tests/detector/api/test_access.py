@@ -42,6 +42,8 @@ WANTED: dict[tuple[str, str], str] = {
     ("GET", "/api/messages"): OPERATOR,
     ("GET", "/api/messages/{message_id}/events"): OPERATOR,
     ("GET", "/api/alerts"): VIEWER,
+    ("GET", "/api/alerts/export"): VIEWER,
+    ("GET", "/api/alerts/statistics"): VIEWER,
     ("GET", "/api/alerts/{alert_id}"): VIEWER,
     ("GET", "/api/anomalies"): VIEWER,
     ("GET", "/api/anomalies/{anomaly_id}"): VIEWER,

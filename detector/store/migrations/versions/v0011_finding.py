@@ -24,6 +24,7 @@ def upgrade() -> None:
         CREATE INDEX episodes_long ON episodes (ends_at)
             WHERE ends_at - starts_at > interval '1 day'
     """)
+    op.execute("CREATE INDEX told_alert ON told (fingerprint, starts_at)")
     op.execute("""
         CREATE TABLE watched (
             name text CONSTRAINT watched_pkey PRIMARY KEY,
