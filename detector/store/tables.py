@@ -110,6 +110,7 @@ episodes = sa.Table(
     sa.Index(
         "episodes_long",
         "ends_at",
+        "starts_at",
         postgresql_where=sa.text("ends_at - starts_at > interval '1 day'"),
     ),
     postgresql_partition_by="RANGE (starts_at)",
