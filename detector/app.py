@@ -140,10 +140,11 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     observed = _observing(settings, store, meters)
     found = detection.loops if detection else ()
     forgets = _forgetting(settings, store, meters)
-    running = (*found, upkeep, observed, forgets, *((sms.loop,) if sms else ()))
+    needed = (*found, upkeep, forgets, *((sms.loop,) if sms else ()))
+    running = (*needed, observed)
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
-        running=running,
+        running=needed,  # an Alertmanager that is away is no reason to refuse requests
         check_store=store.check,
         meters=meters,
         clock=clock,

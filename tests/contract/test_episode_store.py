@@ -120,6 +120,14 @@ def test_marks_are_for_the_episodes_that_are_named(store: ports.EpisodeStore) ->
     assert store.mark([], alerts.Status.INHIBITED, at=at(6)) == 0
 
 
+def test_ten_thousand_are_marked_and_learnt_of_at_once(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    keys = [(alerts.Fingerprint(f"{number:x}"), at(0)) for number in range(10_000)]
+    assert store.mark([*keys, KEY], alerts.Status.SILENCED, at=at(6)) == 1
+    store.learn(dict.fromkeys([*keys, KEY], (("value", "1"),)))
+    assert (only(store).status, only(store).facts) == ("silenced", (("value", "1"),))
+
+
 def test_late_notification_takes_no_mark_away(store: ports.EpisodeStore) -> None:
     store.record([notification()], received_at=at(5))
     store.mark([KEY], alerts.Status.SILENCED, at=at(6))

@@ -42,8 +42,9 @@ EPISODE = {
 def test_database_refuses_a_row_that_cannot_be(
     connections: database.Database, wrong: dict[str, object], constraint: str
 ) -> None:
-    with pytest.raises(errors.StoreError, match=constraint), connections.begin() as connection:
+    with connections.begin() as connection:
         partitions.ensure(connection, [T0])
+    with pytest.raises(errors.StoreError, match=constraint), connections.begin() as connection:
         connection.execute(tables.episodes.insert().values(EPISODE | wrong))
 
 
@@ -120,5 +121,9 @@ def test_pages_and_labels_are_found_by_index(connections: database.Database) -> 
     with connections.begin() as connection:
         connection.execute(sa.text("ANALYZE episodes"))
     page = "SELECT * FROM episodes WHERE (starts_at, id) < ('2026-03-01T13:00:00Z', 99)"
-    assert "episodes_202603_starts_at_id_idx" in plan(f"{page} ORDER BY starts_at DESC, id DESC LIMIT 100")
-    assert "episodes_202603_labels_idx" in plan("""SELECT * FROM episodes WHERE labels @> '{"n": "17"}'""")
+    assert "episodes_202603_starts_at_id_idx" in plan(
+        f"{page} ORDER BY starts_at DESC, id DESC LIMIT 100"
+    )
+    assert "episodes_202603_labels_idx" in plan(
+        """SELECT * FROM episodes WHERE labels @> '{"n": "17"}'"""
+    )
