@@ -42,6 +42,8 @@ def without_links(annotations: frames.Labels) -> frames.Labels:
     return tuple(pair for pair in annotations if pair[0] not in _SIGNED)
 
 
+RECEIVERS = "receivers"
+"""The fact which receivers of Alertmanager an alert goes to."""
 SOURCE, FROM_ALERTS = "source", "ALERTS"
 """The fact that an episode was made from Prometheus' series ALERTS, after the event."""
 
@@ -239,6 +241,46 @@ class EpisodePage:
 
     episodes: tuple[Episode, ...]
     next_id: int | None
+
+
+FLAPS_WITHIN = timedelta(hours=1)
+"""An alert flaps when it begins again so soon after its beginning before."""
+MDA_TEST = "mda_test"
+"""The label of messages that somebody sent to see that they arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of some episodes; None where there was none of which it could be told.
+
+    count             how many began
+    flapping          share of those that began within FLAPS_WITHIN of the one before
+    without_action    share of those that nobody acknowledged, silenced or judged
+    acknowledge_s     mean and median time from the beginning to the first acknowledgement
+    resolve_s         the same to the end
+    """
+
+    name: str
+    count: int
+    flapping: float
+    without_action: float
+    acknowledge_s: tuple[float, float] | None
+    resolve_s: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of the episodes that began in a time, tests apart.
+
+    sampled     share of them that was looked at: 1 for all
+    rules       by alertname, the most frequent first
+    severities  by the label severity, the most frequent first; "" for none
+    """
+
+    sampled: float
+    total: Tally
+    rules: tuple[Tally, ...]
+    severities: tuple[Tally, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,17 +150,17 @@ def serve(settings: config.Settings, load: Callable[[], config.Settings]) -> int
     sms = messaging.messaging(settings, store, meters, clock=clock, instant=instant)
     remembered = episodes.PostgresEpisodeStore(store)
     lived = living.living(settings, store, remembered, meters, clock=clock, instant=instant)
-    running = (
+    needed = (
         *(detection.loops if detection else ()),
         upkeep,
-        _observing(settings, store, meters),
         _forgetting(settings, store, meters),
         *lived.loops,
         *(sms.loops if sms else ()),
     )
+    running = (*needed, _observing(settings, store, meters))
     state = overview.Overview(
         scoring_cycles=detection.cycles if detection else None,
-        running=running,
+        running=needed,  # an Alertmanager that is away is no reason to refuse requests
         check_store=store.check,
         meters=meters,
         clock=clock,

@@ -179,6 +179,13 @@ class EpisodeStore(Protocol):
         """
         ...
 
+    def statistics(self, since: datetime, until: datetime) -> alerts.Statistics:
+        """Of what began between these, of a sample where there is much of it.
+
+        Raises StoreError.
+        """
+        ...
+
     def forget(self, before: datetime) -> alerts.Forgotten:
         """Take away, in part, what ended before this instant and began in a month that was over a
         day before it; nothing if nothing is left of that.
@@ -343,6 +350,10 @@ class MessageStore(Protocol):
 
     def list_messages(self, wanted: messages.Filter) -> messages.Page:
         """The messages that match, newest first, one page."""
+        ...
+
+    def about(self, key: messages.Key) -> tuple[messages.Message, ...]:
+        """All that tell of this episode, the first one first."""
         ...
 
     def given_up(self, *, since: datetime) -> int:

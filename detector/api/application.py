@@ -171,7 +171,7 @@ def create_app(
     if pictures is not None:
         app.include_router(charts.router(pictures.signer, pictures.draw, clock=clock))
     for routes in (
-        episodes.router(store, guards),
+        episodes.router(store, sms.store if sms else None, guards, clock=clock),
         answers.router(living.answers, living.raised, guards, read),
         silences.router(living.silencer, living.silences, guards, read),
         anomalies.router(anomaly_store, guards),

@@ -1,17 +1,31 @@
-"""Remembered alerts: GET /api/alerts and GET /api/alerts/{id}."""
+"""Remembered alerts: GET /api/alerts and below."""
 
-from datetime import datetime
-from typing import Annotated
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Annotated, TypeVar
 
 import pydantic
 from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field
 
-from detector import alerts, frames, ports
-from detector.api import auth, instants, paging, problems
+from detector import alerts, frames, messages, ports
+from detector.api import auth, exports, instants, paging, problems
 from detector.policy import compiler
 
+T = TypeVar("T")
+
 SEVERITY = "severity"
+EXPORTED_AT_ONCE = 1_000
+USUAL_RANGE = timedelta(days=30)
+SHOWN_DIGITS = 4
+"""Of a phone number: viewers may know that somebody was told, not all that it takes to call."""
+OWN_RECEIVERS = frozenset({"memory", "sms"})
+"""Of alertmanager.yml: our own webhooks."""
+UNKNOWN = "unknown_per_alert"
+NOT_TOLD = "not known per alert: see alertmanager_notifications_total and _failed_total"
 LONGEST_TEXT, MOST_WORDS = 500, 10
 
 
@@ -27,8 +41,8 @@ def _words(given: str) -> str:
 Words = Annotated[str, AfterValidator(_words)]
 
 
-class AlertsQuery(pydantic.BaseModel):
-    """Which alerts are wanted."""
+class AlertsFilter(pydantic.BaseModel):
+    """Which alerts are wanted, of all pages."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
@@ -48,8 +62,6 @@ class AlertsQuery(pydantic.BaseModel):
     )
     since: instants.Instant | None = Field(None, description="Had not ended before it (RFC 3339).")
     until: instants.Instant | None = Field(None, description="Started before it (RFC 3339).")
-    cursor: paging.Cursor = None
-    limit: int = Field(100, ge=1, le=1000, description="Alerts of a page.")
 
     def wanted(self) -> alerts.EpisodeFilter:
         """The same for the store."""
@@ -63,9 +75,33 @@ class AlertsQuery(pydantic.BaseModel):
             text=self.q,
             since=self.since,
             until=self.until,
-            before_id=self.cursor,
-            limit=self.limit,
         )
+
+
+class AlertsQuery(AlertsFilter):
+    """Which alerts are wanted."""
+
+    cursor: paging.Cursor = None
+    limit: int = Field(100, ge=1, le=1000, description="Alerts of a page.")
+
+    def wanted(self) -> alerts.EpisodeFilter:
+        """The same for the store."""
+        return dataclasses.replace(super().wanted(), before_id=self.cursor, limit=self.limit)
+
+
+class ExportQuery(AlertsFilter):
+    """Which alerts are wanted, and as what."""
+
+    format: exports.Format = Field(exports.Format.JSON, description="json or csv.")
+
+
+class StatisticsQuery(pydantic.BaseModel):
+    """Of which time."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    since: instants.Instant | None = Field(None, description="30 days before until, unless said.")
+    until: instants.Instant | None = Field(None, description="Now, unless said.")
 
 
 class Alert(pydantic.BaseModel):
@@ -97,10 +133,58 @@ class Transition(pydantic.BaseModel):
     feedback: alerts.Feedback | None = Field(description="null for a change of state.")
 
 
+class Delivery(pydantic.BaseModel):
+    """What one channel did to tell one person, or all of a receiver."""
+
+    channel: str = Field(description="sms, notify-NAME, or a receiver of Alertmanager.")
+    recipient: str = Field(description='The end of a number; "" for a receiver.')
+    provider: str
+    state: str = Field(
+        description="As of messages; `unknown_per_alert` for receivers of Alertmanager."
+    )
+    at: datetime | None
+    reason: str
+
+
 class AlertWithTransitions(Alert):
     """One alert and its changes of state, oldest first."""
 
     transitions: list[Transition]
+
+
+class AlertWithDeliveries(AlertWithTransitions):
+    """And what was told of it, oldest first."""
+
+    deliveries: list[Delivery]
+
+
+class Times(pydantic.BaseModel):
+    """Of some alerts."""
+
+    mean: float
+    median: float
+
+
+class Tally(pydantic.BaseModel):
+    """What became of some alerts; null where none tells."""
+
+    name: str
+    count: int = Field(description="How many began.")
+    flapping: float = Field(description="Share that began within an hour of its last beginning.")
+    without_action: float = Field(description="Share that nobody acknowledged, silenced, judged.")
+    acknowledge_s: Times | None = Field(description="To the first acknowledgement.")
+    resolve_s: Times | None = Field(description="To the end.")
+
+
+class AlertStatistics(pydantic.BaseModel):
+    """Of alerts that began in a time, tests apart."""
+
+    since: datetime
+    until: datetime
+    sampled: float = Field(description="Share that was looked at; counts are of all.")
+    total: Tally
+    rules: list[Tally] = Field(description="Of the 20 most frequent rules.")
+    severities: list[Tally]
 
 
 class AlertPage(pydantic.BaseModel):
@@ -110,8 +194,14 @@ class AlertPage(pydantic.BaseModel):
     next_cursor: str | None = Field(description="null on the last page.")
 
 
-def router(store: ports.EpisodeStore, guards: auth.Guards) -> APIRouter:
-    """The two routes."""
+def router(
+    store: ports.EpisodeStore,
+    sent: ports.MessageStore | None,
+    guards: auth.Guards,
+    *,
+    clock: Callable[[], datetime],
+) -> APIRouter:
+    """The routes that read; `sent` tells of SMS where there are any."""
     routes = APIRouter(prefix="/api/alerts", tags=["alerts"], dependencies=[Depends(guards.viewer)])
 
     @routes.get("")
@@ -123,15 +213,43 @@ def router(store: ports.EpisodeStore, guards: auth.Guards) -> APIRouter:
             next_cursor=None if page.next_id is None else paging.cursor_after(page.next_id),
         )
 
+    @routes.get("/export", response_class=StreamingResponse)
+    def export_alerts(query: Annotated[ExportQuery, Query()]) -> StreamingResponse:
+        """All alerts that match, newest start first, as one file."""
+        wanted = dataclasses.replace(query.wanted(), limit=EXPORTED_AT_ONCE)
+        found = _everything(store, wanted)
+        first = next(found)  # what is wrong with the store is told before the file begins
+        rows = (shown(each) for each in itertools.chain.from_iterable(_again(first, found)))
+        return exports.answer(query.format, Alert, rows)
+
+    @routes.get("/statistics")
+    def alert_statistics(query: Annotated[StatisticsQuery, Query()]) -> AlertStatistics:
+        """The noisiest rules, and how long it takes to acknowledge and to resolve."""
+        until = query.until or clock()
+        since = query.since or until - USUAL_RANGE
+        if since >= until:
+            raise problems.Problem(422, f"since: {since.isoformat()}: must be before until")
+        found = store.statistics(since, until)
+        return AlertStatistics(
+            since=since,
+            until=until,
+            sampled=found.sampled,
+            total=_tally(found.total),
+            rules=[_tally(each) for each in found.rules],
+            severities=[_tally(each) for each in found.severities],
+        )
+
     @routes.get("/{alert_id}")
     def show_alert(
         alert_id: Annotated[int, Path(ge=1, le=paging.LARGEST_ID)],
-    ) -> AlertWithTransitions:
-        """One alert with its changes of state."""
+    ) -> AlertWithDeliveries:
+        """One alert with its changes of state and deliveries."""
         found = store.episode(alert_id)
         if found is None:
             raise problems.Problem(404, f"alert_id: {alert_id}: no alert has this id")
-        return shown_whole(found)
+        told = () if sent is None else sent.about(messages.Key(found.fingerprint, found.starts_at))
+        deliveries = [*map(_delivery, told), *_by_alertmanager(found)]
+        return AlertWithDeliveries(**shown_whole(found).model_dump(), deliveries=deliveries)
 
     return routes
 
@@ -169,6 +287,61 @@ def shown(episode: alerts.Episode) -> Alert:
         feedback=episode.feedback,
         facts=_texts(episode.facts),
     )
+
+
+def _everything(
+    store: ports.EpisodeStore, wanted: alerts.EpisodeFilter
+) -> Iterator[tuple[alerts.Episode, ...]]:
+    """Page after page."""
+    next_id = wanted.before_id
+    while True:
+        page = store.list_episodes(dataclasses.replace(wanted, before_id=next_id))
+        yield page.episodes
+        next_id = page.next_id
+        if next_id is None:
+            return
+
+
+def _again(first: T, rest: Iterator[T]) -> Iterator[T]:
+    yield first
+    yield from rest
+
+
+def _delivery(message: messages.Message) -> Delivery:
+    is_number = message.recipient.startswith("+")
+    return Delivery(
+        channel="sms" if is_number else f"notify-{message.recipient}",
+        recipient=f"...{message.recipient[-SHOWN_DIGITS:]}" if is_number else "",
+        provider=message.provider,
+        state=message.state.value,
+        at=message.updated_at,
+        reason=message.reason,
+    )
+
+
+def _by_alertmanager(episode: alerts.Episode) -> list[Delivery]:
+    """Alertmanager counts what it sent by kind of receiver, not by alert."""
+    names = dict(episode.facts).get(alerts.RECEIVERS, "")
+    return [
+        Delivery(channel=name, recipient="", provider="", state=UNKNOWN, at=None, reason=NOT_TOLD)
+        for name in names.split(", ")
+        if name and name not in OWN_RECEIVERS
+    ]
+
+
+def _tally(tally: alerts.Tally) -> Tally:
+    return Tally(
+        name=tally.name,
+        count=tally.count,
+        flapping=tally.flapping,
+        without_action=tally.without_action,
+        acknowledge_s=_times(tally.acknowledge_s),
+        resolve_s=_times(tally.resolve_s),
+    )
+
+
+def _times(pair: tuple[float, float] | None) -> Times | None:
+    return None if pair is None else Times(mean=pair[0], median=pair[1])
 
 
 def _texts(labels: frames.Labels) -> dict[str, str]:

@@ -8,7 +8,7 @@ has changed is written.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +21,8 @@ Prometheus repeats them each minute, or each four evaluations."""
 TOLD_WITHIN = timedelta(minutes=15)
 """The end of an alert that is not muted is left to the webhook for so long: it knows it exactly,
 and comes after the route's group_interval (5 minutes unless said)."""
+AT_ONCE = 1_000
+"""Episodes of one transaction."""
 REMEMBER_EVERY = timedelta(seconds=30)
 _MUTED = frozenset({alerts.Status.SILENCED, alerts.Status.INHIBITED, alerts.Status.ACKNOWLEDGED})
 _Mark = tuple[alerts.Status, alerts.Status, str, str, str]
@@ -90,8 +92,7 @@ class Observer:
     ) -> int:
         """What is not known yet; what was held before is known, though it may be over by now."""
         new = [each for key, each in held.items() if key not in firing and key not in self._before]
-        told = [_notification(each, None) for each in new]
-        return self._store.record(told, received_at=now).stored if told else 0
+        return self._store_in_parts([_notification(each, None) for each in new], now)
 
     def _mark(
         self,
@@ -142,7 +143,11 @@ class Observer:
         if not over:
             return 0
         told = [_ended(each, over[each.key]) for each in self._episodes(over)]
-        return self._store.record(told, received_at=now).stored
+        return self._store_in_parts(told, now)
+
+    def _store_in_parts(self, told: Sequence[alerts.Notification], now: datetime) -> int:
+        parts = (told[first : first + AT_ONCE] for first in range(0, len(told), AT_ONCE))
+        return sum(self._store.record(part, received_at=now).stored for part in parts)
 
     def _without_active(self, over: Mapping[alerts.Key, datetime]) -> dict[alerts.Key, datetime]:
         """Of alerts that Prometheus has evaluated, those that do not fire there any more: a second
@@ -174,11 +179,8 @@ class Observer:
             wanted = page.next_id
 
     def _learn(self, held: Mapping[alerts.Key, alerts.Held]) -> None:
-        facts = {
-            key: tuple(pair for pair in each.annotations if pair[0] in alerts.FACTS)
-            for key, each in held.items()
-        }
-        news = {key: said for key, said in facts.items() if said and self._facts.get(key) != said}
+        facts = {key: _facts(each) for key, each in held.items()}
+        news = {key: said for key, said in facts.items() if self._facts.get(key) != said}
         self._store.learn(news)
         self._facts = facts
 
@@ -220,6 +222,11 @@ class Observer:
             return
         self._store.watched(now)
         self._remembered = now
+
+
+def _facts(each: alerts.Held) -> frames.Labels:
+    receivers = (alerts.RECEIVERS, ", ".join(sorted(each.receivers)))
+    return (*(pair for pair in each.annotations if pair[0] in alerts.FACTS), receivers)
 
 
 def _new(key: alerts.Key) -> alerts.Firing:

@@ -11,7 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from detector import alerts, errors, frames
-from detector.store import database, finding, merging, partitions, retention, tables, text
+from detector.store import (
+    database,
+    finding,
+    merging,
+    partitions,
+    retention,
+    statistics,
+    tables,
+    text,
+)
 
 MOST_LOOKED_AT = 100_000
 """Episodes that a silence is measured by."""
@@ -26,7 +35,6 @@ _INSERT_IF_NEW = (
     .on_conflict_do_nothing()
     .returning(_NOTIFICATIONS.c.episode_id)
 )
-_NEWS = sa.bindparam("news", type_=postgresql.JSONB)
 _HEARD_EARLIER = (
     _NOTIFICATIONS.update()
     .where(
@@ -39,15 +47,8 @@ _HEARD_EARLIER = (
     )
     .values(received_at=sa.bindparam("at"))
 )
-_LEARN = (
-    _EPISODES.update()
-    .where(
-        _EPISODES.c.fingerprint == sa.bindparam("told"),
-        _EPISODES.c.starts_at == sa.bindparam("began"),
-        sa.not_(_EPISODES.c.facts.contains(_NEWS)),
-    )
-    .values(facts=_EPISODES.c.facts.op("||")(_NEWS))
-)
+LEARNT_AT_ONCE = 1_000
+"""Episodes of one transaction: others wait for its rows."""
 _WATCHED = "alerts"
 _INSERT_WATCHED = postgresql.insert(tables.watched)
 _WATCH = _INSERT_WATCHED.on_conflict_do_update(
@@ -139,13 +140,11 @@ class PostgresEpisodeStore:
 
     def learn(self, facts: Mapping[alerts.Key, frames.Labels]) -> None:
         """Rows of which this is news alone are written."""
-        rows = [
-            {"told": text.storable(fingerprint), "began": began, "news": text.document(known)}
-            for (fingerprint, began), known in sorted(facts.items())
-        ]
-        if rows:
+        keys = sorted(facts)
+        for first in range(0, len(keys), LEARNT_AT_ONCE):
+            some = keys[first : first + LEARNT_AT_ONCE]
             with self._database.begin() as connection:
-                connection.execute(_LEARN, rows)
+                connection.execute(_learnt({key: facts[key] for key in some}))
 
     def remark(
         self,
@@ -233,6 +232,11 @@ class PostgresEpisodeStore:
         with self._database.begin() as connection:
             connection.execute(_WATCH, given)
 
+    def statistics(self, since: datetime, until: datetime) -> alerts.Statistics:
+        """See store.statistics."""
+        with self._database.begin() as connection:
+            return statistics.statistics(connection, since, until)
+
     def forget(self, before: datetime) -> alerts.Forgotten:
         """See store.retention."""
         with self._database.begin() as connection:
@@ -302,9 +306,45 @@ def _transitions(heard: Sequence[tuple[str, datetime]]) -> tuple[alerts.Transiti
 
 
 def _of_keys(keys: Collection[alerts.Key]) -> sa.Select[Any]:
+    """However many: two arrays, not a list of pairs, which is a tree as deep as it is long."""
+    wanted = _table("wanted", keys).columns
     c = _EPISODES.c
-    wanted = [(text.storable(fingerprint), began) for fingerprint, began in keys]
-    return sa.select(c.id, c.starts_at).where(sa.tuple_(c.fingerprint, c.starts_at).in_(wanted))
+    return sa.select(c.id, c.starts_at).where(
+        c.fingerprint == wanted.fingerprint, c.starts_at == wanted.starts_at
+    )
+
+
+def _learnt(facts: Mapping[alerts.Key, frames.Labels]) -> sa.Executable:
+    known = [text.document(each) for each in facts.values()]
+    given = sa.literal(known, postgresql.ARRAY(postgresql.JSONB))
+    news, c = _table("news", facts, facts=given).columns, _EPISODES.c
+    return (
+        _EPISODES.update()
+        .where(c.fingerprint == news.fingerprint, c.starts_at == news.starts_at)
+        .where(sa.not_(c.facts.contains(news.facts)))
+        .values(facts=c.facts.op("||")(news.facts))
+    )
+
+
+def _table(
+    name: str, keys: Collection[alerts.Key], **more: sa.ColumnElement[Any]
+) -> sa.TableValuedAlias:
+    fingerprints = [text.storable(fingerprint) for fingerprint, _ in keys]
+    starts = [began for _, began in keys]
+    return (
+        sa.func.unnest(
+            sa.literal(fingerprints, postgresql.ARRAY(sa.Text)),
+            sa.literal(starts, postgresql.ARRAY(sa.DateTime(timezone=True))),
+            *more.values(),
+        )
+        .table_valued(
+            sa.column("fingerprint", sa.Text),
+            sa.column("starts_at", sa.DateTime(timezone=True)),
+            *(sa.column(each, postgresql.JSONB) for each in more),
+            name=name,
+        )
+        .render_derived()
+    )
 
 
 def _supersede(connection: sa.Connection, told: Collection[merging.Key]) -> None:
@@ -335,7 +375,7 @@ def _changed(
         .where(c.state == alerts.State.FIRING.value, c.status != status.value)
         .where(sa.true() if was is None else c.status == was.value)
         .order_by(c.fingerprint, c.starts_at)
-        .with_for_update()
+        .with_for_update(of=_EPISODES)
         .cte("locked")
     )
     return (

@@ -41,7 +41,7 @@ _WORDS = sa.text(
     "SELECT word FROM regexp_split_to_table(:given, '[^[:alnum:]]+') AS word WHERE word <> ''"
 )
 """As the column `words` is made."""
-_NO_START_UP = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
+NO_START_UP = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
 """To compile, or to start workers, takes longer than a page may."""
 _SCANS = "; ".join(
     f"SET LOCAL enable_{kind} = {{0}}" for kind in ("seqscan", "indexscan", "indexonlyscan")
@@ -68,7 +68,7 @@ class Condition:
 
 def page(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> list[sa.Row[Any]]:
     """The rows of the episodes that match, one more than a page holds if there are as many."""
-    connection.exec_driver_sql(_NO_START_UP)
+    connection.exec_driver_sql(NO_START_UP)
     place = None
     if wanted.before_id is not None:
         place = _place_of(connection, wanted.before_id)

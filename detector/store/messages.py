@@ -222,6 +222,15 @@ class PostgresMessageStore:
         page = found[: wanted.limit]
         return messages.Page(page, page[-1].id if len(found) > wanted.limit else None)
 
+    def about(self, key: messages.Key) -> tuple[messages.Message, ...]:
+        """By id, which rises with time."""
+        fingerprint, starts_at = key
+        told = sa.select(_TOLD.c.message_id).where(
+            _TOLD.c.fingerprint == text.storable(fingerprint), _TOLD.c.starts_at == starts_at
+        )
+        c = _MESSAGES.c
+        return self._found(sa.select(_MESSAGES).where(c.id.in_(told)).order_by(c.id))
+
     def given_up(self, *, since: datetime) -> int:
         """By when they were changed last."""
         c = _MESSAGES.c

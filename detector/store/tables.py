@@ -113,6 +113,7 @@ episodes = sa.Table(
     sa.Index(
         "episodes_long",
         "ends_at",
+        "starts_at",
         postgresql_where=sa.text("ends_at - starts_at > interval '1 day'"),
     ),
     postgresql_partition_by="RANGE (starts_at)",
@@ -411,6 +412,7 @@ told = sa.Table(
     sa.Column("told_at", _INSTANT, nullable=False),
     sa.CheckConstraint("state IN ('firing', 'resolved')", name="told_state_check"),
     sa.Index("told_message", "message_id"),
+    sa.Index("told_alert", "fingerprint", "starts_at"),
 )
 """message_id  NULL: the person was not told, since there was no word of the beginning"""
 

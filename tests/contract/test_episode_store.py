@@ -120,6 +120,14 @@ def test_marks_are_for_the_episodes_that_are_named(store: ports.EpisodeStore) ->
     assert store.mark([], alerts.Status.INHIBITED, at=at(6)) == 0
 
 
+def test_ten_thousand_are_marked_and_learnt_of_at_once(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    keys = [(alerts.Fingerprint(f"{number:x}"), at(0)) for number in range(10_000)]
+    assert store.mark([*keys, KEY], alerts.Status.SILENCED, at=at(6)) == 1
+    store.learn(dict.fromkeys([*keys, KEY], (("value", "1"),)))
+    assert (only(store).status, only(store).facts) == ("silenced", (("value", "1"),))
+
+
 def test_late_notification_takes_no_mark_away(store: ports.EpisodeStore) -> None:
     store.record([notification()], received_at=at(5))
     store.mark([KEY], alerts.Status.SILENCED, at=at(6))
@@ -492,6 +500,37 @@ def test_what_ended_long_ago_is_forgotten_with_its_month(store: ports.EpisodeSto
     assert {each.fingerprint for each in everything(store)} == {"april", "fires", "lasted"}
     store.record(told, received_at=april + 3 * day)
     assert len(everything(store)) == len(spans)
+
+
+def test_statistics_tell_what_became_of_what_began(store: ports.EpisodeStore) -> None:
+    """Disk three times within an hour and once much later; one of it acknowledged, one silenced."""
+    disk = (("alertname", "Disk"), ("severity", "high"))
+    spans = [(0, 100), (600, 900), (1200, 1300), (9000, None)]
+    told = [
+        notification("1", starts_at=at(a), ends_at=None if b is None else at(b), labels=disk)
+        for a, b in spans
+    ]
+    told.append(notification("2", ends_at=at(60), labels=(("alertname", "Cpu"),)))
+    told.append(notification("3", labels=(("alertname", "Disk"), ("mda_test", "1"))))
+    told.append(notification("4", starts_at=at(-1), labels=disk))
+    begun = [dataclasses.replace(each, ends_at=None, state=alerts.State.FIRING) for each in told]
+    store.record(begun, received_at=at(1))
+    first = alerts.Fingerprint("1")
+    store.mark([(first, at(0))], alerts.Status.ACKNOWLEDGED, at=at(40), by="ann")
+    store.mark([(first, at(600))], alerts.Status.SILENCED, at=at(700))
+    store.record(told, received_at=at(9001))
+    found = store.statistics(at(0), at(9001))
+    resolve = ((100 + 300 + 100) / 3, 100.0)
+    tally = alerts.Tally("Disk", 4, 0.5, 0.5, (40.0, 40.0), resolve)
+    cpu = alerts.Tally("Cpu", 1, 0.0, 1.0, None, (60.0, 60.0))
+    assert found == alerts.Statistics(
+        sampled=1.0,
+        total=alerts.Tally("", 5, 0.4, 0.6, (40.0, 40.0), (140.0, 100.0)),
+        rules=(tally, cpu),
+        severities=(dataclasses.replace(tally, name="high"), dataclasses.replace(cpu, name="")),
+    )
+    nothing = store.statistics(at(-9), at(-8))
+    assert nothing == alerts.Statistics(1.0, alerts.Tally("", 0, 0.0, 0.0, None, None), (), ())
 
 
 DAY = 86_400

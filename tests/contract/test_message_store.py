@@ -62,6 +62,20 @@ def draft(told: Sequence[alerts.Notification]) -> messages.Draft:
     return messages.Draft(text, 1, "high", "vonage", 0.5, at(5))
 
 
+def test_messages_about_an_episode_are_found(store: ports.MessageStore) -> None:
+    told(store, fires("a"), fires("b"), who=(ANN, BOB))
+    claimed(store)
+    told(store, ends("a"))
+    about = {name: store.about(messages.Key(fires(name).fingerprint, at(0))) for name in "abc"}
+    assert [each.text for each in about["a"]] == [
+        "a firing b firing",
+        "a firing b firing",
+        "a resolved",
+    ]
+    assert [each.recipient for each in about["b"]] == [ANN, BOB]
+    assert about["c"] == ()
+
+
 def texts(store: ports.MessageStore, **wanted: object) -> list[str]:
     page = store.list_messages(messages.Filter(**wanted))  # type: ignore[arg-type]
     return [each.text for each in reversed(page.messages)]

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from statistics import fmean, median
 
 from detector import alerts, errors, frames
 from detector.store import partitions, text
@@ -125,6 +126,30 @@ class FakeEpisodeStore:
             for each in self._all()
             if each.state is alerts.State.FIRING
         )
+
+    def statistics(self, since: datetime, until: datetime) -> alerts.Statistics:
+        self._fail()
+        everything = self._all()
+        known = {each.key for each in everything}
+        found = [
+            each
+            for each in everything
+            if since <= each.starts_at < until and alerts.MDA_TEST not in dict(each.labels)
+        ]
+
+        def by(label: str) -> tuple[alerts.Tally, ...]:
+            names = {dict(each.labels).get(label, "") for each in found}
+            tallies = [
+                _tally(
+                    name,
+                    [each for each in found if dict(each.labels).get(label, "") == name],
+                    known,
+                )
+                for name in names
+            ]
+            return tuple(sorted(tallies, key=lambda each: (-each.count, each.name)))
+
+        return alerts.Statistics(1.0, _tally("", found, known), by("alertname"), by("severity"))
 
     def forget(self, before: datetime) -> alerts.Forgotten:
         self._fail()
@@ -287,3 +312,41 @@ def _holds(matcher: alerts.Matcher, labels: frames.Labels) -> bool:
     value = dict(labels).get(matcher.name, "")
     pattern = matcher.value if matcher.is_regex else re.escape(matcher.value)
     return (re.fullmatch(pattern, value) is not None) == matcher.is_equal
+
+
+def _tally(name: str, episodes: Sequence[alerts.Episode], known: set[alerts.Key]) -> alerts.Tally:
+    count = len(episodes)
+    resolved = [(each.ends_at - each.starts_at) for each in episodes if each.ends_at is not None]
+    acted = [_acted(each) for each in episodes]
+    acknowledged = [
+        min(one.received_at for one in done if one.state is alerts.Status.ACKNOWLEDGED)
+        - each.starts_at
+        for each, done in zip(episodes, acted, strict=True)
+        if any(one.state is alerts.Status.ACKNOWLEDGED for one in done)
+    ]
+    flapping = [
+        any(
+            key[0] == each.fingerprint
+            and timedelta(0) < each.starts_at - key[1] <= alerts.FLAPS_WITHIN
+            for key in known
+        )
+        for each in episodes
+    ]
+    return alerts.Tally(
+        name=name,
+        count=count,
+        flapping=sum(flapping) / count if count else 0.0,
+        without_action=sum(not done for done in acted) / count if count else 0.0,
+        acknowledge_s=_mean_and_median(acknowledged),
+        resolve_s=_mean_and_median(resolved),
+    )
+
+
+def _acted(episode: alerts.Episode) -> list[alerts.Transition]:
+    actions = {alerts.Status.ACKNOWLEDGED, alerts.Status.SILENCED}
+    return [each for each in episode.transitions if each.state in actions]
+
+
+def _mean_and_median(spans: Sequence[timedelta]) -> tuple[float, float] | None:
+    seconds = [each.total_seconds() for each in spans]
+    return (fmean(seconds), median(seconds)) if seconds else None

@@ -193,6 +193,12 @@ class FakeMessageStore:
         page = tuple(found[: wanted.limit])
         return messages.Page(page, page[-1].id if len(found) > wanted.limit else None)
 
+    def about(self, key: messages.Key) -> tuple[messages.Message, ...]:
+        with self._lock:
+            self._fail()
+            numbers = {by for (_, told, _), by in self._told.items() if told == key}
+            return tuple(self.kept[by] for by in sorted(by for by in numbers if by is not None))
+
     def forget(self, *, before: datetime) -> int:
         with self._lock:
             self._fail()

@@ -53,6 +53,8 @@ WANTED: dict[tuple[str, str], str] = {
     ("HEAD", "/alerts/{action}/{fingerprint}/{starts_at_ms}/{expires}/{signature}"): SIGNED,
     ("POST", "/alerts/{action}/{fingerprint}/{starts_at_ms}/{expires}/{signature}"): SIGNED,
     ("GET", "/api/alerts"): VIEWER,
+    ("GET", "/api/alerts/export"): VIEWER,
+    ("GET", "/api/alerts/statistics"): VIEWER,
     ("GET", "/api/alerts/{alert_id}"): VIEWER,
     ("POST", "/api/alerts"): OPERATOR,
     ("PUT", "/api/alerts/{alert_id}"): OPERATOR,

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import csv
+import io
+import json
+
 import pytest
 
-from detector import alerts, errors
+from detector import alerts, errors, messages
 from tests.detector.api.conftest import Served
 from tests.factories import at, notification
 
@@ -54,6 +58,7 @@ def test_alert_is_shown_whole(served: Served) -> None:
                 "feedback": None,
             }
         ],
+        "deliveries": [],
     }
 
 
@@ -80,6 +85,96 @@ def test_filters_reach_the_store(
     three: Served, parameters: dict[str, object], expected: list[int]
 ) -> None:
     assert ids(three, **parameters) == expected
+
+
+def test_deliveries_are_told_as_far_as_they_are_known(served: Served) -> None:
+    told = notification()
+    served.store.record([told], received_at=at(5))
+    key = (told.fingerprint, told.starts_at)
+    served.store.learn({key: ((alerts.RECEIVERS, "email, memory, sms"),)})
+    draft = messages.Draft("High CPU", 1, "high", "vonage", 0.5, at(5))
+    served.messages.tell(["+491701234567"], [told], lambda _: draft, at=at(6))
+    assert served.get("/api/alerts/1").json()["deliveries"] == [
+        {
+            "channel": "sms",
+            "recipient": "...4567",
+            "provider": "vonage",
+            "state": "queued",
+            "at": "2026-03-01T12:00:06Z",
+            "reason": "",
+        },
+        {
+            "channel": "email",
+            "recipient": "",
+            "provider": "",
+            "state": "unknown_per_alert",
+            "at": None,
+            "reason": "not known per alert: see alertmanager_notifications_total and _failed_total",
+        },
+    ]
+
+
+def test_export_has_what_the_pages_have(three: Served) -> None:
+    pages = three.get("/api/alerts", label="job:a").json()["alerts"]
+    exported = three.get("/api/alerts/export", label="job:a")
+    assert exported.json() == pages
+    assert exported.headers["content-type"] == "application/json"
+    assert exported.headers["content-disposition"] == 'attachment; filename="alerts.json"'
+    answer = three.get("/api/alerts/export", label="job:a", format="csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["id"] for row in rows] == ["2", "1"]
+    assert json.loads(rows[0]["labels"]) == pages[0]["labels"]
+    assert list(rows[0]) == list(pages[0])
+
+
+def test_export_holds_many_pages(served: Served) -> None:
+    many = [notification(str(number), starts_at=at(number)) for number in range(2_001)]
+    served.store.record(many, received_at=at(1))
+    ids = [each["id"] for each in served.get("/api/alerts/export").json()]
+    assert ids == list(range(2_001, 0, -1))
+
+
+def test_export_of_nothing_is_empty(served: Served) -> None:
+    assert served.get("/api/alerts/export").json() == []
+    header = served.get("/api/alerts/export", format="csv").text
+    assert header.startswith("id,fingerprint,state,starts_at,")
+    assert header.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\tx", "\rx"])
+def test_what_a_spreadsheet_would_run_is_inert(served: Served, text: str) -> None:
+    served.store.record([notification(generator_url=text)], received_at=at(1))
+    answer = served.get("/api/alerts/export", format="csv")
+    (row,) = csv.DictReader(io.StringIO(answer.text, newline=""))
+    assert row["generator_url"] == f"'{text}"
+
+
+def test_export_takes_no_pages(served: Served) -> None:
+    for parameter in ("limit", "cursor"):
+        assert served.get("/api/alerts/export", **{parameter: "1"}).status_code == 422
+    assert served.get("/api/alerts/export", format="xml").status_code == 422
+
+
+def test_statistics_are_told(three: Served) -> None:
+    told = three.get(
+        "/api/alerts/statistics", since=at(0).isoformat(), until=at(20).isoformat()
+    ).json()
+    assert told["total"] == {
+        "name": "",
+        "count": 2,
+        "flapping": 0.0,
+        "without_action": 0.5,
+        "acknowledge_s": {"mean": 31.0, "median": 31.0},
+        "resolve_s": {"mean": 20.0, "median": 20.0},
+    }
+    assert [(each["name"], each["count"]) for each in told["severities"]] == [("", 1), ("high", 1)]
+    assert (told["sampled"], told["until"]) == (1.0, "2026-03-01T12:00:20Z")
+    of_30_days = three.get("/api/alerts/statistics").json()
+    assert of_30_days["since"] == "2026-01-30T12:00:00Z"
+    assert of_30_days["total"]["count"] == 0
+    wrong = three.get("/api/alerts/statistics", since=at(0).isoformat(), until=at(0).isoformat())
+    assert wrong.json()["detail"] == "since: 2026-03-01T12:00:00+00:00: must be before until"
 
 
 def test_cursors_lead_through_all_pages(three: Served) -> None:
@@ -142,5 +237,5 @@ def test_unknown_id_is_not_found(served: Served) -> None:
 
 def test_store_that_is_down_is_said(served: Served) -> None:
     served.store.failure = errors.StoreError("PostgreSQL: gone", retryable=True)
-    for path in ("/api/alerts", "/api/alerts/1"):
-        assert served.get(path).status_code == 503
+    for path in ("", "/1", "/export", "/statistics"):
+        assert served.get(f"/api/alerts{path}").status_code == 503

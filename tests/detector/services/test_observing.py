@@ -80,7 +80,7 @@ def test_silenced_from_the_start_is_recorded_and_its_end_noticed(watched: Watche
     watched.turn(2)
     assert watched.only().status is alerts.Status.SILENCED
     assert watched.only().annotations == (("summary", "busy"), ("value", "93 %"))
-    assert watched.only().facts == (("value", "93 %"),)
+    assert watched.only().facts == (("receivers", "nobody"), ("value", "93 %"))
     watched.post(ends=0)
     missed = watched.now()
     watched.turn(2)

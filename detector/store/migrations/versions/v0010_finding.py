@@ -21,9 +21,10 @@ def upgrade() -> None:
             WHERE feedback IS NOT NULL
     """)
     op.execute("""
-        CREATE INDEX episodes_long ON episodes (ends_at)
+        CREATE INDEX episodes_long ON episodes (ends_at, starts_at)
             WHERE ends_at - starts_at > interval '1 day'
     """)
+    op.execute("CREATE INDEX told_alert ON told (fingerprint, starts_at)")
     op.execute("""
         CREATE TABLE watched (
             name text CONSTRAINT watched_pkey PRIMARY KEY,
