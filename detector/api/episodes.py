@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
@@ -22,7 +23,7 @@ EXPORTED_AT_ONCE = 1_000
 USUAL_RANGE = timedelta(days=30)
 SHOWN_DIGITS = 4
 """Of a phone number: viewers may know that somebody was told, not all that it takes to call."""
-OWN_RECEIVERS = frozenset({"memory", "sms"})
+OWN_RECEIVERS = re.compile(r"memory|heartbeat|(sms|notify)(-.+)?")
 """Of alertmanager.yml: our own webhooks."""
 UNKNOWN = "unknown_per_alert"
 NOT_TOLD = "not known per alert: see alertmanager_notifications_total and _failed_total"
@@ -325,7 +326,7 @@ def _by_alertmanager(episode: alerts.Episode) -> list[Delivery]:
     return [
         Delivery(channel=name, recipient="", provider="", state=UNKNOWN, at=None, reason=NOT_TOLD)
         for name in names.split(", ")
-        if name and name not in OWN_RECEIVERS
+        if name and OWN_RECEIVERS.fullmatch(name) is None
     ]
 
 
