@@ -179,10 +179,15 @@ class Observer:
             wanted = page.next_id
 
     def _learn(self, held: Mapping[alerts.Key, alerts.Held]) -> None:
-        facts = {key: _facts(each) for key, each in held.items()}
+        facts = {key: self._graver(key, _facts(each)) for key, each in held.items()}
         news = {key: said for key, said in facts.items() if self._facts.get(key) != said}
         self._store.learn(news)
         self._facts = facts
+
+    def _graver(self, key: alerts.Key, said: frames.Labels) -> frames.Labels:
+        """Of what is said now and what was said before: that with the higher score."""
+        before = self._facts.get(key, ())
+        return before if _score(said) < _score(before) else said
 
     def _mark_pending(self, held: Mapping[alerts.Key, alerts.Held]) -> int:
         """Since when what has begun to fire had been pending."""
@@ -227,6 +232,14 @@ class Observer:
 def _facts(each: alerts.Held) -> frames.Labels:
     receivers = (alerts.RECEIVERS, ", ".join(sorted(each.receivers)))
     return (*(pair for pair in each.annotations if pair[0] in alerts.FACTS), receivers)
+
+
+def _score(said: frames.Labels) -> float:
+    """0 of what has none."""
+    try:
+        return float(dict(said).get("score", "0").split()[0])
+    except (ValueError, IndexError):  # annotations are anybody's
+        return 0.0
 
 
 def _new(key: alerts.Key) -> alerts.Firing:

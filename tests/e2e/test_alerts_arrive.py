@@ -117,3 +117,9 @@ def test_a_spike_arrives_everywhere_is_acknowledged_ends_and_is_remembered(
     assert whole["owner"]
     assert float(whole["facts"]["score"].split()[0]) > 1
     assert whole["facts"]["expected"]
+    told = {each["channel"]: each["state"] for each in whole["deliveries"]}
+    assert told == {
+        "sms": "delivered",
+        "email": "unknown_per_alert",
+        "slack": "unknown_per_alert",
+    }

@@ -192,6 +192,13 @@ def test_end_of_a_rule_is_believed_of_a_young_alertmanager(watched: Watched) -> 
     assert watched.only().status is alerts.Status.RESOLVED
 
 
+def test_facts_are_those_of_the_highest_score(watched: Watched) -> None:
+    for value, score in (("20 %", "1.5"), ("93 %", "4.2"), ("30 %", "0.5"), ("31 %", "a lot")):
+        watched.post(value=value, score=score)
+        watched.turn()
+    assert watched.only().facts == (("score", "4.2"), ("value", "93 %"))
+
+
 def test_alertmanager_that_does_not_answer_changes_nothing(watched: Watched) -> None:
     watched.silence(LABELS)
     watched.post()
