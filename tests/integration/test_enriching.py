@@ -87,7 +87,8 @@ class World:
     def warm_up(self) -> None:
         """Start the detector, and have it read a first value, for which it compiles kernels."""
         self.detector.start()
-        labels = (("alertname", "First"), ("job", "self"))
+        instance = self.prometheus.url.removeprefix("http://")
+        labels = (("alertname", "First"), ("instance", instance), ("job", "self"))
         page = f"{self.prometheus.url}/graph?g0.expr=up"
         now = datetime.now(UTC)
         self.client.post([alerts.Posted(labels, (), now, now + timedelta(hours=1), page)])
