@@ -70,6 +70,7 @@ from detector.services import (
     self_test,
     subjects,
     watching,
+    witness,
 )
 from detector.store import anomalies, database, episodes, fits, migrate, policies, tokens
 
@@ -486,10 +487,7 @@ def _rules(settings: config.Settings) -> ports.RulePublisher:
 def _observing(
     settings: config.Settings, store: database.Database, meters: telemetry.Telemetry
 ) -> loops.Loop:
-    prometheus = connection.Client(
-        settings.prometheus.url, timeout=settings.prometheus.timeout, auth=checks.auth(settings)
-    )
-    evaluation = alerts_api.AlertsApi(prometheus)
+    evaluation = _evaluation(settings)
     remembered = episodes.PostgresEpisodeStore(store)
     observer = observing.Observer(
         remembered,
@@ -537,6 +535,13 @@ def _subjects(
     return subjects.Subjects(current, kept.all_policies, clock=instant)
 
 
+def _evaluation(settings: config.Settings) -> ports.AlertEvaluation:
+    prometheus = connection.Client(
+        settings.prometheus.url, timeout=settings.prometheus.timeout, auth=checks.auth(settings)
+    )
+    return alerts_api.AlertsApi(prometheus)
+
+
 def _enriching(
     settings: config.Settings,
     store: database.Database,
@@ -556,7 +561,8 @@ def _enriching(
         made,
         clock=instant,
     )
-    enriched = enriching.Enriching(holder, holder, told, clock=instant)
+    judge = witness.Witness(_evaluation(settings), holder)
+    enriched = enriching.Enriching(holder, holder, told, judge, clock=instant)
     return loops.Loop(
         "annotations",
         enriched.turn,

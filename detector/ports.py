@@ -648,6 +648,11 @@ class AlertEvaluation(Protocol):
         """The times between these through which alerts fired, in no order."""
         ...
 
+    def firing(self) -> frozenset[frames.Labels]:
+        """Labels of the alerts that fire, as it has written them last: through a restart of its
+        own too, unlike active()."""
+        ...
+
     def external_labels(self) -> frames.Labels:
         """What it adds to the labels of each alert on its way to Alertmanager."""
         ...

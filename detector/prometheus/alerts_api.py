@@ -5,7 +5,7 @@ from __future__ import annotations
 import http
 import itertools
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -41,6 +41,14 @@ class _Series(msgspec.Struct):
     values: list[tuple[float, str]]
 
 
+class _Labelled(msgspec.Struct):
+    metric: dict[str, str]
+
+
+class _Vector(msgspec.Struct):
+    result: list[_Labelled] = []
+
+
 class _Matrix(msgspec.Struct):
     result: list[_Series] = []
 
@@ -74,11 +82,16 @@ class AlertsApi:
         while end < until:
             start, end = end, min(end + BLOCK, until)
             for each in self._samples(start, end):
-                pairs = (pair for pair in each.metric.items() if pair[0] not in OWN_LABELS)
-                known = times.setdefault(frames.labels_from_pairs(pairs), [])
+                known = times.setdefault(_alert_labels(each.metric), [])
                 known += (at for at, _ in each.values if not known or at > known[-1])
         found = (_runs(labels, seen, since, until) for labels, seen in times.items())
         return tuple(itertools.chain.from_iterable(found))
+
+    def firing(self) -> frozenset[frames.Labels]:
+        """By the series ALERTS."""
+        asked = urllib.parse.urlencode({"query": FIRING})
+        found = self._ask(f"/api/v1/query?{asked}", _Vector).result
+        return frozenset(_alert_labels(each.metric) for each in found)
 
     def external_labels(self) -> frames.Labels:
         """As its configuration has them; none of a server that does not tell (Mimir, Thanos)."""
@@ -101,6 +114,11 @@ class AlertsApi:
 
     def _ask(self, path: str, kind: type[T]) -> T:
         return _decoded(self._client.call("GET", path), kind)
+
+
+def _alert_labels(metric: Mapping[str, str]) -> frames.Labels:
+    """Of the alert that a series of ALERTS is about."""
+    return frames.labels_from_pairs(pair for pair in metric.items() if pair[0] not in OWN_LABELS)
 
 
 def _decoded(answer: connection.Answer, kind: type[T]) -> T:

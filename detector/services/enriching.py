@@ -7,12 +7,13 @@ what has ended stays so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from detector import alerts, errors, loops, ports
 from detector.services import facts
+from detector.services import witness as witness_
 
 EVERY = timedelta(seconds=5)
 """At the latest."""
@@ -25,6 +26,9 @@ MOST = 1_000
 FRESH_FOR = timedelta(seconds=45)
 """Less than the minute in which Prometheus repeats itself: each time values are read anew."""
 RETRIED_AFTER = timedelta(seconds=30)
+SOON, MOST_SOON = timedelta(seconds=5), 3
+"""When, and how often, a value is looked for that was not there: an alert may be told of before
+all that it is about can be read."""
 LEAST_LEFT = timedelta(seconds=15)
 """An alert that will be over so soon may be over when this arrives."""
 A_BIT = timedelta(milliseconds=1)
@@ -38,10 +42,16 @@ class _Episode:
 
     ours: facts.Annotations
     known_at: datetime
-    is_whole: bool
+    has_failed: bool
+    tries: int
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.has_failed and ("value" in self.ours or self.tries > MOST_SOON)
 
     def is_stale(self, now: datetime) -> bool:
-        return now - self.known_at >= (FRESH_FOR if self.is_whole else RETRIED_AFTER)
+        lasts = FRESH_FOR if self.is_whole else RETRIED_AFTER if self.has_failed else SOON
+        return now - self.known_at >= lasts
 
 
 class Enriching:
@@ -52,11 +62,12 @@ class Enriching:
         source: ports.AlertSource,
         poster: ports.AlertPoster,
         told: facts.Facts,
+        witness: witness_.Witness,
         *,
         clock: Callable[[], datetime],
     ) -> None:
         self._source, self._poster = source, poster
-        self._facts = told
+        self._facts, self._witness = told, witness
         self._clock = clock
         self._episodes: dict[facts.Key, _Episode] = {}
         self._took = timedelta(0)
@@ -74,35 +85,64 @@ class Enriching:
         return done
 
     def _turn(self) -> loops.Turn:
+        failures = list(self._ended())
         held = self._source.held()
         self._forget(held)
         lacking = self._lacking(held)
-        failures = self._learn(lacking)
+        failures += self._learn(lacking)
         if failures or any(self._is_lacking(each) for each in lacking):
+            failures += self._looked()
             # Anew, since to find out took time: what has ended in between must stay so.
             held = self._source.held()
-        known = self._episodes.keys()
-        posted = [self._posted(each) for each in self._lacking(held) if facts.key_of(each) in known]
+        wanted = {facts.key_of(each) for each in lacking}
+        posted = [
+            self._posted(each)
+            for each in held
+            if facts.key_of(each) in wanted and self._lasts(each) and not self._has_ours(each)
+        ]
         self._poster.post(posted)
+        self._witness.remember(posted)
         for error in failures:
             raise error
         return loops.Turn(came_in=len(held), went_out=len(posted))
+
+    def _ended(self) -> Iterator[errors.MdaError]:
+        """End what we have posted though it was over; what failed at that."""
+        try:
+            self._witness.end(at=self._clock())
+        except errors.UpstreamError as error:
+            yield error
+
+    def _looked(self) -> Iterator[errors.MdaError]:
+        """See what fires by Prometheus' word. One that is away ends nothing either."""
+        try:
+            self._witness.look()
+        except errors.UpstreamError as error:
+            yield error
 
     def _forget(self, held: Sequence[alerts.Held]) -> None:
         firing = {facts.key_of(each) for each in held}
         self._episodes = {key: each for key, each in self._episodes.items() if key in firing}
 
     def _lacking(self, held: Sequence[alerts.Held]) -> list[alerts.Held]:
-        """Those to be told of, the newest first."""
-        least = self._clock() + LEAST_LEFT
-        found = [each for each in held if each.ends_at > least and self._is_lacking(each)]
-        return sorted(found, key=lambda each: each.starts_at, reverse=True)[:MOST]
+        """Those to be told of, the newest first; before them, those that are not known at all."""
+        found = [each for each in held if self._lasts(each) and self._is_lacking(each)]
+        found.sort(key=lambda each: each.starts_at, reverse=True)
+        found.sort(key=lambda each: facts.key_of(each) in self._episodes)
+        return found[:MOST]
+
+    def _lasts(self, each: alerts.Held) -> bool:
+        return each.ends_at > self._clock() + LEAST_LEFT
 
     def _is_lacking(self, each: alerts.Held) -> bool:
         known = self._episodes.get(facts.key_of(each))
         if known is None or (not known.is_whole and known.is_stale(self._clock())):
             return True
-        return not known.ours.keys() <= dict(each.annotations).keys()
+        return not self._has_ours(each)
+
+    def _has_ours(self, each: alerts.Held) -> bool:
+        ours = self._episodes[facts.key_of(each)].ours
+        return ours.keys() <= dict(each.annotations).keys()
 
     def _learn(self, lacking: Sequence[alerts.Held]) -> tuple[errors.MdaError, ...]:
         now = self._clock()
@@ -112,7 +152,9 @@ class Enriching:
         told = self._facts.tell(unknown)
         for each in unknown:
             key = facts.key_of(each)
-            self._episodes[key] = _Episode(told.annotations[key], now, not told.failures)
+            before = self._episodes.get(key)
+            tries = 1 if before is None else before.tries + 1
+            self._episodes[key] = _Episode(told.annotations[key], now, bool(told.failures), tries)
         return told.failures
 
     def _is_unknown(self, each: alerts.Held, now: datetime) -> bool:

@@ -26,6 +26,10 @@ class FakeAlertEvaluation:
         self.asked.append((since, until))
         return tuple(each for each in self.past if each.last >= since and each.first <= until)
 
+    def firing(self) -> frozenset[frames.Labels]:
+        self._fail()
+        return frozenset(each.labels for each in self.now if each.is_firing)
+
     def external_labels(self) -> frames.Labels:
         self._fail()
         return self._external

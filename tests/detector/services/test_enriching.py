@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from detector import alerts, config, errors, frames, links, signing
-from detector.services import enriching, facts, subjects
+from detector.services import enriching, facts, subjects, witness
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.anomalies import FakeAnomalyStore
 from tests.fakes.answers import FakeAnswers
+from tests.fakes.evaluation import FakeAlertEvaluation
 
 START = datetime(2026, 5, 4, 14, 30, tzinfo=UTC)
 EXPR = "up == 0"
@@ -33,8 +34,13 @@ class World:
             links.Links("https://mda.example.org", signing.Signer(b"key")),
             clock=lambda: self.now,
         )
+        self.evaluation = FakeAlertEvaluation((("cluster", "eu"),))
         self.enriching = enriching.Enriching(
-            self.alertmanager, self.alertmanager, told, clock=lambda: self.now
+            self.alertmanager,
+            self.alertmanager,
+            told,
+            witness.Witness(self.evaluation, self.alertmanager),
+            clock=lambda: self.now,
         )
 
     def _policies(self) -> tuple[()]:
@@ -114,6 +120,24 @@ def test_what_was_found_out_just_now_is_not_asked_again(world: World) -> None:
     assert len(world.reader.asked) == asked
 
 
+def test_a_value_that_is_not_there_yet_is_looked_for_soon_and_not_for_ever(world: World) -> None:
+    world.reader.answers["up"] = {}
+    world.prometheus_sends()
+    assert world.turn_after(5) == 1
+    assert "value" not in world.annotations()
+    world.reader.answers["up"] = {(("instance", "web-1"),): 0.0}
+    assert world.turn_after(5) == 1
+    assert world.annotations()["value"] == "0"
+    world.reader.answers["up"] = {}
+    world.prometheus_sends("web-2")
+    asked = []
+    for _ in range(10):
+        before = len(world.reader.asked)
+        world.turn_after(5)
+        asked.append(len(world.reader.asked) - before)
+    assert sum(each > 0 for each in asked) == 1 + enriching.MOST_SOON
+
+
 def test_what_a_rule_says_itself_stays(world: World) -> None:
     world.prometheus_sends(value="nothing answers", expected="an answer")
     world.turn_after(5)
@@ -135,6 +159,52 @@ def test_an_alert_that_ends_while_values_are_read_stays_so(world: World) -> None
     world.before_reading = lambda: world.prometheus_sends(ended=True)
     assert world.turn_after(5) == 0
     assert world.alertmanager.held() == ()
+
+
+def test_an_alert_that_ends_just_before_it_is_posted_is_ended_at_the_next_turn(
+    world: World,
+) -> None:
+    """Prometheus' word, then ours, which is the latest: it fires on."""
+    active = alerts.Active(labels_of("web-1"), START, is_firing=True)
+    world.evaluation.now = [active]
+    world.prometheus_sends()
+    post = world.alertmanager.post
+
+    def ends_first(posted: Sequence[alerts.Posted]) -> None:
+        world.alertmanager.post = post  # type: ignore[method-assign]
+        world.prometheus_sends(ended=True)
+        world.evaluation.now = []
+        post(posted)
+
+    world.alertmanager.post = ends_first  # type: ignore[method-assign]
+    assert world.turn_after(5) == 1
+    assert len(world.alertmanager.held()) == 1
+    world.evaluation.failure = errors.UpstreamError("away", kind="timeout", retryable=True)
+    with pytest.raises(errors.UpstreamError):
+        world.turn_after(5)
+    assert len(world.alertmanager.held()) == 1
+    world.evaluation.failure = None
+    assert world.turn_after(5) == 0
+    assert world.alertmanager.held() == ()
+
+
+def test_alerts_of_others_than_our_prometheus_are_never_ended(world: World) -> None:
+    world.prometheus_sends()
+    assert [world.turn_after(5) for _ in range(3)] == [1, 0, 0]
+    assert len(world.alertmanager.held()) == 1
+
+
+def test_external_labels_are_no_part_of_what_fires(world: World) -> None:
+    labels = (*labels_of("web-1"), ("cluster", "eu"))
+    world.evaluation.now = [alerts.Active(labels_of("web-1"), START, is_firing=True)]
+    ends_at = START + timedelta(minutes=4)
+    world.alertmanager.post([alerts.Posted(frames.labels_from_pairs(labels), (), START, ends_at)])
+    assert world.turn_after(5) == 1
+    assert world.turn_after(5) == 0
+    assert len(world.alertmanager.held()) == 1
+    world.evaluation.now = []
+    assert world.turn_after(5) == 0
+    assert len(world.alertmanager.held()) == 1  # what is not posted is not judged
 
 
 def test_one_that_comes_while_values_are_read_has_its_turn_next(world: World) -> None:
