@@ -28,6 +28,7 @@ def _section(title: str) -> str:
 
 def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     sections = {
+        "alerts",
         "thresholds",
         "policies",
         "prometheus",
@@ -69,6 +70,7 @@ def _keys(model: type[pydantic.BaseModel], title: str) -> list[tuple[str, str]]:
     + _keys(config.SilenceSettings, "silences")
     + _keys(config.DetectionSettings, "detection")
     + _keys(config.Thresholds, "thresholds")
+    + _keys(config.AlertSettings, "alerts")
     + _keys(config.PolicySettings, "policies")
     + _keys(config.EmailSettings, "email")
     + _keys(config.SlackSettings, "slack")
