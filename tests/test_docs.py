@@ -253,7 +253,21 @@ def test_the_example_of_the_sms_page_loads(tmp_path: Path) -> None:
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", OPERATIONS, re.DOTALL))
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", OPERATIONS, re.DOTALL)
+OF_ALERTMANAGER = [example for example in EXAMPLES if "receivers:" in example]
+
+
+def test_templates_of_an_example_are_those_that_there_are() -> None:
+    text = (ROOT / "rules" / "templates" / "messages.tmpl").read_text(encoding="utf-8")
+    defined = set(re.findall(r'define "(mda\.[a-z._]+)"', text))
+    (example,) = OF_ALERTMANAGER
+    named = set(re.findall(r'template "([^"]+)"', example))
+    assert len(named) == 9
+    assert named <= defined
+    assert yaml.safe_load(example)["receivers"]
+
+
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if each not in OF_ALERTMANAGER])
 def test_the_examples_of_channels_load(example: str, tmp_path: Path) -> None:
     file = tmp_path / "mda.yml"
     file.write_text(example)
@@ -270,7 +284,8 @@ def test_the_settings_of_a_channel_are_all_that_it_needs(example: str, tmp_path:
     place = base.Place(base.Secrets(tmp_path, 0o600), "127.0.0.1:1", "token", base.Version(0, 28))
     tree = yaml.safe_load((ROOT / "alertmanager.yml").read_text())
     assemble.set_up(tree, config.load(None, environ), place)
-    (receiver,) = [each for each in tree["receivers"] if each["name"] != "memory"]
+    ours = {"memory", "heartbeat"}
+    (receiver,) = [each for each in tree["receivers"] if each["name"] not in ours]
     assert receiver["name"] == next(iter(environ)).split("_")[0].lower()
 
 

@@ -92,7 +92,7 @@ class Answering:
         now = self._clock()
         silence_id = self._silencer.silence(
             alerts.NewSilence(
-                silencing.exactly(episode.labels),
+                _exactly(episode),
                 now,
                 now + lasting,
                 owner or by,
@@ -128,9 +128,7 @@ class Answering:
             )
         is_exact = not wanted.matchers
         if is_exact:
-            wanted = silencing.Wanted(
-                silencing.exactly(episode.labels), wanted.lasting, wanted.reason, wanted.by
-            )
+            wanted = silencing.Wanted(_exactly(episode), wanted.lasting, wanted.reason, wanted.by)
         elif not any(each.fingerprint == episode.fingerprint for each in self._matched(wanted)):
             raise errors.ConflictError(
                 f"alert {episode_id}: the matchers do not hold of it: leave them out to mute it "
@@ -261,3 +259,13 @@ class Answering:
         except errors.UpstreamError as error:
             told = {"silence": silence_id, "reason": str(error)}
             logger.error("a silence is left over at Alertmanager", extra=told)
+
+
+def _exactly(episode: alerts.Episode) -> tuple[alerts.Matcher, ...]:
+    """Raises ConflictError of an alert without labels, which Alertmanager itself never tells."""
+    matchers = silencing.exactly(episode.labels)
+    if not matchers:
+        raise errors.ConflictError(
+            f"alert {episode.id}: it has no labels that a silence could name: let it end"
+        )
+    return matchers

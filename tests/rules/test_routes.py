@@ -213,8 +213,10 @@ def test_every_receiver_delivers(routed: tuple[Sinks, stack.Server]) -> None:
     assert "summary of HostHighCpu" in arrived.mails[0]
     assert arrived.logins[0].startswith("AUTH PLAIN")
     slack = [body for path, _, body, _ in arrived.http if path == "/slack-canary"]
-    assert slack[0]["attachments"][0]["title"] == "[FIRING 1] HostHighCpu"
-    assert "*summary of HostHighCpu*" in slack[0]["attachments"][0]["text"]
+    shown = slack[0]["attachments"][0]
+    assert shown["title"] == "[HIGH] HostHighCpu"
+    assert "summary of HostHighCpu" in shown["text"]
+    assert shown["fallback"].startswith("[HIGH] HostHighCpu")
     webhook = [each for each in arrived.http if each[0] == "/api/webhooks/alertmanager"]
     sms = [each for each in arrived.http if each[0] == "/api/webhooks/sms"]
     for _, authorization, body, _ in (webhook[0], sms[0]):

@@ -109,7 +109,8 @@ def add_tests(tree: base.Tree) -> None:
     """Let a test message reach its receiver, the memory, and nobody else, at once."""
     given: list[base.Tree] = tree["route"].setdefault("routes", [])
     memory = {each["name"] for each in tree["receivers"] if is_memory(each)}
-    start = next((n for n, each in enumerate(given) if each.get("receiver") not in memory), 0)
+    places = [n for n, each in enumerate(given, 1) if each.get("receiver") in memory]
+    start = max(places, default=0)
     given[start:start] = [
         {
             "receiver": each["name"],

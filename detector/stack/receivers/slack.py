@@ -8,7 +8,7 @@ from detector.stack.receivers import base
 NAME = "slack"
 LOOKS: base.Tree = {"send_resolved": True} | {
     key: f'{{{{ template "mda.slack.{key}" . }}}}'
-    for key in ("color", "title", "title_link", "image_url", "text")
+    for key in ("color", "title", "title_link", "image_url", "text", "fallback")
 }
 
 

@@ -51,7 +51,7 @@ def test_amtool_takes_every_combination_of_channels(
     tree, notes = receiving.rendered(tmp_path, tools, environ, version)
     had = {each["name"] for each in tree["receivers"]}
     expected = {name for name in names if receiving.SINCE.get(name, base.OLDEST) <= version}
-    assert had == {"memory", *expected}
+    assert had == {"memory", "heartbeat", *expected}
     told = [note for note in notes if "needs Alertmanager" in note]
     assert len(told) == len(names) - len(expected)
 
@@ -61,7 +61,11 @@ def test_what_an_alertmanager_is_too_old_for_is_left_out_with_the_version_that_i
 ) -> None:
     environ = receiving.NATIVE["discord"] | receiving.NATIVE["telegram"]
     tree, notes = receiving.rendered(tmp_path, render.NO_TOOLS, environ, base.Version(0, 27))
-    assert [each["name"] for each in tree["receivers"]] == ["memory", "telegram"]
+    assert [each["name"] for each in tree["receivers"]] == [
+        "memory",
+        "heartbeat",
+        "telegram",
+    ]
     (note,) = [note for note in notes if "Alertmanager" in note]
     assert note == (
         "receiver 'discord' left out: it needs Alertmanager 0.28.0, which reads its secret from a "
@@ -194,7 +198,7 @@ def test_a_team_may_be_told_where_nobody_else_is(
     environ = receiving.EMAIL | {"EMAIL_TO": ""}
     tree, notes = receiving.rendered(tmp_path, tools, environ, text=TEAMS)
     names = {each["name"] for each in tree["receivers"]}
-    assert names == {"memory", "email-payments", "email-search", "sms-payments"}
+    assert names == {"memory", "heartbeat", "email-payments", "email-search", "sms-payments"}
     assert tree["global"]["smtp_smarthost"] == "smtp.example.org:587"
     assert "receiver 'email' left out: EMAIL_TO not set" in notes
     assert "teams.payments.slack_channel: nobody is told: SLACK_WEBHOOK_URL not set" in notes
@@ -225,7 +229,9 @@ def test_severities_of_business_hours_are_told_in_them_only(
     told = [
         (each["receiver"], each["matchers"][0], each.get("active_time_intervals"))
         for each in tree["route"]["routes"]
-        if "matchers" in each and "mda_test" not in each["matchers"][0]
+        if each["receiver"] != "heartbeat"
+        and "matchers" in each
+        and "mda_test" not in each["matchers"][0]
     ]
     assert told == [
         ("email", 'severity =~ "critical|high|warning"', None),
