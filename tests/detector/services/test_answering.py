@@ -114,6 +114,15 @@ def wanted(*matchers: alerts.Matcher, lasting: timedelta = HOUR) -> silencing.Wa
     return silencing.Wanted(matchers, lasting, "a move", "ann")
 
 
+def test_an_alert_without_labels_cannot_be_muted(desk: Desk) -> None:
+    desk.store.record([notification("2", labels=())], received_at=T0)
+    with pytest.raises(errors.ConflictError, match="alert 2: it has no labels"):
+        desk.answers.acknowledge(2, by="ann")
+    with pytest.raises(errors.ConflictError, match="alert 2: it has no labels"):
+        desk.answers.silence(2, wanted())
+    assert desk.silences() == []
+
+
 def test_acknowledged_alert_has_an_owner_and_a_short_silence_behind_it(desk: Desk) -> None:
     done = desk.answers.acknowledge(1, by="ann", note="looking", lasting=HOUR)
     (silence,) = desk.silences()
