@@ -47,6 +47,11 @@ class Desk:
         found: dict[str, Any] = answer.json()
         return found
 
+    def has_raised(self) -> bool:
+        """Whether the detector heeds what was said of the query's alerts."""
+        answer = requests.get(f"{self._running.url('detector')}/metrics", timeout=10)
+        return f'detector_query_raised_series{{query="{QUERY}"}} 1.0' in answer.text
+
 
 @pytest.mark.timeout(540)
 def test_a_spike_arrives_everywhere_is_acknowledged_ends_and_is_remembered(
@@ -99,6 +104,8 @@ def test_a_spike_arrives_everywhere_is_acknowledged_ends_and_is_remembered(
         driver.shift = 0.0
         (over,) = driver.until("its end", 180, lambda: driver.episodes(state="resolved"))
         whole = running.api(f"/api/alerts/{over['id']}")
+        desk.put(over["id"], action="feedback", feedback="false_alarm")
+        driver.until("a raised threshold", 90, desk.has_raised)
     finally:
         running.stop()
 
