@@ -74,10 +74,12 @@ def test_hostile_labels_arrive_and_do_nothing(whole: world.World, tally: conftes
         assert set(mail.keys()) <= MAIL_HEADERS, mail.keys()
         assert mail["To"] == "oncall@example.org"
         for part in mail.iter_parts():
+            if part.get_content_type() == "text/plain":
+                continue
             assert "<script>" not in part.get_content()
             assert "onerror" not in re.findall(r"<[^>]*>", part.get_content())
     told = {json.loads(each.body)["attachments"][0]["title"] for each in outside.slack.received}
-    assert told == {f"[FIRING 1] Hostile{kind}" for kind in HOSTILE}
+    assert told == {f"[HIGH] Hostile{kind}" for kind in HOSTILE}
     texts = whole.sms_texts()
     assert all(text.isprintable() and segments.parts_of(text) <= 3 for text in texts), texts
     assert any("{{ 7 }} {{ .ExternalURL }} ${7*7}" in text for text in texts)

@@ -13,6 +13,7 @@ from detector.stack.receivers import base
 TEST_LABEL = "mda_test"
 """Of a test message; its value is the receiver that it is for."""
 HOURS = "business-hours"
+HEARTBEAT_PATH = "/api/webhooks/heartbeat"
 MEMORY_PATH = "/api/webhooks/alertmanager"
 MIDNIGHT = "24:00"
 _DAYS = {
@@ -120,8 +121,14 @@ def add_tests(tree: base.Tree) -> None:
             "group_interval": "5s",
         }
         for each in tree["receivers"]
-        if each["name"] not in memory and any(key.endswith("_configs") for key in each)
+        if each["name"] not in memory and _tells_people(each)
     ]
+
+
+def _tells_people(receiver: base.Tree) -> bool:
+    urls = [str(each.get("url", "")) for each in receiver.get("webhook_configs", [])]
+    is_heartbeat = any(url.endswith(HEARTBEAT_PATH) for url in urls)
+    return not is_heartbeat and any(key.endswith("_configs") for key in receiver)
 
 
 def has_tests(tree: base.Tree) -> bool:
