@@ -29,6 +29,7 @@ TEMPLATES = """\
 {{ define "mda.slack.image_url" }}{{ .CommonAnnotations.chart_url }}{{ end }}
 {{ define "mda.slack.color" }}good{{ end }}
 {{ define "mda.slack.text" }}{{ template "mda.plain" . }}{{ end }}
+{{ define "mda.slack.fallback" }}{{ template "mda.short" . }}{{ end }}
 """
 """In place of those that are shipped, which say more, and not the same in every release."""
 SUMMARY = "a: '{{ .ExternalURL }}'\nb: ['{{ busy }}', <b>x</b>]"
