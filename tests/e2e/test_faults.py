@@ -115,8 +115,8 @@ def _all_stored(running: live.LiveStack, cases: list[str]) -> None:
 
 
 @pytest.mark.xfail(
-    reason="an alert that a killed Prometheus dates anew may be remembered twice, since alerts are "
-    "delivered in groups; nothing is lost (docs/operations.md, Alerts)",
+    reason="an alert that a killed Prometheus dates anew more than a minute later may be "
+    "remembered twice; nothing is lost (docs/operations.md, Alerts)",
     strict=False,
 )
 @pytest.mark.timeout(400)

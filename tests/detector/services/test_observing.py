@@ -293,6 +293,30 @@ def test_what_came_and_went_while_nobody_watched_is_made_once(watched: Watched) 
     assert made.facts == (("source", "ALERTS"),)
 
 
+@pytest.mark.parametrize(("begins", "episodes"), [(700, 1), (800, 2)])
+def test_what_comes_again_within_a_minute_counts_once(
+    watched: Watched, begins: float, episodes: int
+) -> None:
+    """A Prometheus that was away itself breaks what lasts, and dates it anew."""
+    away(watched)
+    watched.evaluation.past = [run(AN_HOUR_S + 600, AN_HOUR_S + 660)]
+    told = alerts.Notification(
+        fingerprint=alerts.fingerprint_of(SENT),
+        starts_at=at(AN_HOUR_S + begins),
+        ends_at=None,
+        state=alerts.State.FIRING,
+        labels=SENT,
+        annotations=(),
+        generator_url="",
+        receiver="memory",
+    )
+    watched.store.record([told], received_at=watched.now())
+    watched.turn()
+    found = watched.store.list_episodes(alerts.EpisodeFilter()).episodes
+    assert len(found) == episodes
+    assert found[0].state is alerts.State.FIRING
+
+
 @pytest.mark.parametrize("ends", [AN_HOUR_S + 675, None])
 def test_what_alertmanager_tells_late_takes_the_place_of_what_was_made(
     watched: Watched, ends: float | None
