@@ -87,6 +87,11 @@ class _Provider:
         """Likewise never answer it."""
         self._plan.append(_Fault(None, takes))
 
+    def forget_plan(self) -> None:
+        """What was planned for requests that never came."""
+        with self._lock:
+            self._plan.clear()
+
     def answer(self, received: faults.Received) -> faults.Planned:
         with self._lock:
             if received.method != "POST":

@@ -30,7 +30,7 @@ def tree(*conditions: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "name": "High CPU Alert",
         "rules": [
-            {"condition": each, "action": ALERT, "priority": number}
+            {"condition": each, "action": dict(ALERT), "priority": number}
             for number, each in enumerate(conditions, 1)
         ],
         **more,
