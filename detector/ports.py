@@ -115,7 +115,8 @@ class EpisodeStore(Protocol):
     ) -> alerts.Recorded:
         """Commit all of them, each once by (fingerprint, starts_at, state), in any order. An
         episode that was made from ALERTS is no longer one once the same is recorded, and goes if
-        that begins at another time within a minute.
+        that begins at another time within a minute. One that was told as over alone, and began
+        before the end of the one before it, is part of that one, dated anew.
 
         Raises StoreError; then none of them is stored.
         """

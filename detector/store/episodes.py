@@ -14,6 +14,7 @@ from detector import alerts, errors, frames
 from detector.store import (
     database,
     finding,
+    joining,
     merging,
     partitions,
     retention,
@@ -96,19 +97,7 @@ class PostgresEpisodeStore:
         if not notifications:
             return alerts.Recorded(stored=0, duplicate=0)
         with self._database.begin() as connection:
-            partitions.ensure(connection, {each.starts_at for each in notifications})
-            ids: dict[merging.Key, int] = {}
-            for rows in merging.rounds(notifications, received_at=received_at):
-                merged = connection.execute(_UPSERT, rows)
-                ids |= {(fingerprint, starts_at): key for key, fingerprint, starts_at in merged}
-            heard = {
-                (ids[merging.key_of(each)], each.starts_at, each.state.value): text.storable(
-                    each.receiver
-                )
-                for each in notifications
-            }
-            stored = _remember(connection, heard, received_at)
-            _supersede(connection, ids)
+            stored = _record(connection, notifications, received_at)
         return alerts.Recorded(stored=stored, duplicate=len(notifications) - stored)
 
     def mark(
@@ -291,6 +280,27 @@ class PostgresEpisodeStore:
             for each in marked
         ]
         return _episode(row, alerts.in_order(told, done))
+
+
+def _record(
+    connection: sa.Connection, notifications: Sequence[alerts.Notification], received_at: datetime
+) -> int:
+    """How many were new."""
+    partitions.ensure(connection, {each.starts_at for each in notifications})
+    ids: dict[merging.Key, int] = {}
+    for rows in merging.rounds(notifications, received_at=received_at):
+        merged = connection.execute(_UPSERT, rows)
+        ids |= {(fingerprint, starts_at): key for key, fingerprint, starts_at in merged}
+    heard = {
+        (ids[merging.key_of(each)], each.starts_at, each.state.value): text.storable(each.receiver)
+        for each in notifications
+    }
+    stored = _remember(connection, heard, received_at)
+    _supersede(connection, ids)
+    ended = {merging.key_of(each) for each in notifications if each.state is alerts.State.RESOLVED}
+    for each in joining.take_out(connection, ended) if ended else ():
+        _record(connection, [each.notification], each.heard_at)
+    return stored
 
 
 def _transitions(heard: Sequence[tuple[str, datetime]]) -> tuple[alerts.Transition, ...]:

@@ -161,8 +161,8 @@ def test_until_when_all_was_watched_is_kept(store: ports.EpisodeStore) -> None:
     assert store.watched_until() == at(7)
 
 
-@pytest.mark.parametrize(("begins", "made", "left"), [(0.0004, True, 1), (0.0004, False, 2)])
-@pytest.mark.parametrize("ends", [None, 9])
+@pytest.mark.parametrize(("begins", "made", "left"), [(0.0004, True, 1), (9, False, 2)])
+@pytest.mark.parametrize("ends", [None, 12])
 def test_what_was_made_from_alerts_goes_when_it_is_told_of(
     store: ports.EpisodeStore, begins: float, made: bool, left: int, ends: float | None
 ) -> None:
@@ -356,6 +356,60 @@ def test_alert_that_fires_again_is_another_episode(store: ports.EpisodeStore) ->
     store.record([notification(ends_at=at(60))], received_at=at(65))
     store.record([notification(starts_at=at(100))], received_at=at(101))
     assert [each.starts_at for each in everything(store)] == [at(100), at(0)]
+
+
+REDATED: tuple[tuple[int, int | None], ...] = ((0, None), (0, 50), (10, 52), (20, 52))
+"""(start, end) of what is told of an alert that was dated anew twice while it lasted."""
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(REDATED)))
+def test_an_end_within_an_episode_is_its_own_dated_anew(
+    store: ports.EpisodeStore, order: tuple[tuple[int, int | None], ...]
+) -> None:
+    for received, (start, end) in enumerate([*order, *order]):
+        ended = None if end is None else at(end)
+        one = notification(starts_at=at(start), ends_at=ended)
+        store.record([one], received_at=at(100 + received))
+    told = only(store)
+    assert (told.starts_at, told.ends_at, told.state) == (at(0), at(52), "resolved")
+    assert told.transitions[-1].state == "resolved"
+    assert len(told.transitions) == 1 + (order[0][1] is None)
+    heard = 100 + min(place for place, each in enumerate(order) if each[1] is not None)
+    assert told.transitions[-1].received_at == at(heard)
+
+
+def test_redated_ends_of_one_delivery_are_joined(store: ports.EpisodeStore) -> None:
+    each = [(start, None if end is None else at(end)) for start, end in REDATED]
+    told = [notification(starts_at=at(start), ends_at=end) for start, end in each]
+    store.record(
+        [*told, notification("other", starts_at=at(10), ends_at=at(52))], received_at=at(9)
+    )
+    assert {(one.fingerprint, one.ends_at) for one in everything(store)} == {
+        (KEY[0], at(52)),
+        ("other", at(52)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("start", "fired", "said", "left"),
+    [
+        (50, False, False, 1),
+        (51, False, False, 2),
+        (20, True, False, 2),
+        (20, False, True, 2),
+    ],
+)
+def test_what_began_after_the_end_was_told_of_or_spoken_of_is_an_episode_of_its_own(
+    store: ports.EpisodeStore, start: int, fired: bool, said: bool, left: int
+) -> None:
+    if fired:
+        store.record([notification(starts_at=at(start))], received_at=at(60))
+    store.record([notification(starts_at=at(start), ends_at=at(55))], received_at=at(61))
+    if said:
+        assert store.remark((KEY[0], at(start)), at=at(62), by="ann", note="seen")
+    store.record([notification()], received_at=at(63))
+    store.record([notification(ends_at=at(50))], received_at=at(64))
+    assert [each.starts_at for each in everything(store)] == [at(start), at(0)][2 - left :]
 
 
 def test_one_delivery_may_hold_both_ends_of_an_episode(store: ports.EpisodeStore) -> None:

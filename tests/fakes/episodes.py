@@ -44,6 +44,7 @@ class FakeEpisodeStore:
             stored += all(one.notification.state != each.state for one in known)
             known.append(_Delivery(_clean(each), received_at))
             self._supersede(key)
+            self._join(each.fingerprint)
         return alerts.Recorded(stored, len(notifications) - stored)
 
     def mark(
@@ -207,6 +208,22 @@ class FakeEpisodeStore:
                 del self._deliveries[key]
         if made in self._facts.get(told, {}).items():
             del self._facts[told][alerts.SOURCE]
+
+    def _join(self, fingerprint: alerts.Fingerprint) -> None:
+        keys = sorted(key for key in self._deliveries if key[0] == fingerprint)
+        for place in range(len(keys) - 1, 0, -1):
+            earlier, key = keys[place - 1 : place + 1]
+            known = self._deliveries[key]
+            ended = _episode(0, self._deliveries[earlier]).ends_at
+            is_end_alone = all(one.notification.ends_at is not None for one in known)
+            if is_end_alone and key not in self._marks and ended is not None and ended >= key[1]:
+                self._deliveries[earlier] += [
+                    dataclasses.replace(
+                        one,
+                        notification=dataclasses.replace(one.notification, starts_at=earlier[1]),
+                    )
+                    for one in self._deliveries.pop(key)
+                ]
 
     def _fail(self) -> None:
         if self.failure is not None:
