@@ -54,11 +54,11 @@ def _pid(running: live.LiveStack, part: str) -> int:
         "alertmanager": "--cluster.listen-address",
         "detector": "detector serve",
     }
-    found = [
-        child.pid
-        for child in psutil.Process(running.pid).children(recursive=True)
-        if marks[part] in " ".join(child.cmdline()) and child.ppid() != child.pid
-    ]
+    found = []
+    for child in psutil.Process(running.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # one that has just ended
+            if marks[part] in " ".join(child.cmdline()):
+                found.append(child.pid)
     return min(found, default=0)
 
 
