@@ -22,7 +22,7 @@ def set_up(tree: base.Tree, settings: config.Settings, place: base.Place) -> lis
     for channel in table.CHANNELS:
         notes += _set_channel(tree, channel, settings, place)
     notes += _notes_of_teams(settings)
-    _remove_secrets(settings, place)
+    place.secrets.keep_written([name for channel in table.CHANNELS for name in channel.secrets])
     routes.set_hours(tree, settings.business_hours)
     routes.add_tests(tree)
     return notes
@@ -81,18 +81,6 @@ def _set_channel(
             del global_[key]
     routes.place(tree, names, route, reaches, is_new=not owned)
     return notes
-
-
-def _remove_secrets(settings: config.Settings, place: base.Place) -> None:
-    """Of channels that are told nothing any more."""
-    needed = {
-        name
-        for channel in table.CHANNELS
-        if channel.reaches(settings) and place.version >= channel.since
-        for name in channel.secrets
-    }
-    for name in {name for channel in table.CHANNELS for name in channel.secrets} - needed:
-        place.secrets.remove(name)
 
 
 def _own(channel: base.Channel, receiver: base.Tree) -> list[base.Tree]:

@@ -106,6 +106,23 @@ def test_the_secrets_of_channels_that_are_given_up_are_removed(tmp_path: pathlib
 
 
 @pytest.mark.parametrize(
+    ("channel", "setting", "file"),
+    [
+        ("webhook", "WEBHOOK_BEARER_TOKEN", "webhook_bearer"),
+        ("email", "EMAIL_PASSWORD", "email_password"),
+    ],
+)
+def test_a_secret_that_a_channel_can_do_without_is_removed_once_it_is_not_set(
+    tmp_path: pathlib.Path, channel: str, setting: str, file: str
+) -> None:
+    environ, newest = receiving.NATIVE[channel], base.Version(0, 33)
+    receiving.rendered(tmp_path, render.NO_TOOLS, environ, newest)
+    assert (tmp_path / "secrets" / file).read_text() == environ[setting]
+    receiving.rendered(tmp_path, render.NO_TOOLS, environ | {setting: ""}, newest)
+    assert not (tmp_path / "secrets" / file).exists()
+
+
+@pytest.mark.parametrize(
     ("url", "kind"),
     [
         ("https://prod-1.westeurope.logic.azure.com:443/workflows/x", "msteamsv2_configs"),
