@@ -302,11 +302,23 @@ def test_the_heartbeat_url_comes_from_a_file_and_is_hidden(tmp_path: Path) -> No
     assert "canary" not in repr(found)
 
 
-@pytest.mark.parametrize("url", ["canary", "ftp://canary", "https://", "https://h/a canary"])
-def test_a_heartbeat_url_that_is_none_is_refused_unseen(url: str) -> None:
-    assert _error({"HEARTBEAT_URL": url}) == (
-        "environment HEARTBEAT_URL: heartbeat.url: (hidden): "
-        "an address is allowed, as https://hc-ping.com/<uuid>"
+@pytest.mark.parametrize(
+    "url",
+    ["canary", "ftp://canary", "https://", "https://:80/canary", "http://[canary", "https://h/a b"],
+)
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("HEARTBEAT_URL", "heartbeat.url"),
+        ("SLACK_WEBHOOK_URL", "slack.webhook_url"),
+        ("MSTEAMS_WEBHOOK_URL", "msteams.webhook_url"),
+        ("DISCORD_WEBHOOK_URL", "discord.webhook_url"),
+        ("WEBHOOK_URL", "webhook.url"),
+    ],
+)
+def test_a_secret_address_that_is_none_is_refused_unseen(name: str, key: str, url: str) -> None:
+    assert _error({name: url}) == (
+        f"environment {name}: {key}: (hidden): an address is allowed, as https://example.org/path"
     )
 
 

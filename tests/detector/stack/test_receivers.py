@@ -289,15 +289,24 @@ def test_settings_that_cannot_be_are_refused(
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["PAGERDUTY_ROUTING_KEY", "WEBHOOK_URL", "TELEGRAM_BOT_TOKEN"])
-def test_secrets_of_channels_may_stand_in_files(tmp_path: pathlib.Path, name: str) -> None:
-    (tmp_path / "secret").write_text("from-a-file\n")
-    environ = {f"{name}_FILE": str(tmp_path / "secret"), "TELEGRAM_CHAT_ID": "1"}
-    if name != "TELEGRAM_BOT_TOKEN":
-        del environ["TELEGRAM_CHAT_ID"]
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("PAGERDUTY_ROUTING_KEY", "from-a-file"),
+        ("WEBHOOK_URL", "https://from-a-file"),
+        ("TELEGRAM_BOT_TOKEN", "from-a-file"),
+    ],
+)
+def test_secrets_of_channels_may_stand_in_files(
+    tmp_path: pathlib.Path, name: str, secret: str
+) -> None:
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    environ = {f"{name}_FILE": str(tmp_path / "secret")}
+    if name == "TELEGRAM_BOT_TOKEN":
+        environ["TELEGRAM_CHAT_ID"] = "1"
     section, key = config.BARE_NAMES[name]
     found = getattr(getattr(config.load(None, environ), section), key)
-    assert found.get_secret_value() == "from-a-file"
+    assert found.get_secret_value() == secret
 
 
 class _Status(BaseHTTPRequestHandler):
