@@ -387,12 +387,7 @@ class NotifySettings(_Section):
         """The URL, from its file where one is named. Raises ConfigError."""
         if self.url_file is None:
             return "" if self.url is None else self.url.get_secret_value()
-        try:
-            return self.url_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise errors.ConfigError(
-                f"url_file: {self.url_file}: name a file that can be read"
-            ) from None
+        return _secret_in(self.url_file, "url_file")
 
 
 class Team(_Section):
@@ -811,10 +806,21 @@ def _environment(env: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...],
     for name, path in _SECRETS.items():
         file = env.get(f"{name}_FILE")
         if file:
-            try:
-                yield f"{name}_FILE", path, Path(file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise errors.ConfigError(f"{name}_FILE: {file}: {error.strerror}") from None
+            yield f"{name}_FILE", path, _secret_in(Path(file), f"{name}_FILE")
+
+
+def _secret_in(file: Path, given_by: str) -> str:
+    """What a file holds. Raises ConfigError, without what it holds, if that is no text."""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise errors.ConfigError(
+            f"{given_by}: {file}: {reason}: name a file with the secret"
+        ) from None
+    if not text:
+        raise errors.ConfigError(f"{given_by}: {file}: is empty: write the secret into it")
+    return text
 
 
 def _path(name: str) -> tuple[str, ...]:

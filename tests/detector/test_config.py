@@ -50,6 +50,25 @@ def test_a_secret_is_read_from_its_file_and_beats_the_plain_name(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        (b"canary\xff", "not UTF-8 text: name a file with the secret"),
+        (b" \n", "is empty: write the secret into it"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_refused_unseen(
+    tmp_path: Path, held: bytes, reason: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(held)
+    assert _error({"EMAIL_PASSWORD_FILE": str(file)}) == f"EMAIL_PASSWORD_FILE: {file}: {reason}"
+    notify = config.load(None, {"MDA_NOTIFY__CHAT__URL_FILE": str(file)}).notify["chat"]
+    with pytest.raises(errors.ConfigError) as caught:
+        notify.secret_url()
+    assert str(caught.value) == f"url_file: {file}: {reason}"
+
+
+@pytest.mark.parametrize(
     ("environ", "parts"),
     [
         ({"MDA_PROMETEUS__URL": "http://x"}, ["MDA_PROMETEUS__URL", "unknown key"]),
