@@ -10,13 +10,10 @@ from detector.stack.receivers import base, routes, table
 
 
 def set_up(tree: base.Tree, settings: config.Settings, place: base.Place) -> list[str]:
-    """Complete the tree of an alertmanager.yml in place.
+    """Complete the tree of an alertmanager.yml, of the shape that it is to have, in place.
 
-    Returns what was left out and why, a line each. Raises ConfigError if a mail has no sender,
-    or the tree no route or receivers.
+    Returns what was left out and why, a line each. Raises ConfigError if a mail has no sender.
     """
-    if not isinstance(tree.get("route"), dict) or not isinstance(tree.get("receivers"), list):
-        raise errors.ConfigError("alertmanager.yml: a route and a list of receivers are expected")
     _set_webhook_token(tree, place.token_file)
     notes = []
     for channel in table.CHANNELS:

@@ -378,6 +378,7 @@ def test_the_next_person_is_told_where_a_message_arrived_and_nobody_answers() ->
     rig.turn(1)
     assert [each.recipient for each in store.kept.values()] == [ANN, BOB, EVE]
     assert [each.text for each in store.kept.values()] == [rig.last().text] * 3
+    assert rig.providers[0].asked == []  # it has said already that they arrived
 
 
 def test_where_arriving_is_enough_nobody_else_is_told() -> None:
