@@ -204,7 +204,7 @@ def test_what_was_never_taken_is_sent_again_once_the_provider_can_know() -> None
     provider.finds = messages.Lookup.CANNOT_TELL
     rig.telling.tell([alert()])
     rig.turn()
-    for _ in range(200):
+    for _ in range(182):
         rig.turn(1)
     assert rig.last().state is State.SENDING
     assert len(provider.asked) == 5  # every 30 s from the first minute on
