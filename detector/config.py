@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import urllib.parse
 import zoneinfo
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
@@ -165,6 +166,17 @@ def _refuse_numbers(value: object) -> object:
     return value
 
 
+def _address(given: pydantic.SecretStr) -> pydantic.SecretStr:
+    """The same. Raises ValueError if it is none; what is given is not told."""
+    try:
+        host = urllib.parse.urlsplit(given.get_secret_value()).hostname
+    except ValueError:
+        host = None
+    if not (host and _ADDRESS.fullmatch(given.get_secret_value())):
+        raise ValueError("an address is allowed, as https://example.org/path")
+    return given
+
+
 def _no_number(name: str) -> str:
     if name.lower() in ("inf", "nan"):
         raise ValueError("a number of PromQL, which no list of labels can name")
@@ -213,6 +225,8 @@ Severity = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=50)]
 Severities = Annotated[tuple[Severity, ...], Field(min_length=1)]
 TeamName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$", max_length=50)]
 NotifyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
+SecretAddress = Annotated[pydantic.SecretStr, pydantic.AfterValidator(_address)]
+"""Who knows it may post there."""
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
 
 LabelName = Annotated[
@@ -297,7 +311,7 @@ class EmailSettings(_Section):
 class SlackSettings(_Section):
     """Slack is told once the webhook is given."""
 
-    webhook_url: pydantic.SecretStr | None = None
+    webhook_url: SecretAddress | None = None
     channel: str | None = None
     severities: Severities = TOLD
 
@@ -321,14 +335,14 @@ class OpsgenieSettings(_Section):
 class MsTeamsSettings(_Section):
     """A channel of Microsoft Teams is told once its webhook is given."""
 
-    webhook_url: pydantic.SecretStr | None = None
+    webhook_url: SecretAddress | None = None
     severities: Severities = TOLD
 
 
 class DiscordSettings(_Section):
     """A channel of Discord is told once its webhook is given."""
 
-    webhook_url: pydantic.SecretStr | None = None
+    webhook_url: SecretAddress | None = None
     severities: Severities = TOLD
 
 
@@ -351,7 +365,7 @@ class TelegramSettings(_Section):
 class WebhookSettings(_Section):
     """Any program is told by Alertmanager's own webhook once its address is given."""
 
-    url: pydantic.SecretStr | None = None
+    url: SecretAddress | None = None
     bearer_token: pydantic.SecretStr | None = None
     severities: Severities = TOLD
 
@@ -373,12 +387,7 @@ class NotifySettings(_Section):
         """The URL, from its file where one is named. Raises ConfigError."""
         if self.url_file is None:
             return "" if self.url is None else self.url.get_secret_value()
-        try:
-            return self.url_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise errors.ConfigError(
-                f"url_file: {self.url_file}: name a file that can be read"
-            ) from None
+        return _secret_in(self.url_file, "url_file")
 
 
 class Team(_Section):
@@ -466,17 +475,10 @@ class SmsSettings(SmsProvider):
 class HeartbeatSettings(_Section):
     """Who is told from outside that alerts arrive, and how long a silence is none yet."""
 
-    url: pydantic.SecretStr | None = None
+    url: SecretAddress | None = None
     late_after: Duration = Field(
         timedelta(minutes=3), ge=timedelta(minutes=2), le=timedelta(days=1)
     )
-
-    @pydantic.field_validator("url")
-    @classmethod
-    def _is_an_address(cls, given: pydantic.SecretStr | None) -> pydantic.SecretStr | None:
-        if given is not None and not _ADDRESS.fullmatch(given.get_secret_value()):
-            raise ValueError("an address is allowed, as https://hc-ping.com/<uuid>")
-        return given
 
 
 class Direction(StrEnum):
@@ -804,10 +806,21 @@ def _environment(env: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...],
     for name, path in _SECRETS.items():
         file = env.get(f"{name}_FILE")
         if file:
-            try:
-                yield f"{name}_FILE", path, Path(file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise errors.ConfigError(f"{name}_FILE: {file}: {error.strerror}") from None
+            yield f"{name}_FILE", path, _secret_in(Path(file), f"{name}_FILE")
+
+
+def _secret_in(file: Path, given_by: str) -> str:
+    """What a file holds. Raises ConfigError, without what it holds, if that is no text."""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise errors.ConfigError(
+            f"{given_by}: {file}: {reason}: name a file with the secret"
+        ) from None
+    if not text:
+        raise errors.ConfigError(f"{given_by}: {file}: is empty: write the secret into it")
+    return text
 
 
 def _path(name: str) -> tuple[str, ...]:
@@ -834,18 +847,16 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: object, name: str) 
 
 
 _ALLOWED = {"extra_forbidden": "unknown key: see docs/configuration.md"}
-_SECRET_KEYS = {path[-1] for path in _SECRETS.values()} - {"url"}
-_WITH_SECRETS = {("sms", "fallback"), ("notify",), ("webhook", "url"), ("heartbeat", "url")}
-"""Paths at or below which secrets stand whose keys do not tell."""
+_HIDDEN = (*_SECRETS.values(), ("sms", "fallback"), ("notify",))
+"""Paths at or below which secrets stand."""
 
 
 def _may_hold_a_secret(path: tuple[str, ...], given: object) -> bool:
     """Whether a secret stands at this path, or in what is given there."""
-    hidden = (*_SECRETS.values(), *_WITH_SECRETS)
-    if any(path[: len(each)] == each for each in hidden):
+    if any(path[: len(each)] == each for each in _HIDDEN):
         return True
     return isinstance(given, (Mapping, list, tuple)) and any(
-        each[: len(path)] == path for each in hidden
+        each[: len(path)] == path for each in _HIDDEN
     )
 
 

@@ -84,10 +84,9 @@ def _add_raise(verbs: base.Commands) -> None:
 
 def _add_test(verbs: base.Commands) -> None:
     text = "Send a marked test message by a channel, and tell each hop of its road."
-    put = verbs.add("test", _test, text).add_argument
+    put = detectors.add(verbs, "test", _test, text).add_argument
     put("channel", metavar="CHANNEL", help="a receiver, as email or email-TEAM")
     put("--timeout", type=float, default=60.0, metavar="S", help="for all hops (default 60)")
-    put("--json", action="store_true", help="the hops as one JSON list")
 
 
 def _list(settings: config.Settings, arguments: argparse.Namespace) -> int:
@@ -232,12 +231,12 @@ def _test(settings: config.Settings, arguments: argparse.Namespace) -> int:
 
     from detector.trial import asking, road
 
-    places = asking.places_of(settings)
+    url, token = detectors.url_of(settings, arguments), detectors.token_of(settings, arguments)
     told = []
     hops = road.Road(
         settings,
-        asking.Alertmanager(places.alertmanager),
-        asking.Detector(places.detector, places.token),
+        asking.Alertmanager(detectors.alertmanager_of(settings)),
+        asking.Detector(url, token),
         arguments.channel,
         number=secrets.token_hex(4),
         patience=timedelta(seconds=arguments.timeout),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from detector import client, config
 
 TOKEN = "token"  # noqa: S105 - the name of a file
+EVERYWHERE = ("", "0.0.0.0", "[::]")  # noqa: S104 - compared
+"""Hosts to listen at, none of which is one to ask."""
 
 
 def add(
@@ -24,7 +26,7 @@ def add(
     sub.add_argument(
         "--token-file", type=Path, metavar="FILE", help="with a token (default: MDA_HOME/token)"
     )
-    sub.add_argument("--json", action="store_true", help="the result as one JSON object")
+    sub.add_argument("--json", action="store_true", help="the result as JSON")
     return sub
 
 
@@ -35,20 +37,21 @@ def connect(settings: config.Settings, arguments: argparse.Namespace) -> client.
     """
     from detector import client
 
-    return client.PolicyManager(arguments.url or _url(settings), token=_token(settings, arguments))
+    return client.PolicyManager(url_of(settings, arguments), token=token_of(settings, arguments))
 
 
 def connect_alerts(settings: config.Settings, arguments: argparse.Namespace) -> client.Alerts:
     """The same for alerts. Raises ConfigError."""
     from detector import client
 
-    return client.Alerts(arguments.url or _url(settings), token=_token(settings, arguments))
+    return client.Alerts(url_of(settings, arguments), token=token_of(settings, arguments))
 
 
-def _token(settings: config.Settings, arguments: argparse.Namespace) -> str:
-    path = arguments.token_file or settings.token_file or settings.home / TOKEN
+def token_of(settings: config.Settings, arguments: argparse.Namespace) -> str:
+    """Of the file that was named, or that settings name. Raises ConfigError."""
+    path: Path = arguments.token_file or settings.token_file or settings.home / TOKEN
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise errors.ConfigError(
@@ -56,10 +59,23 @@ def _token(settings: config.Settings, arguments: argparse.Namespace) -> str:
         ) from error
 
 
-def _url(settings: config.Settings) -> str:
+def url_of(settings: config.Settings, arguments: argparse.Namespace) -> str:
+    """Of the detector that was named, of `mda up`'s, or of the one that settings describe."""
+    host, _, port = settings.listen_address.rpartition(":")
+    here = "127.0.0.1" if host in EVERYWHERE else host
+    return arguments.url or _of_stack(settings, "detector") or f"http://{here}:{port}"
+
+
+def alertmanager_of(settings: config.Settings) -> str:
+    """The address of `mda up`'s Alertmanager, or of the one that settings name."""
+    return _of_stack(settings, "alertmanager") or settings.alertmanager.url
+
+
+def _of_stack(settings: config.Settings, part: str) -> str:
+    """Empty where no stack was started on the home folder."""
     from detector.stack import addresses
 
     try:
-        return addresses.load(settings.home.absolute()).url("detector")
+        return addresses.load(settings.home.absolute()).url(part)
     except errors.StackError:
-        return f"http://{settings.listen_address}"
+        return ""

@@ -240,7 +240,7 @@ class Delivering:
         if provider is None:
             return True
         found = provider.find(self._outgoing(message, provider.name))
-        if isinstance(found, messages.Receipt) and found.state is not State.SENT:
+        if isinstance(found, messages.Receipt):
             self.receive(message.reference, found)  # which follow() looks at
         return True
 

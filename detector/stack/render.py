@@ -19,7 +19,7 @@ import yaml
 from detector import config, errors, whole
 from detector.stack import addresses as addresses_
 from detector.stack import checkout, tokens
-from detector.stack.receivers import assemble, base, handwritten, versions
+from detector.stack.receivers import assemble, base, handwritten, shape, versions
 
 CHECK_TIMEOUT_S = 30
 GENERATED = pathlib.Path("rules", "generated")
@@ -110,20 +110,25 @@ def render(
     secrets = base.Secrets(out_dir / "secrets", secrets_mode)
     place = base.Place(secrets, addresses.detector, assemble.token_file(settings, secrets), version)
     if settings.alertmanager.config is None:
-        alertmanager = out_dir / "alertmanager.yml"
-        tree = _moved(_read(source / "alertmanager.yml"), addresses)
+        shipped = source / "alertmanager.yml"
+        tree = _moved(_read(shipped), addresses)
+        shape.check(tree, shipped)
         tree["templates"] = [str(out_dir / pattern) for pattern in tree.get("templates", [])]
         notes = assemble.set_up(tree, settings, place)
+        alertmanager = out_dir / "alertmanager.yml"
         _write(alertmanager, tree)
+        _check(tools.amtool, ["check-config", str(alertmanager)])
     else:
         alertmanager = settings.alertmanager.config.absolute()
-        notes = list(handwritten.notes(_read(alertmanager), settings, place))
+        tree = _read(alertmanager)
+        _check(tools.amtool, ["check-config", str(alertmanager)])
+        shape.check(tree, alertmanager)
+        notes = list(handwritten.notes(tree, settings, place))
         if copies:
             text = alertmanager.read_text(encoding="utf-8")
             alertmanager = out_dir / "alertmanager.yml"
             whole.write(alertmanager, text)
     _check(tools.promtool, ["check", "config", str(prometheus)])
-    _check(tools.amtool, ["check-config", str(alertmanager)])
     return Rendered(prometheus, alertmanager, out_dir / GENERATED, tuple(notes))
 
 
@@ -180,7 +185,7 @@ def _set_thresholds(tree: dict[str, Any], thresholds: config.Thresholds) -> bool
 
 
 def _moved(node: Any, addresses: addresses_.Addresses) -> Any:
-    """A copy of the tree in which the addresses of compose are ours."""
+    """A copy of the tree in which the addresses of compose are ours, and no key has no value."""
     moves = {
         old: getattr(addresses, part)
         for part, old in dataclasses.asdict(addresses_.COMPOSE).items()
@@ -190,7 +195,7 @@ def _moved(node: Any, addresses: addresses_.Addresses) -> Any:
 
 def _replaced(node: Any, moves: Mapping[str, str]) -> Any:
     if isinstance(node, dict):
-        return {key: _replaced(value, moves) for key, value in node.items()}
+        return {key: _replaced(value, moves) for key, value in node.items() if value is not None}
     if isinstance(node, list):
         return [_replaced(value, moves) for value in node]
     if isinstance(node, str):
@@ -204,7 +209,9 @@ def _replaced(node: Any, moves: Mapping[str, str]) -> Any:
 def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
+    except OSError as exc:
+        raise errors.StackError(f"{path}: {exc.strerror}: name a file that can be read") from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise errors.StackError(f"{path}: {' '.join(str(exc).split())}") from exc
     if not isinstance(tree, dict):
         raise errors.StackError(f"{path}: keys with values are expected")

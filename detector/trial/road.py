@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from detector import config, errors
+from detector.stack.receivers import routes
 from detector.trial import asking
 
 POLL_S = 0.2
@@ -92,7 +93,7 @@ class Road:
         if self._channel not in configured.testable:
             raise errors.ConfigError(
                 f"alerts test: {self._channel!r}: no route of Alertmanager's leads a test message "
-                f'to it: one with the matcher {asking.TEST_LABEL} = "{self._channel}" is needed'
+                f'to it: one with the matcher {routes.TEST_LABEL} = "{self._channel}" is needed'
             )
         return found
 
@@ -101,7 +102,7 @@ class Road:
             "labels": {
                 "alertname": ALERTNAME,
                 "severity": "info",
-                asking.TEST_LABEL: self._channel,
+                routes.TEST_LABEL: self._channel,
                 asking.ID_LABEL: self._number,
             },
             "annotations": {
@@ -191,7 +192,7 @@ class Road:
         """Whether the messages of all recipients have come so far."""
         lacking, states = [], []
         for recipient in recipients:
-            found = self._detector.messages(recipient, self._number, self._began)
+            found = self._detector.messages(recipient, self._number)
             states += [f"{recipient} by {each['provider']}" for each in found]
             for each in found:
                 if each["state"] in GIVEN_UP:

@@ -384,7 +384,7 @@ def test_the_longest_public_url_leaves_room_for_the_path_of_a_receipt() -> None:
             "notify.chat: Apprise knows this service",
         ),
         ({"MDA_NOTIFY__CHAT__URL": "canary://x"}, WRONG, "notify.chat.url: not shown, as it may"),
-        ({"MDA_NOTIFY__CHAT__URL_FILE": "/none"}, WRONG, "notify.chat.url_file: /none: name a"),
+        ({"MDA_NOTIFY__CHAT__URL_FILE": "/none"}, WRONG, "notify.chat.url_file: /none: No such"),
         ({"MDA_ALERTMANAGER__CONFIG": "/none"}, WRONG, "alertmanager.config: /none: no such file"),
         ({"MDA_TEAMS__A__SMS": "+447700900123"}, WRONG, "sms: vonage: api_key: is empty"),
     ],

@@ -50,6 +50,25 @@ def test_a_secret_is_read_from_its_file_and_beats_the_plain_name(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        (b"canary\xff", "not UTF-8 text: name a file with the secret"),
+        (b" \n", "is empty: write the secret into it"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_refused_unseen(
+    tmp_path: Path, held: bytes, reason: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(held)
+    assert _error({"EMAIL_PASSWORD_FILE": str(file)}) == f"EMAIL_PASSWORD_FILE: {file}: {reason}"
+    notify = config.load(None, {"MDA_NOTIFY__CHAT__URL_FILE": str(file)}).notify["chat"]
+    with pytest.raises(errors.ConfigError) as caught:
+        notify.secret_url()
+    assert str(caught.value) == f"url_file: {file}: {reason}"
+
+
+@pytest.mark.parametrize(
     ("environ", "parts"),
     [
         ({"MDA_PROMETEUS__URL": "http://x"}, ["MDA_PROMETEUS__URL", "unknown key"]),
@@ -302,11 +321,23 @@ def test_the_heartbeat_url_comes_from_a_file_and_is_hidden(tmp_path: Path) -> No
     assert "canary" not in repr(found)
 
 
-@pytest.mark.parametrize("url", ["canary", "ftp://canary", "https://", "https://h/a canary"])
-def test_a_heartbeat_url_that_is_none_is_refused_unseen(url: str) -> None:
-    assert _error({"HEARTBEAT_URL": url}) == (
-        "environment HEARTBEAT_URL: heartbeat.url: (hidden): "
-        "an address is allowed, as https://hc-ping.com/<uuid>"
+@pytest.mark.parametrize(
+    "url",
+    ["canary", "ftp://canary", "https://", "https://:80/canary", "http://[canary", "https://h/a b"],
+)
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("HEARTBEAT_URL", "heartbeat.url"),
+        ("SLACK_WEBHOOK_URL", "slack.webhook_url"),
+        ("MSTEAMS_WEBHOOK_URL", "msteams.webhook_url"),
+        ("DISCORD_WEBHOOK_URL", "discord.webhook_url"),
+        ("WEBHOOK_URL", "webhook.url"),
+    ],
+)
+def test_a_secret_address_that_is_none_is_refused_unseen(name: str, key: str, url: str) -> None:
+    assert _error({name: url}) == (
+        f"environment {name}: {key}: (hidden): an address is allowed, as https://example.org/path"
     )
 
 

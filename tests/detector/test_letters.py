@@ -27,6 +27,7 @@ def test_below_the_line_stands_what_the_annotations_know() -> None:
         graph_url="https://graph.example.org",
         runbook="https://runbook.example.org",
         ack_url="https://ack.example.org",
+        silence_url="https://silence.example.org",
     )
     assert letters.text([one], UTC).splitlines() == [
         "FIRING high HighCpu: CPU is busy, web-1, since 12:00 UTC",
@@ -36,6 +37,7 @@ def test_below_the_line_stands_what_the_annotations_know() -> None:
         "https://graph.example.org",
         "https://runbook.example.org",
         "https://ack.example.org",
+        "https://silence.example.org",
     ]
 
 
@@ -49,6 +51,8 @@ def test_a_group_is_told_one_by_one_up_to_a_limit() -> None:
     assert lines[1:3] == ["- web-0: busy 0", "- web-1: busy 1"]
     assert lines[-1] == "and 2 more"
     assert len(lines) == 12
+    all_told = letters.text([told(n, summary=f"busy {n}") for n in range(10)], UTC).splitlines()
+    assert all_told[-1] == "- web-9: busy 9"
 
 
 def test_however_long_a_label_is_a_message_fits() -> None:
@@ -58,3 +62,15 @@ def test_however_long_a_label_is_a_message_fits() -> None:
     assert all(len(line) <= letters.LONGEST_LINE for line in text.splitlines())
     many = [told(n, summary="z" * 500, description="d" * 500) for n in range(50)]
     assert len(letters.text(many, UTC)) == letters.LONGEST
+
+
+def test_what_just_fits_is_left_as_it_is() -> None:
+    line = "x" * letters.LONGEST_LINE
+    assert letters.text([told(description=line)], UTC).splitlines()[1] == line
+    assert letters.text([told(description=f"{line}x")], UTC).splitlines()[1] == f"{line[:-3]}..."
+    full = dict.fromkeys(("description", "cause", *letters.LINKS), line)
+    room = letters.LONGEST - len(letters.text([told(1, ended=False, **full, value="y")], UTC)) + 1
+    whole = letters.text([told(1, ended=False, **full, value="y" * room)], UTC)
+    assert (len(whole), whole[-3:]) == (letters.LONGEST, "xxx")
+    over = letters.text([told(1, ended=False, **full, value="y" * (room + 1))], UTC)
+    assert (len(over), over[-3:]) == (letters.LONGEST, "...")

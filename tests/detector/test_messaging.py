@@ -81,7 +81,7 @@ def test_a_service_may_be_told_where_nobody_is_told_by_sms(tmp_path: Path) -> No
     ("given", "complaint"),
     [
         ({"MDA_NOTIFY__CHAT__URL": "canary://x"}, "notify.chat.url: not shown"),
-        ({"MDA_NOTIFY__CHAT__URL_FILE": "/none"}, "notify.chat.url_file: /none: name a file"),
+        ({"MDA_NOTIFY__CHAT__URL_FILE": "/none"}, "notify.chat.url_file: /none: No such file"),
     ],
 )
 def test_a_service_that_cannot_be_is_refused_by_its_name(

@@ -16,16 +16,16 @@ from tests import stack
 from tests.e2e import live
 from tests.e2e.conftest import QUERY, STEP_S, Injected
 from tests.e2e.test_closed_loop import Driver
+from tests.fakes.mail import Mailbox
 from tests.fakes.slack import FakeSlack
 from tests.fakes.sms import FakeVonage
-from tests.fakes.smtp import FakeSmtp
 
 ANN = "+491701234567"
 
 
 @pytest.fixture
-def servers() -> Iterator[tuple[FakeSmtp, FakeSlack, FakeVonage]]:
-    with FakeSmtp() as smtp, FakeSlack() as slack, FakeVonage() as vonage:
+def servers() -> Iterator[tuple[Mailbox, FakeSlack, FakeVonage]]:
+    with Mailbox() as smtp, FakeSlack() as slack, FakeVonage() as vonage:
         yield smtp, slack, vonage
 
 
@@ -55,7 +55,7 @@ class Desk:
 
 @pytest.mark.timeout(540)
 def test_a_spike_arrives_everywhere_is_acknowledged_ends_and_is_remembered(
-    servers: tuple[FakeSmtp, FakeSlack, FakeVonage], stack_binaries: stack.Binaries
+    servers: tuple[Mailbox, FakeSlack, FakeVonage], stack_binaries: stack.Binaries
 ) -> None:
     smtp, slack, vonage = servers
     home = pathlib.Path(tempfile.mkdtemp(prefix="mda-arrive-"))
@@ -95,7 +95,7 @@ def test_a_spike_arrives_everywhere_is_acknowledged_ends_and_is_remembered(
         def ours(texts: list[str]) -> list[str]:
             return [text for text in texts if QUERY in text]
 
-        (mail,) = driver.until("a mail", 120, lambda: ours([str(m) for m in smtp.parsed()]))
+        (mail,) = driver.until("a mail", 120, lambda: ours([str(m) for m in smtp.messages()]))
         (post,) = driver.until("Slack", 60, lambda: ours([json.dumps(m) for m in slack.messages]))
         (sms,) = driver.until("an SMS", 60, lambda: [t for t in vonage.taken if QUERY in str(t)])
         sms.status = "delivered"

@@ -1,4 +1,4 @@
-"""A mail server on loopback that wants AUTH and STARTTLS, and keeps what it is given."""
+"""A mail server on loopback that keeps what it is given, and can refuse on plan."""
 
 from __future__ import annotations
 
@@ -6,34 +6,18 @@ import email
 import email.message
 import email.policy
 import gc
-import ipaddress
 import ssl
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aiosmtpd import controller, smtp
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests import stack
+from tests import certificates, stack
 
 USERNAME, PASSWORD = "monitor@example.org", "canary-mail-password"
 MOST_BYTES = 10_000_000
-
-
-@dataclass
-class Mailbox:
-    """Who wrote to whom, and what, in order."""
-
-    port: int
-    ca_file: Path
-    taken: list[Taken] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,66 +42,70 @@ class Taken:
         raise AssertionError(f"no {kind} in {self.content!r}")
 
 
-class _Handler:
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
+class Mailbox:
+    """Fills from its beginning to its end.
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        taken = Taken(envelope.mail_from, tuple(envelope.rcpt_tos), envelope.content)
-        self._mailbox.taken.append(taken)
-        return "250 taken"
+    taken     who wrote to whom, and what, in order
+    refusals  answers to the next ones, which are not taken
+    ca_file   what has to be trusted, in a folder: with one, STARTTLS and the right AUTH are wanted;
+              else everybody is heard
+    """
 
+    def __init__(self, folder: Path | None = None) -> None:
+        self.port = stack.free_port()
+        self.taken: list[Taken] = []
+        self.refusals: list[str] = []
+        wants: dict[str, Any] = {"auth_require_tls": False}
+        if folder is not None:
+            self.ca_file = certificates.make(folder)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.ca_file)
+            wants = {"tls_context": context, "require_starttls": True, "auth_required": True}
+        self._is_open = folder is None
+        self._served: controller.Controller | None = controller.Controller(
+            self,
+            hostname="127.0.0.1",
+            port=self.port,
+            auth_exclude_mechanism=["LOGIN"],  # whose questions Alertmanager knows in other words
+            authenticator=self._authenticate,
+            data_size_limit=MOST_BYTES,
+            **wants,
+        )
 
-def _authenticate(server: Any, session: Any, envelope: Any, way: str, given: Any) -> Any:
-    is_right = (given.login, given.password) == (USERNAME.encode(), PASSWORD.encode())
-    return smtp.AuthResult(success=is_right, handled=is_right)
+    def __enter__(self) -> Self:
+        assert self._served is not None
+        self._served.start()
+        return self
 
-
-@contextmanager
-def mail_server(folder: Path) -> Iterator[Mailbox]:
-    """A mailbox that fills while this lasts."""
-    mailbox = Mailbox(stack.free_port(), folder / "mail-ca.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(folder, mailbox.ca_file))
-    served = controller.Controller(
-        _Handler(mailbox),
-        hostname="127.0.0.1",
-        port=mailbox.port,
-        tls_context=context,
-        require_starttls=True,
-        auth_required=True,
-        auth_exclude_mechanism=["LOGIN"],  # whose questions Alertmanager knows in other words
-        authenticator=_authenticate,
-        data_size_limit=MOST_BYTES,
-    )
-    served.start()
-    try:
-        yield mailbox
-    finally:
+    def __exit__(self, *_: object) -> None:
+        assert self._served is not None
         with warnings.catch_warnings():
             # aiosmtpd leaves the connection of before STARTTLS to the collector, unclosed.
             warnings.simplefilter("ignore", ResourceWarning)
-            served.stop()
-            del served
+            self._served.stop()
+            self._served = None
             gc.collect()
 
+    def messages(self) -> list[email.message.EmailMessage]:
+        """All of them, parsed."""
+        return [each.message for each in self.taken]
 
-def _certificate(folder: Path, ca_file: Path) -> Path:
-    """The file with a key and a certificate for 127.0.0.1; the latter alone in ca_file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(here, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    form, closed = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ca_file.write_bytes(made.public_bytes(pem))
-    pair = folder / "mail-pair.pem"
-    pair.write_bytes(key.private_bytes(pem, form, closed) + made.public_bytes(pem))
-    return pair
+    async def handle_MAIL(
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self.refusals:
+            return self.refusals.pop(0)
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        taken = Taken(envelope.mail_from, tuple(envelope.rcpt_tos), envelope.content)
+        self.taken.append(taken)
+        return "250 taken"
+
+    def _authenticate(
+        self, server: Any, session: Any, envelope: Any, way: str, given: Any
+    ) -> smtp.AuthResult:
+        is_right = (given.login, given.password) == (USERNAME.encode(), PASSWORD.encode())
+        return smtp.AuthResult(success=is_right or self._is_open, handled=is_right or self._is_open)

@@ -61,7 +61,7 @@ def test_hostile_labels_arrive_and_do_nothing(whole: world.World, tally: conftes
     for kind, text in HOSTILE.items():
         whole.post(alert(f"Hostile{kind}", summary=f"begin {text}", instance=text))
     count = len(HOSTILE)
-    stack.wait_until(lambda: len(outside.smtp.mails) >= count, 60, "the mails")
+    stack.wait_until(lambda: len(outside.smtp.taken) >= count, 60, "the mails")
     stack.wait_until(lambda: len(outside.slack.received) >= count, 60, "Slack")
     stack.wait_until(lambda: len(whole.sms_texts()) >= count, 60, "the SMS")
     stack.wait_until(lambda: len(whole.api("/api/alerts")["alerts"]) >= count, 60, "the memory")
@@ -70,7 +70,7 @@ def test_hostile_labels_arrive_and_do_nothing(whole: world.World, tally: conftes
         for each in whole.api("/api/alerts")["alerts"]
     }
     assert remembered == {f"Hostile{kind}": text for kind, text in HOSTILE.items()}
-    for mail in outside.smtp.parsed():
+    for mail in outside.smtp.messages():
         assert set(mail.keys()) <= MAIL_HEADERS, mail.keys()
         assert mail["To"] == "oncall@example.org"
         for part in mail.iter_parts():
@@ -84,7 +84,7 @@ def test_hostile_labels_arrive_and_do_nothing(whole: world.World, tally: conftes
     assert all(text.isprintable() and segments.parts_of(text) <= 3 for text in texts), texts
     assert any("{{ 7 }} {{ .ExternalURL }} ${7*7}" in text for text in texts)
     for where, arrived in (
-        ("mail", len(outside.smtp.mails)),
+        ("mail", len(outside.smtp.taken)),
         ("Slack", len(outside.slack.received)),
         ("SMS", len(texts)),
         ("memory", len(remembered)),
@@ -366,11 +366,11 @@ def test_ten_thousand_alerts_in_a_minute_are_all_remembered_and_told_in_few_mess
     memory = ", ".join(f"{part} {size / 2**20:.0f} MiB" for part, size in used.items())
     figures = (
         f"posted in {posted_s:.0f} s, remembered after {remembered_s:.0f} s, told after "
-        f"{told_s:.0f} s; {len(outside.smtp.mails)} mails, {len(outside.slack.received)} to Slack, "
+        f"{told_s:.0f} s; {len(outside.smtp.taken)} mails, {len(outside.slack.received)} to Slack, "
         f"{len(texts)} SMS; {memory}"
     )
     record_property("tally", f"10,000 alerts in a minute: {figures}")
-    assert len(outside.smtp.mails) <= 4 * RULES
+    assert len(outside.smtp.taken) <= 4 * RULES
     assert len(texts) <= 4 * RULES
     tally(
         "10,000 alerts in a minute: memory",
@@ -390,5 +390,5 @@ def test_ten_thousand_alerts_in_a_minute_are_all_remembered_and_told_in_few_mess
 
 def rules_in_mails(outside: world.Outside) -> set[str]:
     """Rules that a mail's subject names."""
-    subjects = [str(mail["Subject"]) for mail in outside.smtp.parsed()]
+    subjects = [str(mail["Subject"]) for mail in outside.smtp.messages()]
     return {name for subject in subjects for name in re.findall(r"Rule\d", subject)}

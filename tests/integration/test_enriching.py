@@ -15,7 +15,7 @@ from detector import alerts
 from detector.alertmanager import client
 from tests import stack
 from tests.conftest import MakeAlertmanager, MakePrometheus
-from tests.fakes.mail import Mailbox, Taken, mail_server
+from tests.fakes.mail import Mailbox, Taken
 from tests.fakes.slack import FakeSlack
 from tests.integration import test_messages as messages
 
@@ -129,7 +129,7 @@ def world(
     database_url: str,
     tmp_path: pathlib.Path,
 ) -> Iterator[World]:
-    with mail_server(tmp_path) as mailbox, FakeSlack() as slack:
+    with Mailbox(tmp_path) as mailbox, FakeSlack() as slack:
         made = World(prometheus, alertmanager, database_url, mailbox, slack, tmp_path)
         yield made
         made.detector.kill9()

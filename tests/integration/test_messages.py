@@ -21,7 +21,7 @@ import requests
 
 from tests import stack
 from tests.conftest import MakeAlertmanager
-from tests.fakes.mail import PASSWORD, USERNAME, Mailbox, Taken, mail_server
+from tests.fakes.mail import PASSWORD, USERNAME, Mailbox, Taken
 from tests.fakes.slack import PATH, RATE_LIMITED, FakeSlack, said
 
 TEMPLATES = pathlib.Path(__file__).parents[2] / "rules" / "templates" / "messages.tmpl"
@@ -162,7 +162,7 @@ def config(
 
 @pytest.fixture
 def servers(alertmanager: MakeAlertmanager, tmp_path: pathlib.Path) -> Iterator[Make]:
-    with mail_server(tmp_path) as mailbox, FakeSlack() as slack:
+    with Mailbox(tmp_path) as mailbox, FakeSlack() as slack:
 
         def make(group_interval: str = "1s") -> Servers:
             text = config(mailbox, slack, group_interval=group_interval)

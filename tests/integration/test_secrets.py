@@ -110,7 +110,7 @@ def test_no_secret_is_in_anything_that_is_produced(
     # All works.
     whole.post(alert(instance="web-works"))
     assert beat(whole, "1") == 200
-    stack.wait_until(lambda: outside.smtp.mails and outside.slack.received, 60, "mail and Slack")
+    stack.wait_until(lambda: outside.smtp.taken and outside.slack.received, 60, "mail and Slack")
     stack.wait_until(lambda: whole.messages(state="sent"), 60, "the SMS")
     # Each says no, and what we talk to by ourselves says all that it was told.
     echo = " ".join(secrets_of(whole).values()).encode()
@@ -152,8 +152,8 @@ def test_no_secret_is_in_anything_that_is_produced(
     for file in whole.rendered.rglob("*"):
         if file.is_file() and stat.S_IMODE(file.stat().st_mode) != 0o600:
             produced[f"rendered {file.name}"] = file.read_text()
-    for number, mail in enumerate(outside.smtp.mails):
-        produced[f"mail {number}"] = mail.decode(errors="replace")
+    for number, mail in enumerate(outside.smtp.taken):
+        produced[f"mail {number}"] = mail.content.decode(errors="replace")
     for number, slack in enumerate(outside.slack.received):
         produced[f"Slack {number}"] = slack.body.decode()
     for number, sms in enumerate(whole.sms_texts()):

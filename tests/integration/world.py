@@ -16,8 +16,8 @@ import yaml
 from detector import config
 from detector.stack import addresses, render
 from tests import conftest, faults, stack
+from tests.fakes.mail import Mailbox
 from tests.fakes.sms import FakeVonage
-from tests.fakes.smtp import FakeSmtp
 
 PEOPLE_WAIT = {"group_wait": "1s", "group_interval": "1s"}
 RECIPIENT = "+491701234567"
@@ -28,7 +28,7 @@ class Outside:
     replaced."""
 
     def __init__(self) -> None:
-        self.smtp, self.vonage = FakeSmtp(), FakeVonage()
+        self.smtp, self.vonage = Mailbox(), FakeVonage()
         self.answers: dict[str, faults.Planned] = {
             "slack": faults.Planned(200, body=b"ok"),
             "heartbeat": faults.Planned(200, body=b"OK"),

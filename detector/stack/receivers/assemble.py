@@ -10,19 +10,16 @@ from detector.stack.receivers import base, routes, table
 
 
 def set_up(tree: base.Tree, settings: config.Settings, place: base.Place) -> list[str]:
-    """Complete the tree of an alertmanager.yml in place.
+    """Complete the tree of an alertmanager.yml, of the shape that it is to have, in place.
 
-    Returns what was left out and why, a line each. Raises ConfigError if a mail has no sender,
-    or the tree no route or receivers.
+    Returns what was left out and why, a line each. Raises ConfigError if a mail has no sender.
     """
-    if not isinstance(tree.get("route"), dict) or not isinstance(tree.get("receivers"), list):
-        raise errors.ConfigError("alertmanager.yml: a route and a list of receivers are expected")
     _set_webhook_token(tree, place.token_file)
     notes = []
     for channel in table.CHANNELS:
         notes += _set_channel(tree, channel, settings, place)
     notes += _notes_of_teams(settings)
-    _remove_secrets(settings, place)
+    place.secrets.keep_written([name for channel in table.CHANNELS for name in channel.secrets])
     routes.set_hours(tree, settings.business_hours)
     routes.add_tests(tree)
     return notes
@@ -81,18 +78,6 @@ def _set_channel(
             del global_[key]
     routes.place(tree, names, route, reaches, is_new=not owned)
     return notes
-
-
-def _remove_secrets(settings: config.Settings, place: base.Place) -> None:
-    """Of channels that are told nothing any more."""
-    needed = {
-        name
-        for channel in table.CHANNELS
-        if channel.reaches(settings) and place.version >= channel.since
-        for name in channel.secrets
-    }
-    for name in {name for channel in table.CHANNELS for name in channel.secrets} - needed:
-        place.secrets.remove(name)
 
 
 def _own(channel: base.Channel, receiver: base.Tree) -> list[base.Tree]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
+
+import pydantic
 
 from detector import config, whole
 from detector.stack import tokens
@@ -38,20 +40,26 @@ OLDEST = Version(0, 25)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Secrets:
-    """A folder of files, each one secret, which Alertmanager reads when it sends."""
+    """A folder of files, each one secret, which Alertmanager reads when it sends.
+
+    written  the names of those that were written here
+    """
 
     folder: pathlib.Path
     mode: int
+    written: set[str] = dataclasses.field(default_factory=set)
 
     def write(self, name: str, text: str) -> str:
         """The path of the secret's file."""
         whole.write(self.folder / name, text, self.mode)
+        self.written.add(name)
         return str(self.folder / name)
 
-    def remove(self, name: str) -> None:
-        """Of one that is no longer needed; it need not be there."""
-        if (self.folder / name).exists():
-            whole.remove(self.folder / name)
+    def keep_written(self, names: Collection[str]) -> None:
+        """Remove those of these files that were not written here; they need not be there."""
+        for name in sorted(set(names) - self.written):
+            if (self.folder / name).exists():
+                whole.remove(self.folder / name)
 
     def token(self, name: str) -> str:
         """The path of a file with a random token, made once."""
@@ -119,6 +127,55 @@ class Channel:
     prefix: str = ""
     matchers: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+
+
+def by_secret(
+    name: str,
+    kind: str,
+    key: str,
+    *,
+    secret: Callable[[config.Settings], pydantic.SecretStr | None],
+    severities: Callable[[config.Settings], tuple[str, ...]],
+    complete: Callable[[Tree, config.Settings, Place], None],
+    since: Version = OLDEST,
+    needs: tuple[str, ...] = (),
+    secrets: tuple[str, ...] = (),
+    owns: Callable[[Tree], bool] = lambda _: True,
+) -> Channel:
+    """A channel with one receiver, which is there once its secret is set.
+
+    key       of the secret in the channel's settings; with `_file` also that of its file in an
+              integration
+    complete  puts whatever else settings say into an integration
+    needs     names of settings beside the secret's
+    secrets   names of files beside the secret's
+    """
+    file = f"{name}_{key}"
+
+    def reaches(settings: config.Settings) -> list[Reach]:
+        return [] if secret(settings) is None else [Reach(name, severities(settings))]
+
+    def missing(settings: config.Settings) -> list[str]:
+        return [file.upper(), *needs] if secret(settings) is None else []
+
+    def complete_all(
+        integration: Tree, global_: Tree, reach: Reach, settings: config.Settings, place: Place
+    ) -> None:
+        given = secret(settings)
+        if given is not None:
+            integration[f"{key}_file"] = place.secrets.write(file, given.get_secret_value())
+        complete(integration, settings, place)
+
+    return Channel(
+        name,
+        kind,
+        reaches,
+        missing,
+        complete_all,
+        owns=owns,
+        since=since,
+        secrets=(file, *secrets),
+    )
 
 
 def of_teams(

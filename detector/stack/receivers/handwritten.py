@@ -6,7 +6,6 @@ import contextlib
 import pathlib
 import urllib.parse
 from collections.abc import Iterator
-from typing import Any
 
 from detector import config
 from detector.stack.receivers import base, notify, routes, sms
@@ -35,10 +34,8 @@ def notes(tree: base.Tree, settings: config.Settings, place: base.Place) -> Iter
 
 
 def _urls(tree: base.Tree) -> Iterator[str]:
-    receivers = tree.get("receivers")
-    for receiver in receivers if isinstance(receivers, list) else []:
-        integrations: Any = receiver.get("webhook_configs") or []
-        for each in integrations:
+    for receiver in tree["receivers"]:
+        for each in receiver.get("webhook_configs") or []:
             yield str(each.get("url", ""))
             if "url_file" in each:
                 with contextlib.suppress(OSError, UnicodeDecodeError):

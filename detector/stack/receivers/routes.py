@@ -133,8 +133,7 @@ def _tells_people(receiver: base.Tree) -> bool:
 
 def has_tests(tree: base.Tree) -> bool:
     """Whether test messages have a road."""
-    route = tree.get("route")
-    found = (route.get("routes") or []) if isinstance(route, dict) else []
+    found = tree["route"].get("routes") or []
     return any(TEST_LABEL in str(each.get("matchers", "")) for each in found)
 
 

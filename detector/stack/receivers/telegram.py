@@ -8,31 +8,9 @@ from __future__ import annotations
 from detector import config
 from detector.stack.receivers import base
 
-NAME = "telegram"
 
-
-def _reaches(settings: config.Settings) -> list[base.Reach]:
+def _complete(integration: base.Tree, settings: config.Settings, place: base.Place) -> None:
     given = settings.telegram
-    return [] if given.bot_token is None else [base.Reach(NAME, given.severities)]
-
-
-def _missing(settings: config.Settings) -> list[str]:
-    given = settings.telegram
-    return ["TELEGRAM_BOT_TOKEN", "TELEGRAM_CHAT_ID"] if given.bot_token is None else []
-
-
-def _complete(
-    integration: base.Tree,
-    global_: base.Tree,
-    reach: base.Reach,
-    settings: config.Settings,
-    place: base.Place,
-) -> None:
-    given = settings.telegram
-    if given.bot_token is not None:
-        integration["bot_token_file"] = place.secrets.write(
-            "telegram_bot_token", given.bot_token.get_secret_value()
-        )
     integration["chat_id"] = given.chat_id
     if given.url is not None:
         integration["api_url"] = given.url
@@ -41,12 +19,13 @@ def _complete(
     integration.setdefault("message", f"{base.SHORT}\n{base.PLAIN}")
 
 
-CHANNEL = base.Channel(
-    NAME,
+CHANNEL = base.by_secret(
+    "telegram",
     "telegram_configs",
-    _reaches,
-    _missing,
-    _complete,
+    "bot_token",
+    secret=lambda settings: settings.telegram.bot_token,
+    severities=lambda settings: settings.telegram.severities,
+    complete=_complete,
     since=base.Version(0, 26),
-    secrets=("telegram_bot_token",),
+    needs=("TELEGRAM_CHAT_ID",),
 )

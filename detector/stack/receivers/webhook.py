@@ -9,42 +9,24 @@ from __future__ import annotations
 from detector import config
 from detector.stack.receivers import base
 
-NAME = "webhook"
+BEARER = "webhook_bearer"
 
 
-def _reaches(settings: config.Settings) -> list[base.Reach]:
-    given = settings.webhook
-    return [] if given.url is None else [base.Reach(NAME, given.severities)]
+def _complete(integration: base.Tree, settings: config.Settings, place: base.Place) -> None:
+    token = settings.webhook.bearer_token
+    if token is not None:
+        file = place.secrets.write(BEARER, token.get_secret_value())
+        integration["http_config"] = {"authorization": {"type": "Bearer", "credentials_file": file}}
 
 
-def _missing(settings: config.Settings) -> list[str]:
-    return ["WEBHOOK_URL"] if settings.webhook.url is None else []
-
-
-def _complete(
-    integration: base.Tree,
-    global_: base.Tree,
-    reach: base.Reach,
-    settings: config.Settings,
-    place: base.Place,
-) -> None:
-    given = settings.webhook
-    if given.url is not None:
-        integration["url_file"] = place.secrets.write("webhook_url", given.url.get_secret_value())
-    if given.bearer_token is not None:
-        token = place.secrets.write("webhook_bearer", given.bearer_token.get_secret_value())
-        integration["http_config"] = {
-            "authorization": {"type": "Bearer", "credentials_file": token}
-        }
-
-
-CHANNEL = base.Channel(
-    NAME,
+CHANNEL = base.by_secret(
+    "webhook",
     "webhook_configs",
-    _reaches,
-    _missing,
-    _complete,
+    "url",
+    secret=lambda settings: settings.webhook.url,
+    severities=lambda settings: settings.webhook.severities,
+    complete=_complete,
     owns=lambda integration: "url_file" in integration,
     since=base.Version(0, 28),
-    secrets=("webhook_url", "webhook_bearer"),
+    secrets=(BEARER,),
 )

@@ -204,7 +204,7 @@ def test_what_was_never_taken_is_sent_again_once_the_provider_can_know() -> None
     provider.finds = messages.Lookup.CANNOT_TELL
     rig.telling.tell([alert()])
     rig.turn()
-    for _ in range(200):
+    for _ in range(182):
         rig.turn(1)
     assert rig.last().state is State.SENDING
     assert len(provider.asked) == 5  # every 30 s from the first minute on
@@ -378,6 +378,7 @@ def test_the_next_person_is_told_where_a_message_arrived_and_nobody_answers() ->
     rig.turn(1)
     assert [each.recipient for each in store.kept.values()] == [ANN, BOB, EVE]
     assert [each.text for each in store.kept.values()] == [rig.last().text] * 3
+    assert rig.providers[0].asked == []  # it has said already that they arrived
 
 
 def test_where_arriving_is_enough_nobody_else_is_told() -> None:

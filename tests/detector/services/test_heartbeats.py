@@ -66,7 +66,10 @@ def test_one_of_several_prometheus_suffices() -> None:
     assert not given.beats.hear([dead, watchdog("85", "b")])
 
 
-def test_what_the_url_did_not_take_is_told_when_it_comes_again() -> None:
+def test_what_the_url_did_not_take_is_told_when_it_comes_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     given = Given()
     given.sender.failure = errors.UpstreamError("away", kind="timeout", retryable=True)
     for _ in range(2):
@@ -78,7 +81,9 @@ def test_what_the_url_did_not_take_is_told_when_it_comes_again() -> None:
     given.sender.failure = None
     assert given.beats.hear([watchdog("10")])
     assert not given.beats.hear([watchdog("10")])
-    assert len(given.sender.told) == 1
+    assert given.beats.hear([watchdog("20")])
+    assert len(given.sender.told) == 2
+    assert caplog.messages == ["heartbeat not passed on", "heartbeats are passed on again"]
 
 
 def test_without_a_url_it_is_heard_all_the_same() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import pathlib
+import shutil
 import socketserver
 import stat
 import threading
@@ -18,7 +19,7 @@ import yaml
 from detector import config, errors
 from detector.stack import debian, render
 from detector.stack.receivers import base, versions
-from tests import stack
+from tests import conftest, stack
 from tests.detector.stack import receiving
 from tests.rules import routing
 
@@ -103,6 +104,23 @@ def test_the_secrets_of_channels_that_are_given_up_are_removed(tmp_path: pathlib
         "others",
         "webhook_token",
     }
+
+
+@pytest.mark.parametrize(
+    ("channel", "setting", "file"),
+    [
+        ("webhook", "WEBHOOK_BEARER_TOKEN", "webhook_bearer"),
+        ("email", "EMAIL_PASSWORD", "email_password"),
+    ],
+)
+def test_a_secret_that_a_channel_can_do_without_is_removed_once_it_is_not_set(
+    tmp_path: pathlib.Path, channel: str, setting: str, file: str
+) -> None:
+    environ, newest = receiving.NATIVE[channel], base.Version(0, 33)
+    receiving.rendered(tmp_path, render.NO_TOOLS, environ, newest)
+    assert (tmp_path / "secrets" / file).read_text() == environ[setting]
+    receiving.rendered(tmp_path, render.NO_TOOLS, environ | {setting: ""}, newest)
+    assert not (tmp_path / "secrets" / file).exists()
 
 
 @pytest.mark.parametrize(
@@ -272,15 +290,24 @@ def test_settings_that_cannot_be_are_refused(
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["PAGERDUTY_ROUTING_KEY", "WEBHOOK_URL", "TELEGRAM_BOT_TOKEN"])
-def test_secrets_of_channels_may_stand_in_files(tmp_path: pathlib.Path, name: str) -> None:
-    (tmp_path / "secret").write_text("from-a-file\n")
-    environ = {f"{name}_FILE": str(tmp_path / "secret"), "TELEGRAM_CHAT_ID": "1"}
-    if name != "TELEGRAM_BOT_TOKEN":
-        del environ["TELEGRAM_CHAT_ID"]
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("PAGERDUTY_ROUTING_KEY", "from-a-file"),
+        ("WEBHOOK_URL", "https://from-a-file"),
+        ("TELEGRAM_BOT_TOKEN", "from-a-file"),
+    ],
+)
+def test_secrets_of_channels_may_stand_in_files(
+    tmp_path: pathlib.Path, name: str, secret: str
+) -> None:
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    environ = {f"{name}_FILE": str(tmp_path / "secret")}
+    if name == "TELEGRAM_BOT_TOKEN":
+        environ["TELEGRAM_CHAT_ID"] = "1"
     section, key = config.BARE_NAMES[name]
     found = getattr(getattr(config.load(None, environ), section), key)
-    assert found.get_secret_value() == "from-a-file"
+    assert found.get_secret_value() == secret
 
 
 class _Status(BaseHTTPRequestHandler):
@@ -325,6 +352,69 @@ def test_the_version_is_that_of_the_running_one_then_the_programs_then_the_setti
     assert versions.of(settings, address=answering(b"[]"), program=None) == (0, 28, 0)
     none = config.load(None, {})
     assert versions.of(none, address=None, program=tmp_path / "none") == base.OLDEST
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("receivers: []", "route: None: keys"),
+        ("{route: {}, receivers: {name: a}}", "receivers: {'name': 'a'}: a list"),
+        ("{route: {}, receivers: [a]}", "receivers.0: 'a': keys"),
+        ("{route: {}, receivers: [{nam: a}]}", "receivers.0.name: None: a text"),
+        (
+            "{route: {}, receivers: [{name: a, webhook_configs: {url: b}}]}",
+            "receivers.0.webhook_configs: {'url': 'b'}: a list",
+        ),
+        (
+            "{route: {}, receivers: [{name: a, webhook_configs: [b]}]}",
+            "receivers.0.webhook_configs.0: 'b': keys",
+        ),
+        ("{route: {routes: {}}, receivers: [], global: [a]}", "global: ['a']: keys"),
+        ("{route: {routes: [{routes: [a]}]}, receivers: []}", "route.routes.0.routes.0: 'a': keys"),
+        (
+            "{route: {routes: [{matchers: a = b}]}, receivers: []}",
+            "route.routes.0.matchers: 'a = b': a list",
+        ),
+        ("{route: {matchers: [{a: b}]}, receivers: []}", "route.matchers.0: {'a': 'b'}: a text"),
+        ("{route: {}, receivers: [], templates: '*'}", "templates: '*': a list"),
+        ("{route: {}, receivers: [], time_intervals: [a]}", "time_intervals.0: 'a': keys"),
+    ],
+)
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_file_of_another_shape_is_one_line_without_amtool_too(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    complaint: str,
+    *,
+    is_own: bool,
+) -> None:
+    shutil.copytree(conftest.ROOT / "rules", tmp_path / "rules")
+    shutil.copy(conftest.ROOT / "prometheus.yml", tmp_path)
+    (tmp_path / "alertmanager.yml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    environ = {"MDA_ALERTMANAGER__CONFIG": "alertmanager.yml"} if is_own else {}
+    with pytest.raises(errors.ConfigError) as caught:
+        receiving.rendered(tmp_path / "out", render.NO_TOOLS, environ)
+    kind = complaint.rpartition(": ")[2]
+    expected = {"keys": "keys with values are", "a list": "a list is", "a text": "a text is"}
+    said = f"{complaint.removesuffix(kind)}{expected[kind]} expected"
+    assert str(caught.value) == f"{tmp_path / 'alertmanager.yml'}: {said}"
+
+
+def test_a_key_without_a_value_is_as_if_it_were_not_there(
+    tmp_path: pathlib.Path, tools: render.Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(conftest.ROOT / "rules", tmp_path / "rules")
+    shutil.copy(conftest.ROOT / "prometheus.yml", tmp_path)
+    (tmp_path / "alertmanager.yml").write_text(
+        "global:\ntemplates:\nroute: {receiver: a, routes: }\n"
+        "receivers: [{name: a, webhook_configs: , email_configs: }]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    tree, _ = receiving.rendered(tmp_path / "out", tools, receiving.EMAIL)
+    assert [each["name"] for each in tree["receivers"]] == ["a", "email"]
+    assert tree["global"]["smtp_from"] == "monitor@example.org"
 
 
 OWN = """\
@@ -396,6 +486,7 @@ def test_a_configuration_of_ones_own_is_copied_for_containers(tmp_path: pathlib.
     ("text", "complaint"),
     [
         (OWN.replace("people}", "nobody}"), 'amtool refuses .*own.yml: .*"nobody"'),
+        ("{route: {receiver: a}, receivers: [a]}", "amtool refuses .*own.yml: .*`a` into"),
         ("just text", "own.yml: keys with values are expected"),
         (None, "own.yml: .*No such file"),
     ],

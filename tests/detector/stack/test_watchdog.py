@@ -19,15 +19,19 @@ class Given:
     """A watch at a clock that is put on by hand."""
 
     def __init__(self, last: datetime | None = None) -> None:
-        self.last, self.now_s, self.asked = last, 1000.0, 0
+        self.last, self.now_s, self.asked, self.looked = last, 1000.0, 0, 0
         self.said: list[str] = []
         self.watch = watchdog.Watch(
-            lambda: self.last,
+            self._read,
             late_after=timedelta(minutes=3),
             find_cause=self._cause,
             say=self.said.append,
             monotonic_s=lambda: self.now_s,
         )
+
+    def _read(self) -> datetime | None:
+        self.looked += 1
+        return self.last
 
     def _cause(self) -> str:
         self.asked += 1
@@ -45,8 +49,9 @@ SILENT = "no Watchdog for 3 min: alerts do not arrive: detector does not answer"
 @pytest.mark.parametrize("last", [None, at(-10_000), at(10_000)])
 def test_silence_is_said_once_from_the_start_on(last: datetime | None) -> None:
     given = Given(last)
-    given.pass_(179)
+    given.pass_(180)
     assert given.said == []
+    assert given.looked == 1 + 90
     given.pass_(600)
     assert (given.said, given.asked) == ([SILENT], 1)
 
@@ -58,7 +63,7 @@ def test_each_one_that_comes_starts_the_count_anew_and_ends_a_silence() -> None:
         given.pass_(170)
     assert given.said == []
     given.pass_(300)
-    given.last = at(700)
+    given.last = at(-700)  # a clock that was put back
     given.pass_(30)
     assert given.said == [SILENT, "Watchdog comes again after 8 min"]
     given.pass_(200)
@@ -79,6 +84,7 @@ class Parts:
 
     def __init__(self, open_parts: ExitStack) -> None:
         self.down: set[str] = set()
+        self.refused = ""
         self.raised: list[str] = ["Watchdog"]
         self.held: object = [{"status": {"silencedBy": []}}]
         servers = {
@@ -90,7 +96,7 @@ class Parts:
 
     def _answer(self, part: str) -> faults.Answer:
         def answer(received: faults.Received) -> faults.Planned:
-            if part in self.down:
+            if part in self.down or received.path == self.refused:
                 return faults.Planned(503)
             if received.path == "/api/v1/alerts":
                 named = [{"labels": {"alertname": name}} for name in self.raised]
@@ -150,4 +156,9 @@ def test_an_answer_that_is_none_of_ours_is_no_reason_to_stop(parts: Parts) -> No
     parts.held = {"not": "a list"}
     assert parts.cause() == (
         "prometheus or alertmanager cannot be asked about it: Expected `array`, got `object`"
+    )
+    parts.refused = "/api/v1/alerts"
+    assert parts.cause() == (
+        "prometheus or alertmanager cannot be asked about it: "
+        f"{parts.addresses.prometheus} answers 503"
     )
