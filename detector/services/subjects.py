@@ -243,7 +243,7 @@ def _of_expr(expr: str) -> Subject | None:
         compared = promql.comparison_of(expr)
     except ValueError:
         return None
-    if compared is None:
+    if compared is None or len(compared.value) > LONGEST_EXPR:
         return Subject(expr)
     return _limited(compared.value, compared.operator, compared.threshold, "")
 

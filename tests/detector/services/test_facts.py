@@ -231,9 +231,29 @@ def test_a_rule_by_hand_tells_the_value_of_its_expression(known: Known) -> None:
     assert (told["value"], told["expected"]) == ("0", "other than 0")
 
 
+DEEP = {
+    "brackets": f"{'(' * 9_000}a{')' * 9_000}",
+    "signs": "a" + "^a" * 4_000,
+    "words": "a" + " OR a" * 3_000,
+}
+"""Each would end the process in the parser, or keep it for minutes. Anybody can post an alert."""
+
+
 @pytest.mark.parametrize("expr", ["", "not PromQL (", "absent(up)", "x" * 30_000])
 def test_of_what_is_not_known_nothing_is_told(known: Known, expr: str) -> None:
     assert known.tell(held(expr, alertname="Odd")) == {}
+
+
+@pytest.mark.parametrize("expr", DEEP.values(), ids=DEEP)
+def test_an_expression_that_nests_too_deep_is_not_read(known: Known, expr: str) -> None:
+    assert known.tell(held(f"{expr} > 1", alertname="Odd")) == {}
+
+
+def test_one_that_would_be_told_too_long_is_read_as_it_is(known: Known) -> None:
+    expr = f"{'(' * 300}a{')' * 300} > 1"
+    known.reader.answers[expr] = {(("instance", "web-1"),): 2.0}
+    told = known.tell(held(expr, alertname="Odd", instance="web-1"))
+    assert (told["value"], "expected" in told) == ("2", False)
 
 
 def test_links_are_there_where_people_reach_us() -> None:
