@@ -6,6 +6,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Literal
 
 import matplotlib.dates
 import numpy as np
@@ -79,10 +80,10 @@ def time_axis(part: axes.Axes) -> None:
     part.xaxis.set_major_formatter(formatter)
 
 
-def style(part: axes.Axes, theme: Theme) -> None:
-    """No frame but the time axis, faint lines behind."""
+def style(part: axes.Axes, theme: Theme, *, lines: Literal["x", "y"] = "y") -> None:
+    """No frame but the time axis, faint lines behind from this one's ticks."""
     part.set_facecolor(theme.ground)
-    part.grid(visible=True, axis="y", color=theme.faint, linewidth=0.6, alpha=0.7)
+    part.grid(visible=True, axis=lines, color=theme.faint, linewidth=0.6, alpha=0.7)
     part.set_axisbelow(True)
     for side in ("top", "right", "left"):
         part.spines[side].set_visible(False)

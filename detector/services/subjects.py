@@ -18,6 +18,7 @@ from detector import config, frames, presets, quantities
 from detector.policy import catalogue, compiler, promql, revisions
 from detector.policy.conditions import (
     base,
+    comparing,
     cost,
     drift,
     forecast,
@@ -35,7 +36,6 @@ NOT_OF_SERIES = frozenset({*compiler.OWN_LABELS, promql.NAME})
 """Labels that an alert has of its rule, whatever its series has."""
 SCORE = "anomaly_score"
 _BOUNDS = {">": "at most", ">=": "below", "<": "at least", "<=": "above", "==": "other than"}
-_SYMBOLS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "==", "ne": "!="}
 _COUNTED = ("count", "stddev")
 
 
@@ -228,7 +228,7 @@ def _of_cost(rule: cost.Cost, given: base.Given) -> Subject:
         ]
         expected = f"a rise of at most {' and '.join(risen)} within a week"
         return Subject(money.expr, unit=quantities.MONEY, expected=expected, money=money.expr)
-    operator = _SYMBOLS[rule.operator]
+    operator = comparing.SYMBOLS[comparing.Operator(rule.operator)]
     limit = money.limit
     if limit is None:  # less than is wanted of it, so nothing is at stake
         limit = 100.0 if rule.threshold is None else rule.threshold

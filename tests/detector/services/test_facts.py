@@ -51,7 +51,7 @@ class Known:
     def tell(self, held: alerts.Held) -> facts.Annotations:
         told = self.facts.tell([held])
         assert told.failures == ()
-        return told.annotations[facts.key_of(held)]
+        return told.annotations[held.key]
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ def test_links_are_there_where_people_reach_us() -> None:
     assert sorted(told) == ["ack_url", "chart_url", "silence_url"]
     given = links.Given(*told["ack_url"].split("/")[-4:])
     target = links.read_action(links.Action.ACK, given, signing.Signer(b"key"), at=NOW)
-    assert (target.fingerprint, target.starts_at) == facts.key_of(alert)
+    assert (target.fingerprint, target.starts_at) == alert.key
 
 
 def test_one_expression_is_read_once_for_all_alerts(known: Known) -> None:
@@ -292,4 +292,4 @@ def test_without_the_store_the_value_is_told(known: Known) -> None:
     alert = of_query()
     told = known.facts.tell([alert])
     assert told.failures == (known.anomalies.failure,)
-    assert told.annotations[facts.key_of(alert)]["value"] == "1.25"
+    assert told.annotations[alert.key]["value"] == "1.25"
