@@ -36,6 +36,8 @@ NAME = "__name__"
 MOST_NESTED = 500
 """Brackets and operators in one expression. With some thousands the parser overflows its stack, and
 the process is gone; with one thousand it takes seconds."""
+_TEXT = re.compile(r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`|#[^\n]*""")
+"""Strings and comments, in which nothing nests."""
 _NESTING = re.compile(r"[(+\-*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _OTHER_TYPES = (
     (promql_parser.NumberLiteral, "scalar"),
@@ -92,7 +94,7 @@ def parsed(expr: str) -> promql_parser.Expr:
 
     Raises TooLongError, ValueError for what is not PromQL.
     """
-    if len(_NESTING.findall(expr)) > MOST_NESTED:
+    if len(_NESTING.findall(_TEXT.sub("", expr))) > MOST_NESTED:
         raise TooLongError(f"too long: {MOST_NESTED} brackets and operators are allowed")
     return promql_parser.parse(expr)
 

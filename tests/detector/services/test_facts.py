@@ -235,6 +235,7 @@ DEEP = {
     "brackets": f"{'(' * 9_000}a{')' * 9_000}",
     "signs": "a" + "^a" * 4_000,
     "words": "a" + " OR a" * 3_000,
+    "between quotes of comments": f'# "\n{"(" * 9_000}a{")" * 9_000}\n# "\n',
 }
 """Each would end the process in the parser, or keep it for minutes. Anybody can post an alert."""
 
@@ -247,6 +248,12 @@ def test_of_what_is_not_known_nothing_is_told(known: Known, expr: str) -> None:
 @pytest.mark.parametrize("expr", DEEP.values(), ids=DEEP)
 def test_an_expression_that_nests_too_deep_is_not_read(known: Known, expr: str) -> None:
     assert known.tell(held(f"{expr} > 1", alertname="Odd")) == {}
+
+
+def test_what_stands_in_strings_does_not_nest(known: Known) -> None:
+    hosts = "|".join(f"web-{number}" for number in range(1_000))
+    expr = f'a{{instance=~"{hosts}",b=~\'(x-"|y)\'}}'
+    assert known.tell(held(f"{expr} > 1", alertname="Many")) == {"expected": "at most 1"}
 
 
 def test_one_that_would_be_told_too_long_is_read_as_it_is(known: Known) -> None:
