@@ -7,7 +7,7 @@ what has ended stays so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -85,19 +85,17 @@ class Enriching:
         return done
 
     def _turn(self) -> loops.Turn:
-        failures = list(self._ended())
         held = self._source.held()
         self._forget(held)
         lacking = self._lacking(held)
-        failures += self._learn(lacking)
-        if failures or any(self._is_lacking(each) for each in lacking):
-            failures += self._looked()
-            # Anew, since to find out took time: what has ended in between must stay so.
-            held = self._source.held()
-        wanted = {each.key for each in lacking}
+        failures = self._learn(lacking)
+        wanted = {each.key for each in lacking if not self._has_ours(each)}
+        if wanted or self._witness.is_waiting:
+            failures += self._look()
+        # Anew, since to find out took time: what has ended in between must stay so.
         posted = [
             self._posted(each)
-            for each in held
+            for each in (self._source.held() if wanted else ())
             if each.key in wanted and self._lasts(each) and not self._has_ours(each)
         ]
         self._poster.post(posted)
@@ -106,19 +104,13 @@ class Enriching:
             raise error
         return loops.Turn(came_in=len(held), went_out=len(posted))
 
-    def _ended(self) -> Iterator[errors.MdaError]:
-        """End what we have posted though it was over; what failed at that."""
+    def _look(self) -> tuple[errors.MdaError, ...]:
+        """What fires by Prometheus' word, and what failed. One that is away ends nothing either."""
         try:
-            self._witness.end(at=self._clock())
+            self._witness.look(at=self._clock())
         except errors.UpstreamError as error:
-            yield error
-
-    def _looked(self) -> Iterator[errors.MdaError]:
-        """See what fires by Prometheus' word. One that is away ends nothing either."""
-        try:
-            self._witness.look()
-        except errors.UpstreamError as error:
-            yield error
+            return (error,)
+        return ()
 
     def _forget(self, held: Sequence[alerts.Held]) -> None:
         firing = {each.key for each in held}
@@ -126,7 +118,13 @@ class Enriching:
 
     def _lacking(self, held: Sequence[alerts.Held]) -> list[alerts.Held]:
         """Those to be told of, the newest first; before them, those that are not known at all."""
-        found = [each for each in held if self._lasts(each) and self._is_lacking(each)]
+        found = [
+            each
+            for each in held
+            if self._lasts(each)
+            and not alerts.is_watchdog(each.labels)  # nobody reads what it says
+            and self._is_lacking(each)
+        ]
         found.sort(key=lambda each: each.starts_at, reverse=True)
         found.sort(key=lambda each: each.key in self._episodes)
         return found[:MOST]

@@ -171,6 +171,8 @@ def test_an_alert_that_ends_just_before_it_is_posted_is_ended_at_the_next_turn(
     post = world.alertmanager.post
 
     def ends_first(posted: Sequence[alerts.Posted]) -> None:
+        if not posted:
+            return
         world.alertmanager.post = post  # type: ignore[method-assign]
         world.prometheus_sends(ended=True)
         world.evaluation.now = []
@@ -213,6 +215,36 @@ def test_one_that_comes_while_values_are_read_has_its_turn_next(world: World) ->
     assert world.turn_after(5) == 1
     world.before_reading = lambda: None
     assert world.turn_after(5) == 1
+
+
+def test_one_that_has_a_label_of_prometheus_itself_is_judged_too(world: World) -> None:
+    labels = frames.labels_from_pairs((*labels_of("web-1"), ("cluster", "eu")))
+    world.evaluation.now = [alerts.Active(labels, START, is_firing=True)]
+    ends_at = START + timedelta(minutes=4)
+    world.alertmanager.post([alerts.Posted(labels, (), START, ends_at)])
+    assert world.turn_after(5) == 1
+    world.evaluation.now = []
+    assert world.turn_after(5) == 0
+    assert world.alertmanager.held() == ()
+
+
+def test_the_watchdog_is_left_alone(world: World) -> None:
+    """Its annotation tells how fresh it is, and must not be put back."""
+    labels = (("alertname", "Watchdog"),)
+    ends_at = START + timedelta(minutes=4)
+    world.alertmanager.post([alerts.Posted(labels, (("evaluated_at", "1"),), START, ends_at)])
+    assert world.turn_after(5) == 0
+
+
+def test_an_expression_that_prometheus_refuses_fails_no_turn(world: World) -> None:
+    """Another server may have raised the alert, with words that ours does not know."""
+    world.prometheus_sends()
+    world.reader.failure = errors.UpstreamError("refused", kind="query", retryable=False)
+    assert world.turn_after(5) == 1
+    assert "ack_url" in world.annotations()
+    asked = len(world.reader.asked)
+    assert [world.turn_after(5) for _ in range(5)] == [0] * 5
+    assert len(world.reader.asked) == asked + enriching.MOST_SOON
 
 
 def test_an_alert_that_is_nearly_over_is_left_alone(world: World) -> None:
