@@ -72,13 +72,15 @@ class Facts:
         self._clock = clock
 
     def tell(self, held: Sequence[alerts.Held]) -> Told:
-        """Annotations of these alerts, as far as they can be had; links always. Never raises
+        """Annotations of these alerts, as far as they can be had; links always, to a chart where
+        it is known of which series. Never raises
         MdaError: what failed is told beside them."""
         turn = _Turn(self._clock())
-        found = {each.key: self._links(each, turn.at) for each in held}
+        found: dict[alerts.Key, Annotations] = {}
         by_query: dict[str, list[tuple[alerts.Held, subjects.Subject]]] = defaultdict(list)
         for each in held:
             subject = self._subject(each, turn)
+            found[each.key] = self._links(each, turn.at, has_chart=subject is not None)
             if subject is not None and subject.query:
                 by_query[subject.query].append((each, subject))
             elif subject is not None:
@@ -88,14 +90,14 @@ class Facts:
                 found[each.key] |= told
         return Told(found, tuple(turn.failures))
 
-    def _links(self, each: alerts.Held, at: datetime) -> Annotations:
+    def _links(self, each: alerts.Held, at: datetime, *, has_chart: bool) -> Annotations:
         if self._made is None:
             return {}
         target = links.Target(each.fingerprint, each.starts_at, links.expiry(at))
         return {
-            "chart_url": self._made.chart(target),
             "ack_url": self._made.action(links.Action.ACK, target),
             "silence_url": self._made.action(links.Action.SILENCE, target),
+            **({"chart_url": self._made.chart(target)} if has_chart else {}),
         }
 
     def _subject(self, each: alerts.Held, turn: _Turn) -> subjects.Subject | None:

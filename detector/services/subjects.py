@@ -36,6 +36,8 @@ NOT_OF_SERIES = frozenset({*compiler.OWN_LABELS, promql.NAME})
 """Labels that an alert has of its rule, whatever its series has."""
 SCORE = "anomaly_score"
 _BOUNDS = {">": "at most", ">=": "below", "<": "at least", "<=": "above", "==": "other than"}
+_OF_NOTHING = re.compile(r"[\s(]*absent(_over_time)?\s*\(")
+"""What it gives says nothing of the series that is missed."""
 _COUNTED = ("count", "stddev")
 
 
@@ -237,7 +239,7 @@ def _of_cost(rule: cost.Cost, given: base.Given) -> Subject:
 
 
 def _of_expr(expr: str) -> Subject | None:
-    if not expr or len(expr) > LONGEST_EXPR or expr.startswith("absent"):
+    if not expr or len(expr) > LONGEST_EXPR or _OF_NOTHING.match(expr):
         return None
     try:
         compared = promql.comparison_of(expr)

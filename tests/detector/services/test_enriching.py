@@ -93,6 +93,9 @@ def test_an_alert_gets_annotations_and_stays_what_it_is(world: World) -> None:
     assert (after.labels, after.fingerprint) == (before.labels, before.fingerprint)
     assert (after.starts_at, after.ends_at) == (before.starts_at, before.ends_at)
     assert after.generator_url == before.generator_url
+    # What is told is cut to the millisecond; what is posted must not be earlier than what is kept.
+    ((posted_,),) = world.alertmanager.posts
+    assert posted_.starts_at > before.starts_at + timedelta(microseconds=999)
 
 
 def test_what_is_there_is_not_posted_again(world: World) -> None:
@@ -250,6 +253,37 @@ def test_an_expression_that_prometheus_refuses_fails_no_turn(world: World) -> No
 def test_an_alert_that_is_nearly_over_is_left_alone(world: World) -> None:
     world.prometheus_sends()
     assert world.turn_after(4 * 60 - 10) == 0
+
+
+def test_an_alert_that_is_nearly_over_once_values_are_read_is_left_alone(world: World) -> None:
+    world.prometheus_sends()
+
+    def take_long() -> None:
+        world.now += timedelta(seconds=10)
+
+    world.before_reading = take_long
+    assert world.turn_after(4 * 60 - 20) == 0
+    assert len(world.alertmanager.held()) == 1
+
+
+def test_what_another_detector_has_posted_in_between_is_left_alone(world: World) -> None:
+    world.prometheus_sends()
+    world.before_reading = lambda: world.prometheus_sends(
+        value="0", expected="1", graph_url="g", chart_url="c", ack_url="theirs", silence_url="s"
+    )
+    assert world.turn_after(5) == 0
+    assert world.annotations()["ack_url"] == "theirs"
+
+
+def test_of_what_is_held_no_more_nothing_is_kept(world: World) -> None:
+    world.prometheus_sends()
+    world.turn_after(5)
+    world.alertmanager.restart()
+    world.turn_after(5)
+    world.reader.answers["up"] = {(("instance", "web-1"),): 0.5}
+    world.prometheus_sends()
+    assert world.turn_after(5) == 1
+    assert world.annotations()["value"] == "0.5"
 
 
 def test_the_newest_are_first_and_no_more_than_some(world: World) -> None:

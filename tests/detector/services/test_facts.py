@@ -240,7 +240,9 @@ DEEP = {
 """Each would end the process in the parser, or keep it for minutes. Anybody can post an alert."""
 
 
-@pytest.mark.parametrize("expr", ["", "not PromQL (", "absent(up)", "x" * 30_000])
+@pytest.mark.parametrize(
+    "expr", ["", "not PromQL (", "absent(up)", "(absent_over_time (up[5m]))", "x" * 30_000]
+)
 def test_of_what_is_not_known_nothing_is_told(known: Known, expr: str) -> None:
     assert known.tell(held(expr, alertname="Odd")) == {}
 
@@ -248,6 +250,11 @@ def test_of_what_is_not_known_nothing_is_told(known: Known, expr: str) -> None:
 @pytest.mark.parametrize("expr", DEEP.values(), ids=DEEP)
 def test_an_expression_that_nests_too_deep_is_not_read(known: Known, expr: str) -> None:
     assert known.tell(held(f"{expr} > 1", alertname="Odd")) == {}
+
+
+def test_a_metric_may_be_named_as_a_function(known: Known) -> None:
+    known.reader.answers["absentees"] = {(): 9.0}
+    assert known.tell(held("absentees > 3", alertname="Many"))["value"] == "9"
 
 
 def test_what_stands_in_strings_does_not_nest(known: Known) -> None:
@@ -267,10 +274,17 @@ def test_links_are_there_where_people_reach_us() -> None:
     known = Known("https://mda.example.org")
     alert = held(alertname="Odd")
     told = known.tell(alert)
-    assert sorted(told) == ["ack_url", "chart_url", "silence_url"]
+    assert sorted(told) == ["ack_url", "silence_url"]
     given = links.Given(*told["ack_url"].split("/")[-4:])
     target = links.read_action(links.Action.ACK, given, signing.Signer(b"key"), at=NOW)
-    assert (target.fingerprint, target.starts_at) == alert.key
+    assert target.key == alert.key
+
+
+def test_a_chart_is_linked_where_its_series_is_known() -> None:
+    known = Known("https://mda.example.org")
+    alert = held("up == 0", alertname="Down")
+    given = links.Given(*known.tell(alert)["chart_url"].removesuffix(".png").split("/")[-4:])
+    assert links.read_chart(given, signing.Signer(b"key"), at=NOW).key == alert.key
 
 
 def test_one_expression_is_read_once_for_all_alerts(known: Known) -> None:
