@@ -80,6 +80,12 @@ def time_axis(part: axes.Axes) -> None:
     part.xaxis.set_major_formatter(formatter)
 
 
+def value_axis(part: axes.Axes, low: float, high: float, *, below: float, above: float) -> None:
+    """From low to high, with room at both ends: shares of what is between them."""
+    room = (high - low) or max(abs(high) * 0.1, 1.0)
+    part.set_ylim(low - below * room, high + above * room)
+
+
 def style(part: axes.Axes, theme: Theme, *, lines: Literal["x", "y"] = "y") -> None:
     """No frame but the time axis, faint lines behind from this one's ticks."""
     part.set_facecolor(theme.ground)

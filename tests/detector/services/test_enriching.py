@@ -314,6 +314,25 @@ def test_without_prometheus_links_are_told_and_the_rest_comes_later(world: World
     assert world.annotations()["value"] == "0"
 
 
+def test_what_was_found_out_beside_a_failure_is_found_out_again_soon(world: World) -> None:
+    """An anomaly's value may be told, and its cause not."""
+    world.reader.answers["load1"] = {(("instance", "web-1"),): 7.0}
+    labels = (("alertname", "Busy"), ("instance", "web-1"))
+    page, ends_at = "http://p:9090/graph?g0.expr=load1", START + timedelta(hours=1)
+    world.alertmanager.post([alerts.Posted(labels, (), START, ends_at, page)])
+    world.prometheus_sends()
+
+    def fail() -> None:
+        raise errors.StoreError("down", retryable=True)
+
+    world.before_reading = fail
+    with pytest.raises(errors.StoreError, match="down"):
+        world.turn_after(5)
+    world.before_reading = lambda: None
+    assert [world.turn_after(5) for _ in range(6)] == [0, 0, 0, 0, 0, 1]
+    assert world.reader.asked == ["load1", "load1", "up"]
+
+
 def test_an_alertmanager_that_is_down_is_told(world: World) -> None:
     world.alertmanager.failure = errors.UpstreamError("gone", kind="unreachable", retryable=True)
     with pytest.raises(errors.UpstreamError, match="gone"):
