@@ -37,7 +37,6 @@ class Witness:
         To be done before Alertmanager is looked at and posted to. Raises UpstreamError; then what
         was posted waits for the next time.
         """
-        self._firing = frozenset()
         self._external = frozenset(self._evaluation.external_labels())
         self._firing = frozenset(map(self._own, self._evaluation.firing()))
         over = [

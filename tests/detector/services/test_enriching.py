@@ -220,9 +220,14 @@ def test_one_that_comes_while_values_are_read_has_its_turn_next(world: World) ->
     assert world.turn_after(5) == 1
 
 
-def test_one_that_has_a_label_of_prometheus_itself_is_judged_too(world: World) -> None:
+@pytest.mark.parametrize("own", [(), (("cluster", "eu"),)])
+def test_one_that_has_a_label_of_prometheus_itself_is_judged_too(
+    world: World, own: frames.Labels
+) -> None:
+    """Added on the way to Alertmanager, or there anyway."""
     labels = frames.labels_from_pairs((*labels_of("web-1"), ("cluster", "eu")))
-    world.evaluation.now = [alerts.Active(labels, START, is_firing=True)]
+    evaluated = frames.labels_from_pairs((*labels_of("web-1"), *own))
+    world.evaluation.now = [alerts.Active(evaluated, START, is_firing=True)]
     ends_at = START + timedelta(minutes=4)
     world.alertmanager.post([alerts.Posted(labels, (), START, ends_at)])
     assert world.turn_after(5) == 1
