@@ -231,11 +231,7 @@ def _of_cost(rule: cost.Cost, given: base.Given) -> Subject:
         expected = f"a rise of at most {' and '.join(risen)} within a week"
         return Subject(money.expr, unit=quantities.MONEY, expected=expected, money=money.expr)
     operator = comparing.SYMBOLS[comparing.Operator(rule.operator)]
-    limit = money.limit
-    if limit is None:  # less than is wanted of it, so nothing is at stake
-        limit = 100.0 if rule.threshold is None else rule.threshold
-        limit *= 1.0 if rule.budget is None else rule.budget / 100
-    return _limited(money.expr, operator, limit, quantities.MONEY, money=money)
+    return _limited(money.expr, operator, rule.limit(), quantities.MONEY, money=money)
 
 
 def _of_expr(expr: str) -> Subject | None:

@@ -27,20 +27,21 @@ SCORES = (
 class Known:
     """All that facts are taken from."""
 
-    def __init__(self, public_url: str | None = None) -> None:
+    def __init__(self, public_url: str | None = None, **settings: str) -> None:
+        self.now = NOW
         self.reader = FakeAnswers()
         self.anomalies = FakeAnomalyStore()
         self.policies = FakePolicyStore()
         self.settings = config.load(
             None,
-            {"MDA_QUERIES": '[{"name": "orders", "expr": "orders_per_minute"}]'},
+            {"MDA_QUERIES": '[{"name": "orders", "expr": "orders_per_minute"}]', **settings},
         )
         about = subjects.Subjects(
-            lambda: self.settings, self.policies.all_policies, clock=lambda: NOW
+            lambda: self.settings, self.policies.all_policies, clock=lambda: self.now
         )
         made = public_url and links.Links(public_url, signing.Signer(b"key"))
         self.facts = facts.Facts(
-            about, self.reader, self.anomalies, made or None, clock=lambda: NOW
+            about, self.reader, self.anomalies, made or None, clock=lambda: self.now
         )
 
     def publish(self, *conditions: dict[str, Any]) -> None:
@@ -179,6 +180,135 @@ def test_costs_tell_money(known: Known) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("condition", "measure", "expected", "money"),
+    [
+        (
+            {"measure": "daily", "budget": 2000, "threshold": 50},
+            "daily",
+            "at most 1,000.00",
+            "1,234.50 EUR, 234.50 EUR above the limit",
+        ),
+        (
+            {"measure": "daily", "budget": 2000, "operator": "gte"},
+            "daily",
+            "below 2,000.00",
+            "1,234.50 EUR",
+        ),
+        (
+            {"measure": "daily", "budget": 4000, "operator": "lt", "threshold": 50},
+            "daily",
+            "at least 2,000.00",
+            "1,234.50 EUR",
+        ),
+        (
+            {"measure": "jump", "above": 100, "above_percent": 20},
+            "jump",
+            "a rise of at most 20 % and 100.00 within a week",
+            "1,234.50 EUR",
+        ),
+    ],
+)
+def test_money_is_told_beside_what_it_may_be(
+    known: Known, condition: dict[str, Any], measure: str, expected: str, money: str
+) -> None:
+    known.publish({"type": "cost", **condition})
+    expr = f'sum by (currency) (cloud_cost:{measure}{{basis="billed"}})'
+    known.reader.answers[expr] = {(("currency", "EUR"),): 1234.5}
+    told = known.tell(of_policy(currency="EUR"))
+    assert (told["value"], told["expected"]) == ("1,234.50 EUR", expected)
+    assert told["money"] == money
+
+
+def test_a_change_in_percent_has_no_other_unit(known: Known) -> None:
+    known.publish(
+        {
+            "type": "rate_of_change", "metric_name": "network_receive_bytes_per_second",
+            "measure": "percent", "over": "1h", "operator": "gt", "threshold": 50,
+        }
+    )  # fmt: skip
+    told = known.tell(of_policy(instance="web-1"))
+    assert told["expected"] == "at most 50 %"
+
+
+def test_what_is_foreseen_of_a_metric_is_called_so(known: Known) -> None:
+    known.publish({"type": "forecast", "metric_name": "disk_percent", "within": "4h", "limit": 95})
+    told = known.tell(of_policy(instance="web-1"))
+    assert (told["kind"], told["expected"]) == ("forecast", "below 95 %")
+
+
+def test_a_preset_is_told_in_its_own_unit(known: Known) -> None:
+    name = "host_cpu"
+    (expr,) = [each for each in known.settings.all_queries() if each.name == name]
+    known.reader.answers[known.settings.expr_of(expr)] = {(("instance", "web-1"),): 0.973}
+    labels = {"alertname": "AnomalyDetected", "instance": "web-1", "query": name}
+    assert known.tell(held("anomaly_score > 1", **labels))["value"] == "97.3 %"
+
+
+def test_a_rule_on_a_query_tells_the_score_that_it_stands_on(known: Known) -> None:
+    place = (("instance", "web-1"), ("query", "orders"))
+    known.reader.answers[SCORES] = {
+        (("__name__", "anomaly_score"), *place): 7.0,
+        (("__name__", "drift_score"), *place): 2.0,
+    }
+    known.anomalies.record([(7, opened())], {})
+    known.publish(
+        {"type": "drift", "query": "orders"},
+        {"type": "anomaly", "query": "orders"},
+        {"type": "forecast", "query": "orders", "within": "4h"},
+    )
+    found = [
+        known.tell(of_query(policy="High CPU Alert", policy_rule=str(number), policy_revision="1"))
+        for number in (1, 2, 3, 4)
+    ]
+    assert [(each["kind"], each["score"]) for each in found] == [
+        ("drift", "2.0"),
+        ("level shift", "7.0"),
+        ("forecast", "7.0"),
+        ("level shift", "7.0"),
+    ]
+
+
+def test_where_nothing_is_scored_the_expression_is_read() -> None:
+    known = Known(ANOMALY_DETECTION_ENABLED="false")
+    known.reader.answers["anomaly_score"] = {(("instance", "web-1"), ("query", "orders")): 7.0}
+    told = known.tell(of_query())
+    assert (told["value"], told["expected"]) == ("7", "at most 1")
+
+
+def test_policies_are_read_twice_a_minute_at_most() -> None:
+    known = Known()
+    known.publish(factories.above(80))
+    assert known.tell(of_policy(instance="web-1"))["expected"] == "at most 80 %"
+    with known.policies.changing() as changes:
+        document = documents.parse(factories.tree(factories.above(70)), "policy")
+        (policy,) = changes.all_policies()
+        made = revisions.Made("a test", NOW)
+        changes.revise(policy, document, revisions.Change.CHANGED, made)
+    assert known.tell(of_policy(instance="web-1"))["expected"] == "at most 80 %"
+    known.now += subjects.KNOWN_FOR
+    # Of another revision than that of the alert: its own expression is what is left.
+    assert known.tell(of_policy(instance="web-1"))["expected"] == "at most 80"
+
+
+def test_of_several_series_that_fit_the_one_that_says_most_is_told(known: Known) -> None:
+    known.reader.answers["up"] = {
+        (("instance", "web-1"),): 1.0,
+        (("instance", "web-1"), ("job", "node")): 2.0,
+        (("instance", "web-1"), ("job", "other")): 3.0,
+        (): 4.0,
+    }
+    told = known.tell(held("up > 0", alertname="Up", instance="web-1", job="node"))
+    assert told["value"] == "2"
+
+
+def test_labels_that_a_rule_adds_are_none_of_the_series(known: Known) -> None:
+    """A series may have a label of such a name itself."""
+    known.reader.answers["up"] = {(("instance", "web-1"), ("severity", "none")): 1.0}
+    told = known.tell(held("up > 0", alertname="Up", instance="web-1", severity="high"))
+    assert told["value"] == "1"
+
+
 def test_an_anomaly_tells_what_was_expected_and_what_carries_it(known: Known) -> None:
     known.anomalies.record(
         [(7, opened()), (7, opened(labels=(("instance", "web-2"),)))],
@@ -250,6 +380,16 @@ def test_of_what_is_not_known_nothing_is_told(known: Known, expr: str) -> None:
 @pytest.mark.parametrize("expr", DEEP.values(), ids=DEEP)
 def test_an_expression_that_nests_too_deep_is_not_read(known: Known, expr: str) -> None:
     assert known.tell(held(f"{expr} > 1", alertname="Odd")) == {}
+
+
+def test_a_graph_is_linked_where_it_has_a_page_that_is_not_too_long() -> None:
+    page = "http://p:9090/graph?g0.expr=x"
+    labels = (("instance", "web-1"),)
+    assert facts.graph_url("http://grafana:3000/alerting/7", "up", labels) == ""
+    assert "web-1" in facts.graph_url(page, "up", labels)
+    whole = facts.graph_url(page, "up", (("instance", "x" * 3_000),))
+    assert whole == "http://p:9090/graph?g0.expr=up&g0.tab=0&g0.range_input=6h"
+    assert facts.graph_url(page, "x" * 3_000, labels) == ""
 
 
 def test_a_metric_may_be_named_as_a_function(known: Known) -> None:
