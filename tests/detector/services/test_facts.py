@@ -337,6 +337,47 @@ def test_an_anomaly_tells_what_was_expected_and_what_carries_it(known: Known) ->
     }
 
 
+@pytest.mark.parametrize(
+    "instances",
+    [
+        ["web-1", ""],
+        [f"web-{number}" for number in range(facts.MOST_INSTANCES + 1)],
+        ["x" * (facts.LONGEST_INSTANCE + 1)],
+    ],
+)
+def test_scores_of_many_places_are_read_as_one(known: Known, instances: list[str]) -> None:
+    several = [
+        held("a", alertname="A", query="orders", **({"instance": each} if each else {}))
+        for each in instances
+    ]
+    known.facts.tell(several)
+    assert SCORES.replace(',instance=~"web-1"', "") in known.reader.asked
+
+
+def test_a_cause_that_carries_little_is_none_and_a_long_one_is_cut(known: Known) -> None:
+    both = [(7, opened()), (7, opened(labels=(("instance", "web-2"),)))]
+    known.anomalies.record(both, {7: (anomalies.Cause((("zone", "eu"),), 1.0, 0.49, 3.0, 4, 2),)})
+    assert "cause" not in known.tell(of_query())
+    long = (("zone", "x" * 1_000),)
+    known.anomalies.record(both, {7: (anomalies.Cause(long, 1.0, 0.5, 3.0, 4, 2),)})
+    cause = f"zone={'x' * 1_000}"[: facts.LONGEST_CAUSE]
+    assert known.tell(of_query())["cause"] == f"{cause} (50 % of the deviation)"
+
+
+def test_the_newest_anomaly_of_a_series_tells_its_kind_if_it_is_recent(known: Known) -> None:
+    ended_at = NOW - facts.RECENT + timedelta(seconds=1)
+    known.anomalies.record([(6, opened(opened_at=NOW - timedelta(hours=1), ended_at=ended_at))], {})
+    assert known.tell(of_query())["kind"] == "level shift"
+    known.anomalies.record([(7, opened(kind="spike"))], {})
+    assert known.tell(of_query())["kind"] == "spike"
+
+
+def test_an_anomaly_that_ended_long_ago_is_not_told_of(known: Known) -> None:
+    ended_at = NOW - facts.RECENT - timedelta(seconds=1)
+    known.anomalies.record([(6, opened(opened_at=NOW - timedelta(hours=1), ended_at=ended_at))], {})
+    assert "kind" not in known.tell(of_query())
+
+
 def test_what_stands_alone_has_no_cause(known: Known) -> None:
     cause = anomalies.Cause((("zone", "eu-1"),), 1.0, 1.0, 3.0, 4, 2)
     known.anomalies.record([(7, opened())], {7: (cause,)})
@@ -351,6 +392,15 @@ def test_money_that_is_unusual_is_told_as_such(known: Known) -> None:
     }
     told = known.tell(of_query(currency="USD"))
     assert (told["money"], told["value"]) == ("50.00 USD more than expected", "150.00 USD")
+    known.reader.answers["orders_per_minute"] = {labels: 60.0}
+    assert known.tell(of_query(currency="USD"))["money"] == "40.00 USD less than expected"
+
+
+def test_a_sum_within_its_limit_is_told_alone(known: Known) -> None:
+    known.publish({"type": "cost", "measure": "daily", "threshold": 1000})
+    expr = 'sum by (currency) (cloud_cost:daily{basis="billed"})'
+    known.reader.answers[expr] = {(("currency", "EUR"),): 1000.0}
+    assert known.tell(of_policy(currency="EUR"))["money"] == "1,000.00 EUR"
 
 
 def test_a_rule_by_hand_tells_the_value_of_its_expression(known: Known) -> None:
@@ -445,6 +495,33 @@ def test_a_prometheus_that_is_down_is_asked_once_and_links_are_told() -> None:
     assert told.failures == (known.reader.failure,)
     assert len(known.reader.asked) == 1
     assert all("ack_url" in each for each in told.annotations.values())
+
+
+def test_without_the_policies_links_are_told() -> None:
+    known = Known("https://mda.example.org")
+    known.policies.failure = errors.StoreError("down", retryable=True)
+    alert = of_policy(instance="web-1")
+    told = known.facts.tell([alert])
+    assert told.failures == (known.policies.failure,)
+    assert sorted(told.annotations[alert.key]) == ["ack_url", "silence_url"]
+
+
+def test_an_expression_that_is_refused_keeps_no_other_from_being_read(known: Known) -> None:
+    known.reader.failure = errors.UpstreamError("odd", kind="query", retryable=False)
+    known.facts.tell([held("a > 1", alertname="A"), held("b > 1", alertname="B")])
+    assert known.reader.asked == ["a", "b"]
+
+
+def test_no_more_expressions_are_read_at_once_than_some(known: Known) -> None:
+    known.facts.tell(
+        [held(f"a{number} > 1", alertname="A", n=f"{number}") for number in range(300)]
+    )
+    assert len(known.reader.asked) == facts.MOST_QUERIES
+
+
+def test_what_is_no_number_is_no_value(known: Known) -> None:
+    known.reader.answers["up"] = {(("instance", "web-1"),): float("nan")}
+    assert "value" not in known.tell(held("up < 1", alertname="Down", instance="web-1"))
 
 
 def test_without_the_store_the_value_is_told(known: Known) -> None:
