@@ -304,6 +304,11 @@ class Held:
     inhibited_by: tuple[str, ...] = ()
     receivers: tuple[str, ...] = ()
 
+    @property
+    def key(self) -> Key:
+        """What its episode is known by."""
+        return self.fingerprint, self.starts_at
+
 
 @dataclass(frozen=True, slots=True)
 class Active:

@@ -62,8 +62,7 @@ def png(chart: Chart) -> bytes:
     _mark_alert(part, chart, theme)
     part.set_xlim(at[0], at[-1])
     low, high = _shown(chart)
-    room = (high - low) or max(abs(high) * 0.1, 1.0)
-    part.set_ylim(low - 0.07 * room, high + 0.1 * room)
+    drawing.value_axis(part, low, high, below=0.07, above=0.1)
     _label(part, chart, theme)
     drawing.time_axis(part)
     return drawing.png(sheet, dpi=DPI)
@@ -97,24 +96,17 @@ def _shown(chart: Chart) -> tuple[float, float]:
 
 
 def _label(part: axes.Axes, chart: Chart, theme: drawing.Theme) -> None:
-    title = chart.title
+    title, word, colour = chart.title, "", theme.text
     if len(title) > LONGEST_TITLE:
         title = title[: LONGEST_TITLE - 1] + "…"
     part.set_title(
         drawing.plain(title), loc="left", color=theme.text, fontsize=9, fontweight="bold", pad=5
     )
-    words = []
     if chart.expected is not None:
-        words.append(("expected", theme.expected))
-    if chart.limit is not None:
-        words.append((chart.limit_text, theme.incident))
-    part.set_title(
-        "  ".join(drawing.plain(word) for word, _ in words),
-        loc="right",
-        color=words[0][1] if words else theme.text,
-        fontsize=8,
-        pad=5,
-    )
+        word, colour = "expected", theme.expected
+    elif chart.limit is not None:
+        word, colour = chart.limit_text, theme.incident
+    part.set_title(drawing.plain(word), loc="right", color=colour, fontsize=8, pad=5)
     unit = f" {chart.unit}" if len(chart.unit) <= len("B/s") else ""
     part.yaxis.set_major_locator(ticker.MaxNLocator(nbins=4))
     part.yaxis.set_major_formatter(

@@ -6,6 +6,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Literal
 
 import matplotlib.dates
 import numpy as np
@@ -79,10 +80,16 @@ def time_axis(part: axes.Axes) -> None:
     part.xaxis.set_major_formatter(formatter)
 
 
-def style(part: axes.Axes, theme: Theme) -> None:
-    """No frame but the time axis, faint lines behind."""
+def value_axis(part: axes.Axes, low: float, high: float, *, below: float, above: float) -> None:
+    """From low to high, with room at both ends: shares of what is between them."""
+    room = (high - low) or max(abs(high) * 0.1, 1.0)
+    part.set_ylim(low - below * room, high + above * room)
+
+
+def style(part: axes.Axes, theme: Theme, *, lines: Literal["x", "y"] = "y") -> None:
+    """No frame but the time axis, faint lines behind from this one's ticks."""
     part.set_facecolor(theme.ground)
-    part.grid(visible=True, axis="y", color=theme.faint, linewidth=0.6, alpha=0.7)
+    part.grid(visible=True, axis=lines, color=theme.faint, linewidth=0.6, alpha=0.7)
     part.set_axisbelow(True)
     for side in ("top", "right", "left"):
         part.spines[side].set_visible(False)

@@ -28,10 +28,8 @@ def text(told: Sequence[alerts.Notification], zone: tzinfo) -> str:
 def _details(told: Sequence[alerts.Notification]) -> Iterator[str]:
     for each in told[:MOST_ALERTS]:
         found = dict(each.annotations)
-        labels = dict(each.labels)
         if len(told) > 1:
-            place = next((labels[name] for name in wording.PLACES if labels.get(name)), "")
-            parts = (place, found.get("summary", ""))
+            parts = (wording.place_of(dict(each.labels)), found.get("summary", ""))
             yield _short("- " + ": ".join(part for part in parts if part))
         if found.get("description"):
             yield _short(found["description"])

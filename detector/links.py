@@ -40,6 +40,11 @@ class Target:
     starts_at: datetime
     expires: datetime
 
+    @property
+    def key(self) -> alerts.Key:
+        """What the episode is known by."""
+        return self.fingerprint, self.starts_at
+
 
 @dataclass(frozen=True, slots=True)
 class Given:

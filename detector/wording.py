@@ -47,6 +47,11 @@ def sms(told: Sequence[alerts.Notification], zone: tzinfo) -> str:
     return f"{head} {_groups(firing, zone)}; RESOLVED {_groups(ended, zone)}"
 
 
+def place_of(labels: Mapping[str, str]) -> str:
+    """Where an alert with these labels is; empty if they do not say."""
+    return next((_one_line(labels[name]) for name in PLACES if labels.get(name)), "")
+
+
 def _head(severity: str) -> str:
     return f"FIRING {severity}" if severity else "FIRING"
 
@@ -64,7 +69,7 @@ def _group(name: str, told: list[alerts.Notification], zone: tzinfo) -> str:
     when = _when(first, told, zone)
     summary = _one_line(dict(first.annotations).get("summary", ""))
     if len(told) == 1:
-        where = _place(dict(first.labels), PLACES)
+        where = place_of(dict(first.labels))
         what = summary or where
         missing = where if where and what and where not in what else ""
         named = f"{_one_line(name)}: {what}" if what else _one_line(name)
@@ -92,12 +97,8 @@ def _counted(told: Sequence[alerts.Notification]) -> str:
 
 def _shared_place(told: Sequence[alerts.Notification]) -> str:
     """Where all of them are, as far as they say; empty if they differ in that."""
-    places = {_place(dict(each.labels), PLACES) for each in told}
+    places = {place_of(dict(each.labels)) for each in told}
     return places.pop() if len(places) == 1 else ""
-
-
-def _place(labels: Mapping[str, str], names: Sequence[str]) -> str:
-    return next((_one_line(labels[name]) for name in names if labels.get(name)), "")
 
 
 def _when(first: alerts.Notification, told: Sequence[alerts.Notification], zone: tzinfo) -> str:

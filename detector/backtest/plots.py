@@ -108,8 +108,7 @@ def _draw_value(
     if len(value) < 2:
         part.plot(at, value, color=theme.value, marker=".")
     low, high = _range(scored.values[counted], lower, upper)
-    room = (high - low) or max(abs(high) * 0.1, 1.0)
-    part.set_ylim(low - 0.12 * room, high + 0.07 * room)
+    drawing.value_axis(part, low, high, below=0.12, above=0.07)
     for event in told.events:
         first, last = drawing.dates(np.array([event.start_ms, event.end_ms]))
         length = max(last - first, _least_width(scored))

@@ -126,15 +126,9 @@ def _draw_many(
 
 
 def _style(part: axes.Axes, rows: int) -> None:
-    theme = drawing.LIGHT
+    drawing.style(part, drawing.LIGHT, lines="x")
     part.set_facecolor(GROUND)
     part.set_ylim(max(rows, 1) - 0.5, -0.5)
-    part.grid(visible=True, axis="x", color=theme.faint, linewidth=0.6, alpha=0.8)
-    part.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        part.spines[side].set_visible(False)
-    part.spines["bottom"].set_color(theme.faint)
-    part.tick_params(colors=theme.text, labelsize=8.5, length=0)
 
 
 def _day(time_ms: int) -> float:

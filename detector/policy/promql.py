@@ -33,6 +33,12 @@ _TYPES = {
     "MatchOp.NotRe": MatchType.NOT_REGEX,
 }
 NAME = "__name__"
+MOST_NESTED = 500
+"""Brackets and operators in one expression. With some thousands the parser overflows its stack, and
+the process is gone; with one thousand it takes seconds."""
+_TEXT = re.compile(r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`|#[^\n]*""")
+"""Strings and comments, in which nothing nests."""
+_NESTING = re.compile(r"[(+\-*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _OTHER_TYPES = (
     (promql_parser.NumberLiteral, "scalar"),
     (promql_parser.StringLiteral, "string"),
@@ -79,6 +85,20 @@ def matchers_of(selector: promql_parser.VectorSelector) -> tuple[Matcher, ...]:
     return tuple(found)
 
 
+class TooLongError(ValueError):
+    """An expression may nest too deep to be read."""
+
+
+def parsed(expr: str) -> promql_parser.Expr:
+    """The tree of an expression, whoever wrote it.
+
+    Raises TooLongError, ValueError for what is not PromQL.
+    """
+    if len(_NESTING.findall(_TEXT.sub("", expr))) > MOST_NESTED:
+        raise TooLongError(f"too long: {MOST_NESTED} brackets and operators are allowed")
+    return promql_parser.parse(expr)
+
+
 def selectors_of(expr: str) -> list[tuple[Matcher, ...]]:
     """The matchers of each selector in an expression, each once, in their order.
 
@@ -107,8 +127,8 @@ def only(expr: str, labels: Iterable[tuple[str, str]]) -> str:
     """
     wanted = [pair for pair in labels if pair[0] != NAME]
     try:
-        tree = promql_parser.parse(expr)
-    except ValueError:  # newer PromQL than the parser knows
+        tree = parsed(expr)
+    except ValueError:  # too long, or newer PromQL than the parser knows
         tree = None
     if isinstance(tree, promql_parser.VectorSelector) and tree.offset is None and tree.at is None:
         own = matchers_of(tree)
@@ -137,7 +157,7 @@ def comparison_of(expr: str) -> Comparison | None:
 
     Raises ValueError for what is not PromQL.
     """
-    tree = promql_parser.parse(expr)
+    tree = parsed(expr)
     while isinstance(tree, promql_parser.ParenExpr):
         tree = tree.expr
     if (

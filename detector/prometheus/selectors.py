@@ -11,7 +11,7 @@ from detector.policy import promql
 def parse(expr: str) -> object:
     """The syntax tree; raises UpstreamError(kind="query") that says what is wrong."""
     try:
-        return promql_parser.parse(expr)
+        return promql.parsed(expr)
     except ValueError as exc:
         reason = " ".join(str(exc).split())
         raise errors.UpstreamError(

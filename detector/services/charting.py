@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from detector import errors, frames, links, ports
+from detector import alerts, errors, frames, links, ports, quantities, wording
 from detector.policy import promql
 from detector.services import subjects
 
@@ -26,7 +26,6 @@ EARLIER = timedelta(minutes=10)
 MOST_WAITING = 8
 """A mail of several alerts asks for its pictures at once; one is drawn at a time."""
 LONGEST_WAIT = timedelta(seconds=10)
-PLACES = ("instance", "host", "node", "service", "region", "account")
 
 
 class BusyError(Exception):
@@ -58,7 +57,7 @@ class Charts:
         self._known, self._reader = known, reader
         self._clock = clock
         self._longest_wait = longest_wait
-        self._kept: dict[tuple[str, datetime], tuple[datetime, bytes]] = {}
+        self._kept: dict[alerts.Key, tuple[datetime, bytes]] = {}
         self._places = threading.BoundedSemaphore(MOST_WAITING)
         self._drawing = threading.Lock()
 
@@ -67,7 +66,7 @@ class Charts:
 
         Raises NotFoundError where there is nothing to draw, BusyError, StoreError, UpstreamError.
         """
-        key = (target.fingerprint, target.starts_at)
+        key = target.key
         with self._turn():
             now = self._clock()
             self._kept = {
@@ -115,7 +114,9 @@ class Charts:
         return charts.png(
             charts.Chart(
                 title=", ".join(_named(subject, labels)),
-                unit=labels.get("currency", "") if subject.unit == "currency" else subject.unit,
+                unit=labels.get("currency", "")
+                if subject.unit == quantities.MONEY
+                else subject.unit,
                 times_ms=times_ms,
                 values=values * subject.scale,
                 start_ms=_ms(alert.starts_at),
@@ -128,11 +129,11 @@ class Charts:
 
     def _alert(self, target: links.Target) -> _Alert:
         """As it is remembered; else, where the webhook does not come to us, as it is held."""
-        found = self._episodes.episode_of((target.fingerprint, target.starts_at))
+        found = self._episodes.episode_of(target.key)
         if found is not None:
             return _Alert(found.labels, found.generator_url, found.starts_at, found.ends_at)
         for each in self._source.held():
-            if (each.fingerprint, each.starts_at) == (target.fingerprint, target.starts_at):
+            if each.key == target.key:
                 return _Alert(each.labels, each.generator_url, each.starts_at, None)
         raise errors.NotFoundError("chart: this alert is not remembered any more")
 
@@ -203,7 +204,7 @@ class Charts:
 
 def _named(subject: subjects.Subject, labels: Mapping[str, str]) -> Iterator[str]:
     yield subject.query or labels.get("alertname", "alert")
-    place = next((labels[name] for name in PLACES if labels.get(name)), "")
+    place = wording.place_of(labels)
     if place:
         yield place
 

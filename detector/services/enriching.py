@@ -7,7 +7,7 @@ what has ended stays so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -69,7 +69,7 @@ class Enriching:
         self._source, self._poster = source, poster
         self._facts, self._witness = told, witness
         self._clock = clock
-        self._episodes: dict[facts.Key, _Episode] = {}
+        self._episodes: dict[alerts.Key, _Episode] = {}
         self._took = timedelta(0)
 
     def pause(self) -> timedelta:
@@ -85,20 +85,18 @@ class Enriching:
         return done
 
     def _turn(self) -> loops.Turn:
-        failures = list(self._ended())
         held = self._source.held()
         self._forget(held)
         lacking = self._lacking(held)
-        failures += self._learn(lacking)
-        if failures or any(self._is_lacking(each) for each in lacking):
-            failures += self._looked()
-            # Anew, since to find out took time: what has ended in between must stay so.
-            held = self._source.held()
-        wanted = {facts.key_of(each) for each in lacking}
+        failures = self._learn(lacking)
+        wanted = {each.key for each in lacking if not self._has_ours(each)}
+        if wanted or self._witness.is_waiting:
+            failures += self._look()
+        # Anew, since to find out took time: what has ended in between must stay so.
         posted = [
             self._posted(each)
-            for each in held
-            if facts.key_of(each) in wanted and self._lasts(each) and not self._has_ours(each)
+            for each in (self._source.held() if wanted else ())
+            if each.key in wanted and self._lasts(each) and not self._has_ours(each)
         ]
         self._poster.post(posted)
         self._witness.remember(posted)
@@ -106,42 +104,42 @@ class Enriching:
             raise error
         return loops.Turn(came_in=len(held), went_out=len(posted))
 
-    def _ended(self) -> Iterator[errors.MdaError]:
-        """End what we have posted though it was over; what failed at that."""
+    def _look(self) -> tuple[errors.MdaError, ...]:
+        """What fires by Prometheus' word, and what failed. One that is away ends nothing either."""
         try:
-            self._witness.end(at=self._clock())
+            self._witness.look(at=self._clock())
         except errors.UpstreamError as error:
-            yield error
-
-    def _looked(self) -> Iterator[errors.MdaError]:
-        """See what fires by Prometheus' word. One that is away ends nothing either."""
-        try:
-            self._witness.look()
-        except errors.UpstreamError as error:
-            yield error
+            return (error,)
+        return ()
 
     def _forget(self, held: Sequence[alerts.Held]) -> None:
-        firing = {facts.key_of(each) for each in held}
+        firing = {each.key for each in held}
         self._episodes = {key: each for key, each in self._episodes.items() if key in firing}
 
     def _lacking(self, held: Sequence[alerts.Held]) -> list[alerts.Held]:
         """Those to be told of, the newest first; before them, those that are not known at all."""
-        found = [each for each in held if self._lasts(each) and self._is_lacking(each)]
+        found = [
+            each
+            for each in held
+            if self._lasts(each)
+            and not alerts.is_watchdog(each.labels)  # nobody reads what it says
+            and self._is_lacking(each)
+        ]
         found.sort(key=lambda each: each.starts_at, reverse=True)
-        found.sort(key=lambda each: facts.key_of(each) in self._episodes)
+        found.sort(key=lambda each: each.key in self._episodes)
         return found[:MOST]
 
     def _lasts(self, each: alerts.Held) -> bool:
         return each.ends_at > self._clock() + LEAST_LEFT
 
     def _is_lacking(self, each: alerts.Held) -> bool:
-        known = self._episodes.get(facts.key_of(each))
+        known = self._episodes.get(each.key)
         if known is None or (not known.is_whole and known.is_stale(self._clock())):
             return True
         return not self._has_ours(each)
 
     def _has_ours(self, each: alerts.Held) -> bool:
-        ours = self._episodes[facts.key_of(each)].ours
+        ours = self._episodes[each.key].ours
         return ours.keys() <= dict(each.annotations).keys()
 
     def _learn(self, lacking: Sequence[alerts.Held]) -> tuple[errors.MdaError, ...]:
@@ -151,19 +149,19 @@ class Enriching:
             return ()
         told = self._facts.tell(unknown)
         for each in unknown:
-            key = facts.key_of(each)
+            key = each.key
             before = self._episodes.get(key)
             tries = 1 if before is None else before.tries + 1
             self._episodes[key] = _Episode(told.annotations[key], now, bool(told.failures), tries)
         return told.failures
 
     def _is_unknown(self, each: alerts.Held, now: datetime) -> bool:
-        known = self._episodes.get(facts.key_of(each))
+        known = self._episodes.get(each.key)
         return known is None or known.is_stale(now)
 
     def _posted(self, each: alerts.Held) -> alerts.Posted:
         """The same alert; what its rule says itself stays as it is."""
-        known = self._episodes[facts.key_of(each)]
+        known = self._episodes[each.key]
         annotations = known.ours | dict(each.annotations)
         return alerts.Posted(
             labels=each.labels,

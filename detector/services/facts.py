@@ -28,7 +28,6 @@ WORTH_TELLING = 0.5
 """Of the deviation: a cause that carries less is none."""
 _SCORES = {"anomaly_expected": "expected", "anomaly_lower": "lower", "anomaly_upper": "upper"}
 
-Key = tuple[alerts.Fingerprint, datetime]
 Annotations = dict[str, str]
 Labels = Mapping[str, str]
 
@@ -37,7 +36,7 @@ Labels = Mapping[str, str]
 class Told:
     """What is told of some alerts, and what went wrong on the way."""
 
-    annotations: dict[Key, Annotations]
+    annotations: dict[alerts.Key, Annotations]
     failures: tuple[errors.MdaError, ...]
 
 
@@ -73,31 +72,32 @@ class Facts:
         self._clock = clock
 
     def tell(self, held: Sequence[alerts.Held]) -> Told:
-        """Annotations of these alerts, as far as they can be had; links always. Never raises
+        """Annotations of these alerts, as far as they can be had; links always, to a chart where
+        it is known of which series. Never raises
         MdaError: what failed is told beside them."""
         turn = _Turn(self._clock())
-        found = {key_of(each): self._links(each, turn.at) for each in held}
-        about = {key_of(each): self._subject(each, turn) for each in held}
-        by_query: dict[str, list[alerts.Held]] = defaultdict(list)
+        found: dict[alerts.Key, Annotations] = {}
+        by_query: dict[str, list[tuple[alerts.Held, subjects.Subject]]] = defaultdict(list)
         for each in held:
-            subject = about[key_of(each)]
+            subject = self._subject(each, turn)
+            found[each.key] = self._links(each, turn.at, has_chart=subject is not None)
             if subject is not None and subject.query:
-                by_query[subject.query].append(each)
+                by_query[subject.query].append((each, subject))
             elif subject is not None:
-                found[key_of(each)] |= self._of_limited(each, subject, turn)
+                found[each.key] |= self._of_limited(each, subject, turn)
         for query, several in by_query.items():
-            for each, told in self._of_scored(query, several, about, turn):
-                found[key_of(each)] |= told
+            for each, told in self._of_scored(query, several, turn):
+                found[each.key] |= told
         return Told(found, tuple(turn.failures))
 
-    def _links(self, each: alerts.Held, at: datetime) -> Annotations:
+    def _links(self, each: alerts.Held, at: datetime, *, has_chart: bool) -> Annotations:
         if self._made is None:
             return {}
         target = links.Target(each.fingerprint, each.starts_at, links.expiry(at))
         return {
-            "chart_url": self._made.chart(target),
             "ack_url": self._made.action(links.Action.ACK, target),
             "silence_url": self._made.action(links.Action.SILENCE, target),
+            **({"chart_url": self._made.chart(target)} if has_chart else {}),
         }
 
     def _subject(self, each: alerts.Held, turn: _Turn) -> subjects.Subject | None:
@@ -123,11 +123,10 @@ class Facts:
     def _of_scored(
         self,
         query: str,
-        several: Sequence[alerts.Held],
-        about: Mapping[Key, subjects.Subject | None],
+        several: Sequence[tuple[alerts.Held, subjects.Subject]],
         turn: _Turn,
     ) -> Iterable[tuple[alerts.Held, Annotations]]:
-        narrowed = _narrowed(several)
+        narrowed = _narrowed([each for each, _ in several])
         chosen = promql.matchers(
             [
                 promql.Matcher(promql.NAME, promql.MatchType.REGEX, _NAMES),
@@ -137,9 +136,7 @@ class Facts:
         )
         scores = self._read_by_name(chosen, turn)
         opened, causes = self._remembered(query, turn)
-        for each in several:
-            subject = about[key_of(each)]
-            assert subject is not None  # noqa: S101 - the caller has chosen those that have one
+        for each, subject in several:
             labels = dict(each.labels)
             place = self._read(subject.expr, turn).find(labels)
             anomaly = opened.find(labels)
@@ -190,17 +187,13 @@ class Facts:
             at_ms = int(turn.at.timestamp() * 1000)
             values = self._reader.read_instant(expr, at_ms=at_ms, table=table)
         except errors.UpstreamError as error:
-            turn.failures.append(error)
+            if error.kind != "query":  # who raised the alert may know other words than our server
+                turn.failures.append(error)
             if error.kind in ("unreachable", "timeout"):
                 turn.asked = MOST_QUERIES
             return []
         pairs = zip(table.labels, values.tolist(), strict=True)
         return [(labels, value) for labels, value in pairs if labels is not None and value == value]
-
-
-def key_of(each: alerts.Held) -> Key:
-    """What an episode is known by."""
-    return each.fingerprint, each.starts_at
 
 
 def graph_url(generator_url: str, expr: str, labels: frames.Labels) -> str:
@@ -256,7 +249,7 @@ def _of_scores(
     expected = now.get("anomaly_expected")
     if subject.unit == quantities.MONEY and value is not None and expected is not None:
         more = value - expected[1]
-        amount = quantities.quantity(abs(more), subject.unit, currency=labels["currency"])
+        amount = subject.told(abs(more), labels)
         told["money"] = f"{amount} {'more' if more > 0 else 'less'} than expected"
     return told
 

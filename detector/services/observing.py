@@ -71,9 +71,7 @@ class Observer:
         # In this order: what is acknowledged in between is then not taken for something else.
         firing = {each.key: each for each in self._store.firing()}
         held = {
-            (each.fingerprint, each.starts_at): each
-            for each in self._source.held()
-            if not alerts.is_watchdog(each.labels)
+            each.key: each for each in self._source.held() if not alerts.is_watchdog(each.labels)
         }
         written = self._record(held, firing, now)
         written += self._mark(held, firing, now)

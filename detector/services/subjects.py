@@ -18,6 +18,7 @@ from detector import config, frames, presets, quantities
 from detector.policy import catalogue, compiler, promql, revisions
 from detector.policy.conditions import (
     base,
+    comparing,
     cost,
     drift,
     forecast,
@@ -35,7 +36,8 @@ NOT_OF_SERIES = frozenset({*compiler.OWN_LABELS, promql.NAME})
 """Labels that an alert has of its rule, whatever its series has."""
 SCORE = "anomaly_score"
 _BOUNDS = {">": "at most", ">=": "below", "<": "at least", "<=": "above", "==": "other than"}
-_SYMBOLS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "==", "ne": "!="}
+_OF_NOTHING = re.compile(r"[\s(]*absent(_over_time)?\s*\(")
+"""What it gives says nothing of the series that is missed."""
 _COUNTED = ("count", "stddev")
 
 
@@ -228,22 +230,18 @@ def _of_cost(rule: cost.Cost, given: base.Given) -> Subject:
         ]
         expected = f"a rise of at most {' and '.join(risen)} within a week"
         return Subject(money.expr, unit=quantities.MONEY, expected=expected, money=money.expr)
-    operator = _SYMBOLS[rule.operator]
-    limit = money.limit
-    if limit is None:  # less than is wanted of it, so nothing is at stake
-        limit = 100.0 if rule.threshold is None else rule.threshold
-        limit *= 1.0 if rule.budget is None else rule.budget / 100
-    return _limited(money.expr, operator, limit, quantities.MONEY, money=money)
+    operator = comparing.SYMBOLS[comparing.Operator(rule.operator)]
+    return _limited(money.expr, operator, rule.limit(), quantities.MONEY, money=money)
 
 
 def _of_expr(expr: str) -> Subject | None:
-    if not expr or len(expr) > LONGEST_EXPR or expr.startswith("absent"):
+    if not expr or len(expr) > LONGEST_EXPR or _OF_NOTHING.match(expr):
         return None
     try:
         compared = promql.comparison_of(expr)
     except ValueError:
         return None
-    if compared is None:
+    if compared is None or len(compared.value) > LONGEST_EXPR:
         return Subject(expr)
     return _limited(compared.value, compared.operator, compared.threshold, "")
 

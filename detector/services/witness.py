@@ -14,51 +14,44 @@ from datetime import datetime
 from detector import alerts, frames, ports
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Seen:
-    firing: frozenset[frozenset[tuple[str, str]]]
-    external: frozenset[tuple[str, str]]
-
-    def has(self, labels: frames.Labels) -> bool:
-        return frozenset(labels) - self.external in self.firing
-
-
 class Witness:
-    """Remembers what was posted last. One owner thread.
+    """Remembers what was posted since it looked last. One owner thread.
 
     Alerts of other sources are none of its business: only what it has seen firing it may end.
     """
 
     def __init__(self, evaluation: ports.AlertEvaluation, poster: ports.AlertPoster) -> None:
         self._evaluation, self._poster = evaluation, poster
-        self._seen: _Seen | None = None
-        self._posted: tuple[alerts.Posted, ...] = ()
+        self._external: frozenset[tuple[str, str]] = frozenset()
+        self._firing: frozenset[frozenset[tuple[str, str]]] = frozenset()
+        self._posted: dict[frames.Labels, alerts.Posted] = {}
 
-    def look(self) -> None:
-        """See what fires; before looking at Alertmanager and posting. Raises UpstreamError."""
-        self._seen = None
-        external = frozenset(self._evaluation.external_labels())
-        firing = frozenset(map(frozenset, self._evaluation.firing()))
-        self._seen = _Seen(firing, external)
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything posted is to be looked at once more."""
+        return bool(self._posted)
 
-    def remember(self, posted: Sequence[alerts.Posted]) -> None:
-        """What was posted since look()."""
-        seen = self._seen
-        if seen is not None:
-            self._posted = (*self._posted, *(each for each in posted if seen.has(each.labels)))
+    def look(self, *, at: datetime) -> None:
+        """See what fires, and end what was posted and does not fire any more.
 
-    def end(self, *, at: datetime) -> int:
-        """End those that fired before they were posted and do not any more: how many. Raises
-        UpstreamError; then they wait for the next time."""
-        if not self._posted:
-            return 0
-        self.look()
-        seen = self._seen
+        To be done before Alertmanager is looked at and posted to. Raises UpstreamError; then what
+        was posted waits for the next time.
+        """
+        self._external = frozenset(self._evaluation.external_labels())
+        self._firing = frozenset(map(self._own, self._evaluation.firing()))
         over = [
             dataclasses.replace(each, ends_at=at)
-            for each in self._posted
-            if seen is not None and not seen.has(each.labels)
+            for each in self._posted.values()
+            if self._own(each.labels) not in self._firing
         ]
         self._poster.post(over)
-        self._posted = ()
-        return len(over)
+        self._posted.clear()
+
+    def remember(self, posted: Sequence[alerts.Posted]) -> None:
+        """What was posted since look(), as far as that has seen it firing."""
+        for each in posted:
+            if self._own(each.labels) in self._firing:
+                self._posted[each.labels] = each
+
+    def _own(self, labels: frames.Labels) -> frozenset[tuple[str, str]]:
+        return frozenset(labels) - self._external

@@ -55,7 +55,8 @@ class FakeAlertmanager:
                 raise errors.UpstreamError(
                     "at least one label pair", kind="refused", retryable=False
                 )
-        self.posts.append(tuple(posted))
+        if posted:
+            self.posts.append(tuple(posted))
         for each in posted:
             self._put(each)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 
 from detector import alerts, errors, frames
@@ -24,7 +25,17 @@ class FakeAlertEvaluation:
     def runs(self, since: datetime, until: datetime) -> tuple[alerts.Run, ...]:
         self._fail()
         self.asked.append((since, until))
-        return tuple(each for each in self.past if each.last >= since and each.first <= until)
+        return tuple(
+            dataclasses.replace(
+                each,
+                first=max(each.first, since),
+                last=min(each.last, until),
+                is_begun=each.is_begun and each.first > since,
+                is_over=each.is_over and each.last < until,
+            )
+            for each in self.past
+            if each.last >= since and each.first <= until
+        )
 
     def firing(self) -> frozenset[frames.Labels]:
         self._fail()

@@ -283,6 +283,25 @@ def test_of_a_large_group_some_are_shown_and_all_are_counted(servers: Make) -> N
     assert told["text"].count("|Acknowledge>") == 5
 
 
+def test_a_group_of_which_not_all_say_where_is_counted(servers: Make) -> None:
+    served = servers("3s")
+    nowhere = {"labels": {"alertname": "High CPU Alert", "zone": "eu"}, "annotations": RULE}
+    served.post_together(alert("web-1:9100"), alert("web-2:9100"), nowhere)
+    assert served.mail(2).message["subject"] == "[FIRING] High CPU Alert: 3 alerts"
+    assert served.told(2)["attachments"][0]["text"].startswith("3 alerts\n")
+
+
+def test_some_of_many_labels_are_shown_and_an_end_on_another_day_is_dated(servers: Make) -> None:
+    served = servers()
+    many = alert(labels={f"label_{number:02}": "x" for number in range(40)})
+    served.post(many)
+    shown = re.findall(r"label_\d\d=x(?: and more\b)?", served.mail().part("text/plain"))
+    assert (shown[0], shown[-1], len(shown)) == ("label_00=x", "label_18=x and more", 19)
+    served.post({**many, "endsAt": "2026-05-06T03:00:07Z"}, ended=True)
+    when = "Mon 4 May 14:25 to Wed 6 May 03:00 UTC, 36 h 35 min 6 s"
+    assert when in served.mail(2).part("text/plain")
+
+
 def hostile() -> dict[str, Any]:
     names = ("instance", "alertname", "severity", "team")
     text = dict.fromkeys((*RULE, *OF_ANOMALY), HOSTILE)

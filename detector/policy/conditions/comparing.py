@@ -24,7 +24,7 @@ class Operator(StrEnum):
     NE = "ne"
 
 
-_SYMBOLS = {
+SYMBOLS = {
     Operator.GT: ">",
     Operator.GTE: ">=",
     Operator.LT: "<",
@@ -143,4 +143,4 @@ def unscaled(value: float, scale: float, *, exact: bool) -> float:
 
 
 def _compared(value: str, operator: Operator, threshold: float) -> str:
-    return f"{value} {_SYMBOLS[operator]} {promql.number(threshold)}"
+    return f"{value} {SYMBOLS[operator]} {promql.number(threshold)}"

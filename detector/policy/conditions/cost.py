@@ -109,10 +109,11 @@ class Cost(comparing.Compared):
         money = self._sum(self.measure)
         if self.measure is Measure.JUMP or self.operator not in ("gt", "gte"):
             return base.Money(money, None)
-        limit = self._threshold()
-        if self.budget is not None:
-            limit *= self.budget / 100
-        return base.Money(money, limit)
+        return base.Money(money, self.limit())
+
+    def limit(self) -> float:
+        """The money that a sum is compared with; not of a jump."""
+        return self._threshold() * (1 if self.budget is None else self.budget / 100)
 
     def staged(self, level: base.Level, given: base.Given) -> tuple[base.Staged, ...]:
         if self.measure is Measure.JUMP:

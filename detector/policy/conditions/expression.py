@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import promql_parser
 import pydantic
 from pydantic import Field
 
@@ -22,7 +21,9 @@ class Expression(base.Condition):
     @classmethod
     def _gives_series(cls, expr: str) -> str:
         try:
-            tree = promql_parser.parse(expr)
+            tree = promql.parsed(expr)
+        except promql.TooLongError:
+            raise
         except ValueError as exc:
             raise ValueError(f"not PromQL: {' '.join(str(exc).split())}") from None
         other = promql.other_type(tree)

@@ -339,6 +339,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "resolve_when: not with measure jump",
     ),
     ({"type": "expression", "expr": "up =="}, "expr", "not PromQL"),
+    ({"type": "expression", "expr": f"{'(' * 9000}up{')' * 9000}"}, "expr", "too long: 500"),
     ({"type": "expression", "expr": "1"}, "expr", "this gives a scalar"),
     ({"type": "expression", "expr": "up[5m]"}, "expr", "this gives a matrix"),
     ({"type": "expression", "expr": "-(time() + 1)"}, "expr", "this gives a scalar"),

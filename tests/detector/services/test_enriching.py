@@ -93,6 +93,9 @@ def test_an_alert_gets_annotations_and_stays_what_it_is(world: World) -> None:
     assert (after.labels, after.fingerprint) == (before.labels, before.fingerprint)
     assert (after.starts_at, after.ends_at) == (before.starts_at, before.ends_at)
     assert after.generator_url == before.generator_url
+    # What is told is cut to the millisecond; what is posted must not be earlier than what is kept.
+    ((posted_,),) = world.alertmanager.posts
+    assert posted_.starts_at > before.starts_at + timedelta(microseconds=999)
 
 
 def test_what_is_there_is_not_posted_again(world: World) -> None:
@@ -171,6 +174,8 @@ def test_an_alert_that_ends_just_before_it_is_posted_is_ended_at_the_next_turn(
     post = world.alertmanager.post
 
     def ends_first(posted: Sequence[alerts.Posted]) -> None:
+        if not posted:
+            return
         world.alertmanager.post = post  # type: ignore[method-assign]
         world.prometheus_sends(ended=True)
         world.evaluation.now = []
@@ -215,9 +220,75 @@ def test_one_that_comes_while_values_are_read_has_its_turn_next(world: World) ->
     assert world.turn_after(5) == 1
 
 
+@pytest.mark.parametrize("own", [(), (("cluster", "eu"),)])
+def test_one_that_has_a_label_of_prometheus_itself_is_judged_too(
+    world: World, own: frames.Labels
+) -> None:
+    """Added on the way to Alertmanager, or there anyway."""
+    labels = frames.labels_from_pairs((*labels_of("web-1"), ("cluster", "eu")))
+    evaluated = frames.labels_from_pairs((*labels_of("web-1"), *own))
+    world.evaluation.now = [alerts.Active(evaluated, START, is_firing=True)]
+    ends_at = START + timedelta(minutes=4)
+    world.alertmanager.post([alerts.Posted(labels, (), START, ends_at)])
+    assert world.turn_after(5) == 1
+    world.evaluation.now = []
+    assert world.turn_after(5) == 0
+    assert world.alertmanager.held() == ()
+
+
+def test_the_watchdog_is_left_alone(world: World) -> None:
+    """Its annotation tells how fresh it is, and must not be put back."""
+    labels = (("alertname", "Watchdog"),)
+    ends_at = START + timedelta(minutes=4)
+    world.alertmanager.post([alerts.Posted(labels, (("evaluated_at", "1"),), START, ends_at)])
+    assert world.turn_after(5) == 0
+
+
+def test_an_expression_that_prometheus_refuses_fails_no_turn(world: World) -> None:
+    """Another server may have raised the alert, with words that ours does not know."""
+    world.prometheus_sends()
+    world.reader.failure = errors.UpstreamError("refused", kind="query", retryable=False)
+    assert world.turn_after(5) == 1
+    assert "ack_url" in world.annotations()
+    asked = len(world.reader.asked)
+    assert [world.turn_after(5) for _ in range(5)] == [0] * 5
+    assert len(world.reader.asked) == asked + enriching.MOST_SOON
+
+
 def test_an_alert_that_is_nearly_over_is_left_alone(world: World) -> None:
     world.prometheus_sends()
     assert world.turn_after(4 * 60 - 10) == 0
+
+
+def test_an_alert_that_is_nearly_over_once_values_are_read_is_left_alone(world: World) -> None:
+    world.prometheus_sends()
+
+    def take_long() -> None:
+        world.now += timedelta(seconds=10)
+
+    world.before_reading = take_long
+    assert world.turn_after(4 * 60 - 20) == 0
+    assert len(world.alertmanager.held()) == 1
+
+
+def test_what_another_detector_has_posted_in_between_is_left_alone(world: World) -> None:
+    world.prometheus_sends()
+    world.before_reading = lambda: world.prometheus_sends(
+        value="0", expected="1", graph_url="g", chart_url="c", ack_url="theirs", silence_url="s"
+    )
+    assert world.turn_after(5) == 0
+    assert world.annotations()["ack_url"] == "theirs"
+
+
+def test_of_what_is_held_no_more_nothing_is_kept(world: World) -> None:
+    world.prometheus_sends()
+    world.turn_after(5)
+    world.alertmanager.restart()
+    world.turn_after(5)
+    world.reader.answers["up"] = {(("instance", "web-1"),): 0.5}
+    world.prometheus_sends()
+    assert world.turn_after(5) == 1
+    assert world.annotations()["value"] == "0.5"
 
 
 def test_the_newest_are_first_and_no_more_than_some(world: World) -> None:
@@ -246,6 +317,25 @@ def test_without_prometheus_links_are_told_and_the_rest_comes_later(world: World
     world.reader.failure = None
     assert world.turn_after(30) == 1
     assert world.annotations()["value"] == "0"
+
+
+def test_what_was_found_out_beside_a_failure_is_found_out_again_soon(world: World) -> None:
+    """An anomaly's value may be told, and its cause not."""
+    world.reader.answers["load1"] = {(("instance", "web-1"),): 7.0}
+    labels = (("alertname", "Busy"), ("instance", "web-1"))
+    page, ends_at = "http://p:9090/graph?g0.expr=load1", START + timedelta(hours=1)
+    world.alertmanager.post([alerts.Posted(labels, (), START, ends_at, page)])
+    world.prometheus_sends()
+
+    def fail() -> None:
+        raise errors.StoreError("down", retryable=True)
+
+    world.before_reading = fail
+    with pytest.raises(errors.StoreError, match="down"):
+        world.turn_after(5)
+    world.before_reading = lambda: None
+    assert [world.turn_after(5) for _ in range(6)] == [0, 0, 0, 0, 0, 1]
+    assert world.reader.asked == ["load1", "load1", "up"]
 
 
 def test_an_alertmanager_that_is_down_is_told(world: World) -> None:
