@@ -24,7 +24,7 @@ def upgrade() -> None:
     ):
         op.execute(f"ALTER INDEX {index} RENAME TO old_{index}")
     op.execute("CREATE SEQUENCE episodes_id_seq")
-    op.execute("""
+    op.execute(r"""
         CREATE TABLE episodes (
             id bigint NOT NULL DEFAULT nextval('episodes_id_seq'),
             fingerprint text NOT NULL,
@@ -44,7 +44,7 @@ def upgrade() -> None:
             facts jsonb NOT NULL DEFAULT '{}',
             words tsvector GENERATED ALWAYS AS (to_tsvector('simple', regexp_replace(
                 left(labels::text || ' ' || annotations::text, 100000),
-                '[^[:alnum:]]+', ' ', 'g'))) STORED,
+                '[^[:alnum:]\u00c0-\u1fff\u3040-\U0010ffff]+', ' ', 'g'))) STORED,
             CONSTRAINT episodes_pkey PRIMARY KEY (id, starts_at),
             CONSTRAINT episodes_fingerprint_starts_at_key UNIQUE (fingerprint, starts_at),
             CONSTRAINT episodes_state_check CHECK (state IN ('firing', 'resolved')),
