@@ -119,17 +119,32 @@ def upgrade() -> None:
             END LOOP;
         END $$
     """)
+    # Starts have whole milliseconds from now on, by which alerts that last are known again; the
+    # rare two of one alert in one millisecond stay as they are.
     op.execute("""
         INSERT INTO episodes (id, fingerprint, starts_at, ends_at, state, labels, annotations,
             generator_url, received_at, updated_at, heard_at, status)
-        SELECT id, fingerprint, starts_at, ends_at, state, labels, annotations,
+        SELECT id, fingerprint,
+            CASE count(*) OVER (PARTITION BY fingerprint, date_trunc('milliseconds', starts_at))
+                WHEN 1 THEN date_trunc('milliseconds', starts_at) ELSE starts_at END,
+            ends_at, state, labels, annotations,
             generator_url, received_at, updated_at, heard_at, state
         FROM old_episodes
     """)
     op.execute("""
         INSERT INTO notifications (episode_id, starts_at, state, received_at, receiver)
         SELECT heard.episode_id, told.starts_at, heard.state, heard.received_at, heard.receiver
-        FROM old_notifications AS heard JOIN old_episodes AS told ON told.id = heard.episode_id
+        FROM old_notifications AS heard JOIN episodes AS told ON told.id = heard.episode_id
+    """)
+    op.execute("""
+        UPDATE told SET starts_at = date_trunc('milliseconds', starts_at)
+        WHERE starts_at <> date_trunc('milliseconds', starts_at) AND NOT EXISTS (
+            SELECT FROM told AS other
+            WHERE other.recipient = told.recipient AND other.fingerprint = told.fingerprint
+                AND other.state = told.state AND other.starts_at <> told.starts_at
+                AND date_trunc('milliseconds', other.starts_at)
+                    = date_trunc('milliseconds', told.starts_at)
+        )
     """)
     op.execute("""
         SELECT setval('episodes_id_seq', greatest(coalesce(max(id), 0), 1), count(*) > 0)
