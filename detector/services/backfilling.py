@@ -17,9 +17,6 @@ AWAY = timedelta(minutes=2)
 """So long without a good turn is a time of which something may have been missed."""
 BEFORE = timedelta(minutes=5)
 """Looked at again: what fired then may have ended while nobody watched."""
-JOINED = timedelta(minutes=1)
-"""A run that ends so shortly before a known alert begins was most likely the same, broken by a
-Prometheus that was away itself; what ends and comes again within it counts once."""
 AT_MOST = timedelta(days=7)
 """How far back is looked."""
 
@@ -52,9 +49,7 @@ class Backfilling:
             ended += [
                 _ended(each, run)
                 for each in known
-                if each.state is alerts.State.FIRING
-                and each.key not in held
-                and each.starts_at <= run.last + run.interval + EXACT
+                if each.state is alerts.State.FIRING and each.key not in held
             ]
         self._store.record([*map(_begun, made), *made, *ended], received_at=now)
         source = (alerts.SOURCE, alerts.FROM_ALERTS)
@@ -64,8 +59,8 @@ class Backfilling:
         return len(made)
 
     def _known(self, told: alerts.Notification, run: alerts.Run) -> list[alerts.Episode]:
-        """Episodes of the same alert that lasted at that time, or began just after it."""
-        until = run.last + max(run.interval, JOINED) + EXACT
+        """Episodes of the same alert that lasted at that time."""
+        until = run.last + run.interval + EXACT
         wanted = alerts.EpisodeFilter(labels=told.labels, since=run.first - EXACT, until=until)
         found = self._store.list_episodes(wanted).episodes
         return [each for each in found if each.fingerprint == told.fingerprint]
