@@ -316,6 +316,29 @@ def test_what_comes_again_after_an_end_that_was_seen_is_another(
     assert len(found) == episodes
 
 
+def test_store_is_read_once_however_much_came_and_went(watched: Watched) -> None:
+    away(watched)
+    one = run(AN_HOUR_S + 1600, AN_HOUR_S + 1660)
+    many = [frames.labels_from_pairs((*LABELS[:1], ("n", str(number)))) for number in range(30)]
+    watched.evaluation.past = [dataclasses.replace(one, labels=each) for each in many]
+    asked, ask = [], watched.store.list_episodes
+
+    def list_episodes(wanted: alerts.EpisodeFilter) -> alerts.EpisodePage:
+        asked.append(wanted)
+        return ask(wanted)
+
+    watched.store.list_episodes = list_episodes  # type: ignore[method-assign]
+    watched.turn()
+    assert len(asked) == 1
+    watched.restarted()
+    watched.seconds += backfilling.AWAY.total_seconds()
+    watched.turn()
+    assert len(asked) == 2
+    found = ask(alerts.EpisodeFilter()).episodes
+    assert {dict(each.labels)["n"] for each in found} == {dict(each)["n"] for each in many}
+    assert {each.facts for each in found} == {(("source", "ALERTS"),)}
+
+
 @pytest.mark.parametrize("ends", [AN_HOUR_S + 675, None])
 def test_what_alertmanager_tells_late_takes_the_place_of_what_was_made(
     watched: Watched, ends: float | None
