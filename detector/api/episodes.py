@@ -3,9 +3,9 @@
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import pydantic
 from fastapi import APIRouter, Depends, Path, Query
@@ -15,11 +15,9 @@ from pydantic import AfterValidator, Field
 from detector import alerts, frames, messages, ports
 from detector.api import auth, exports, instants, paging, problems
 from detector.policy import compiler
-
-T = TypeVar("T")
+from detector.services import portions
 
 SEVERITY = "severity"
-EXPORTED_AT_ONCE = 1_000
 USUAL_RANGE = timedelta(days=30)
 SHOWN_DIGITS = 4
 """Of a phone number: viewers may know that somebody was told, not all that it takes to call."""
@@ -217,10 +215,9 @@ def router(
     @routes.get("/export", response_class=StreamingResponse)
     def export_alerts(query: Annotated[ExportQuery, Query()]) -> StreamingResponse:
         """All alerts that match, newest start first, as one file."""
-        wanted = dataclasses.replace(query.wanted(), limit=EXPORTED_AT_ONCE)
-        found = _everything(store, wanted)
+        found = portions.pages(store, query.wanted())
         first = next(found)  # what is wrong with the store is told before the file begins
-        rows = (shown(each) for each in itertools.chain.from_iterable(_again(first, found)))
+        rows = map(shown, itertools.chain(first, itertools.chain.from_iterable(found)))
         return exports.answer(query.format, Alert, rows)
 
     @routes.get("/statistics")
@@ -288,24 +285,6 @@ def shown(episode: alerts.Episode) -> Alert:
         feedback=episode.feedback,
         facts=_texts(episode.facts),
     )
-
-
-def _everything(
-    store: ports.EpisodeStore, wanted: alerts.EpisodeFilter
-) -> Iterator[tuple[alerts.Episode, ...]]:
-    """Page after page."""
-    next_id = wanted.before_id
-    while True:
-        page = store.list_episodes(dataclasses.replace(wanted, before_id=next_id))
-        yield page.episodes
-        next_id = page.next_id
-        if next_id is None:
-            return
-
-
-def _again(first: T, rest: Iterator[T]) -> Iterator[T]:
-    yield first
-    yield from rest
 
 
 def _delivery(message: messages.Message) -> Delivery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import http
 import itertools
 import re
@@ -25,6 +26,9 @@ UNKNOWN, LONGEST = 60.0, 300.0
 """Seconds between evaluations where one is all that was seen (Prometheus' default), and at most."""
 MISSED = 1.5
 """Intervals without a sample end a run: evaluations come late, but not by half."""
+HELD = 4
+"""Intervals, or minutes if they are shorter, for which Alertmanager holds what is not repeated
+(Prometheus' rules.alert.resend-delay): what comes again within them is the same alert to it."""
 
 _GLOBAL = re.compile(r"^global:.*\n(?:\n|[ ].*\n)*", re.MULTILINE)
 """The section of a configuration, as Prometheus writes it: to parse all of 5,000 lines takes half a
@@ -89,7 +93,8 @@ class AlertsApi:
             for each in self._samples(start, end):
                 known = times.setdefault(_alert_labels(each.metric), [])
                 known += (at for at, _ in each.values if not known or at > known[-1])
-        found = (_runs(labels, seen, since, until) for labels, seen in times.items())
+        evaluated = sorted(set().union(*times.values()))
+        found = (_runs(labels, seen, evaluated, since, until) for labels, seen in times.items())
         return tuple(itertools.chain.from_iterable(found))
 
     def firing(self) -> frozenset[frames.Labels]:
@@ -136,12 +141,24 @@ def _decoded(answer: connection.Answer, kind: type[T]) -> T:
 
 
 def _runs(
-    labels: frames.Labels, times: Sequence[float], since: datetime, until: datetime
+    labels: frames.Labels,
+    times: Sequence[float],
+    evaluated: Sequence[float],
+    since: datetime,
+    until: datetime,
 ) -> Iterator[alerts.Run]:
-    """Split where evaluations are missing; where one alone was seen, a usual interval."""
+    """Split where evaluations are missing; where one alone was seen, a usual interval.
+
+    evaluated  the times of samples of all alerts
+    """
     steps = [later - sooner for sooner, later in itertools.pairwise(times)]
     interval_s = min(*steps, UNKNOWN if not steps else LONGEST, LONGEST)
-    ends = [place for place, step in enumerate(steps) if step > MISSED * interval_s]
+    ends = [
+        place
+        for place, step in enumerate(steps)
+        if step > MISSED * interval_s
+        and (step > HELD * max(interval_s, 60.0) or not _is_hole(evaluated, times[place], step))
+    ]
     starts = [0, *(place + 1 for place in ends)]
     reach_s = MISSED * interval_s
     for first, last in zip(starts, [*ends, len(times) - 1], strict=True):
@@ -153,3 +170,11 @@ def _runs(
             is_begun=times[first] - reach_s > since.timestamp(),
             is_over=times[last] + reach_s < until.timestamp(),
         )
+
+
+def _is_hole(evaluated: Sequence[float], last: float, lasts_s: float) -> bool:
+    """Whether nothing at all was evaluated for most of the time from `last` on: then Prometheus was
+    away, and an alert that fired before and after it was not seen to end."""
+    first, end = bisect.bisect_left(evaluated, last), bisect.bisect_right(evaluated, last + lasts_s)
+    between = itertools.pairwise(evaluated[first:end])
+    return max(later - sooner for sooner, later in between) > lasts_s / 2

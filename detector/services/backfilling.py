@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from detector import alerts, frames, ports
+from detector.services import portions
 
 logger = logging.getLogger(__name__)
 
@@ -17,9 +20,6 @@ AWAY = timedelta(minutes=2)
 """So long without a good turn is a time of which something may have been missed."""
 BEFORE = timedelta(minutes=5)
 """Looked at again: what fired then may have ended while nobody watched."""
-JOINED = timedelta(minutes=1)
-"""A run that ends so shortly before a known alert begins was most likely the same, broken by a
-Prometheus that was away itself; what ends and comes again within it counts once."""
 AT_MOST = timedelta(days=7)
 """How far back is looked."""
 
@@ -41,34 +41,53 @@ class Backfilling:
             return 0
         start = max(since - BEFORE, now - AT_MOST)
         external = self._evaluation.external_labels()
+        over = [
+            (run, _notification(run, external))
+            for run in self._evaluation.runs(start, now)
+            if run.is_over and not alerts.is_watchdog(run.labels)
+        ]
+        known = self._known({told.fingerprint for _, told in over}, start)
         made, ended = [], []
-        for run in self._evaluation.runs(start, now):
-            told = _notification(run, external)
-            if not run.is_over or alerts.is_watchdog(told.labels):
-                continue
-            known = self._known(told, run)
-            if not known and run.is_begun:
+        for run, told in over:
+            same = [each for each in known[told.fingerprint] if _lasted_through(each, run)]
+            if not same and run.is_begun:
                 made.append(told)
             ended += [
                 _ended(each, run)
-                for each in known
-                if each.state is alerts.State.FIRING
-                and each.key not in held
-                and each.starts_at <= run.last + run.interval + EXACT
+                for each in same
+                if each.state is alerts.State.FIRING and each.key not in held
             ]
-        self._store.record([*map(_begun, made), *made, *ended], received_at=now)
-        source = (alerts.SOURCE, alerts.FROM_ALERTS)
-        self._store.learn({(each.fingerprint, each.starts_at): (source,) for each in made})
+        for some in portions.parts(made):
+            self._make(some, now)
+        for some in portions.parts(ended):
+            self._store.record(some, received_at=now)
         if made:
             logger.info("alerts made from ALERTS", extra={"since": str(since), "alerts": len(made)})
         return len(made)
 
-    def _known(self, told: alerts.Notification, run: alerts.Run) -> list[alerts.Episode]:
-        """Episodes of the same alert that lasted at that time, or began just after it."""
-        until = run.last + max(run.interval, JOINED) + EXACT
-        wanted = alerts.EpisodeFilter(labels=told.labels, since=run.first - EXACT, until=until)
-        found = self._store.list_episodes(wanted).episodes
-        return [each for each in found if each.fingerprint == told.fingerprint]
+    def _known(
+        self, wanted: Collection[alerts.Fingerprint], since: datetime
+    ) -> Mapping[alerts.Fingerprint, Sequence[alerts.Episode]]:
+        """Episodes of these alerts that had not ended before: read once, however many they are."""
+        found: defaultdict[alerts.Fingerprint, list[alerts.Episode]] = defaultdict(list)
+        if wanted:
+            lasted = alerts.EpisodeFilter(since=since - EXACT)
+            for each in itertools.chain.from_iterable(portions.pages(self._store, lasted)):
+                if each.fingerprint in wanted:
+                    found[each.fingerprint].append(each)
+        return found
+
+    def _make(self, made: Sequence[alerts.Notification], now: datetime) -> None:
+        self._store.record([*map(_begun, made), *made], received_at=now)
+        source = (alerts.SOURCE, alerts.FROM_ALERTS)
+        self._store.learn({(each.fingerprint, each.starts_at): (source,) for each in made})
+
+
+def _lasted_through(known: alerts.Episode, run: alerts.Run) -> bool:
+    """Whether both were at the same time."""
+    is_late = known.starts_at >= run.last + run.interval + EXACT
+    is_early = known.ends_at is not None and known.ends_at < run.first - EXACT
+    return not (is_late or is_early)
 
 
 def _ended(known: alerts.Episode, run: alerts.Run) -> alerts.Notification:

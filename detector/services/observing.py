@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from detector import alerts, errors, frames, loops, ports
-from detector.services import backfilling
+from detector.services import backfilling, portions
 
 SETTLED = timedelta(minutes=5)
 """An Alertmanager that was started since then may not have been told of all alerts again.
@@ -21,8 +21,6 @@ Prometheus repeats them each minute, or each four evaluations."""
 TOLD_WITHIN = timedelta(minutes=15)
 """The end of an alert that is not muted is left to the webhook for so long: it knows it exactly,
 and comes after the route's group_interval (5 minutes unless said)."""
-AT_ONCE = 1_000
-"""Episodes of one transaction."""
 REMEMBER_EVERY = timedelta(seconds=30)
 _MUTED = frozenset({alerts.Status.SILENCED, alerts.Status.INHIBITED, alerts.Status.ACKNOWLEDGED})
 _Mark = tuple[alerts.Status, alerts.Status, str, str, str]
@@ -144,8 +142,8 @@ class Observer:
         return self._store_in_parts(told, now)
 
     def _store_in_parts(self, told: Sequence[alerts.Notification], now: datetime) -> int:
-        parts = (told[first : first + AT_ONCE] for first in range(0, len(told), AT_ONCE))
-        return sum(self._store.record(part, received_at=now).stored for part in parts)
+        recorded = (self._store.record(each, received_at=now) for each in portions.parts(told))
+        return sum(each.stored for each in recorded)
 
     def _without_active(self, over: Mapping[alerts.Key, datetime]) -> dict[alerts.Key, datetime]:
         """Of alerts that Prometheus has evaluated, those that do not fire there any more: a second
@@ -166,15 +164,9 @@ class Observer:
 
     def _episodes(self, keys: Mapping[alerts.Key, datetime]) -> Iterable[alerts.Episode]:
         """These, as the store has them, as long as they fire."""
-        wanted: int | None = 0
-        while wanted is not None:
-            page = self._store.list_episodes(
-                alerts.EpisodeFilter(
-                    state=alerts.State.FIRING, before_id=wanted or None, limit=1000
-                )
-            )
-            yield from (each for each in page.episodes if each.key in keys)
-            wanted = page.next_id
+        firing = alerts.EpisodeFilter(state=alerts.State.FIRING)
+        for page in portions.pages(self._store, firing):
+            yield from (each for each in page if each.key in keys)
 
     def _learn(self, held: Mapping[alerts.Key, alerts.Held]) -> None:
         facts = {key: self._graver(key, _facts(each)) for key, each in held.items()}

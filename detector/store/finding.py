@@ -38,8 +38,8 @@ RARE = 0.02
 LONG = timedelta(days=1)
 """What lasted longer is in the index episodes_long."""
 _WORDS = sa.text(
-    "SELECT word FROM regexp_split_to_table(:given, '[^[:alnum:]]+') AS word WHERE word <> ''"
-)
+    "SELECT word FROM regexp_split_to_table(:given, :no_word) AS word WHERE word <> ''"
+).bindparams(no_word=tables.NO_WORD)
 """As the column `words` is made."""
 NO_START_UP = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
 """To compile, or to start workers, takes longer than a page may."""

@@ -37,10 +37,13 @@ EPISODE_IDS = sa.Sequence("episodes_id_seq", data_type=sa.BigInteger, metadata=m
 TRANSITION_IDS = sa.Sequence("transitions_id_seq", data_type=sa.BigInteger, metadata=metadata)
 """Sequences of their own: partitions have had identity columns since PostgreSQL 17 only."""
 
+NO_WORD = r"[^[:alnum:]\u00c0-\u1fff\u3040-\U0010ffff]+"
+"""Between words. A database of the locale C takes no letters for such but those of ASCII: others
+are named by their places, punctuation left out."""
 WORDS = (
     "to_tsvector('simple'::regconfig, regexp_replace(left(((labels)::text || ' '::text) || "
-    "(annotations)::text, 100000), '[^[:alnum:]]+'::text, ' '::text, 'g'::text))"
-)
+    f"(annotations)::text, 100000), E'{NO_WORD}'::text, ' '::text, 'g'::text))"
+).replace("\\", "\\\\")
 """Letters and digits alone, so that parts of names and addresses are words. A tsvector holds 1 MB
 and refuses more: nobody looks for what is behind the first 100,000 characters."""
 

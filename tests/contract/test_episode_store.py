@@ -512,6 +512,32 @@ def test_words_are_found_by_their_beginnings(
     assert [each.fingerprint for each in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("диск", ["1"]),
+        ("полон", ["1"]),
+        ("über", ["2"]),
+        ("ber", []),
+        ("満杯", ["3"]),
+        ("очередь", []),
+    ],
+)
+def test_words_of_any_script_are_found(
+    store: ports.EpisodeStore, given: str, expected: list[str]
+) -> None:
+    texts = ("диск сервера полон", "Last ist über 90 %", "満杯")
+    store.record(
+        [
+            notification(str(number), annotations=(("summary", said),))
+            for number, said in enumerate(texts, 1)
+        ],
+        received_at=at(5),
+    )
+    found = store.list_episodes(alerts.EpisodeFilter(text=given)).episodes
+    assert [each.fingerprint for each in found] == expected
+
+
 def test_text_without_letters_and_digits_asks_for_nothing(store: ports.EpisodeStore) -> None:
     store.record([notification()], received_at=at(1))
     assert len(store.list_episodes(alerts.EpisodeFilter(text="%% -")).episodes) == 1

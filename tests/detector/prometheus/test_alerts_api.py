@@ -15,18 +15,21 @@ from detector import alerts, errors
 from detector.prometheus import alerts_api, connection
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
-LABELS = (("alertname", "Busy"),)
+LABELS, ALWAYS = (("alertname", "Busy"),), (("alertname", "Always"),)
 
 
 class Canned(connection.Client):
-    """Has these samples of one alert, in seconds from START; else tells `data`."""
+    """Has these samples of one alert, in seconds from START, and of another that fires always; else
+    tells `data`."""
 
     def __init__(
         self, times_s: Sequence[float] = (), data: object = None, status: int = 200
     ) -> None:
         super().__init__("http://prometheus", timeout=timedelta(seconds=10))
         self.asked: list[str] = []
-        self._times = [(START + timedelta(seconds=each)).timestamp() for each in times_s]
+        self._times = {LABELS: [(START + timedelta(seconds=each)).timestamp() for each in times_s]}
+        begin = int(START.timestamp())
+        self._times[ALWAYS] = [begin + each for each in range(-600, 86_400, 5)]
         self._data, self._status = data, status
 
     def call(self, method: str, path: str, **_: object) -> connection.Answer:
@@ -41,10 +44,15 @@ class Canned(connection.Client):
         found = re.fullmatch(r'ALERTS\{alertstate="firing"\}\[(\d+)ms\]', asked["query"][0])
         assert found is not None
         end = float(asked["time"][0])
-        times = [each for each in self._times if end - int(found[1]) / 1000 <= each <= end]
-        metric = {"__name__": "ALERTS", "alertstate": "firing", **dict(LABELS)}
-        series = [{"metric": metric, "values": [[each, "1"] for each in times]}]
-        return {"resultType": "matrix", "result": series if times else []}
+        first = end - int(found[1]) / 1000
+        series = [
+            {
+                "metric": {"__name__": "ALERTS", "alertstate": "firing", **dict(labels)},
+                "values": [[each, "1"] for each in times if first <= each <= end],
+            }
+            for labels, times in self._times.items()
+        ]
+        return {"resultType": "matrix", "result": [each for each in series if each["values"]]}
 
 
 def runs(times_s: Sequence[float], *, until_s: float = 600) -> list[tuple[float, ...]]:
@@ -59,6 +67,7 @@ def runs(times_s: Sequence[float], *, until_s: float = 600) -> list[tuple[float,
             each.is_over,
         )
         for each in alerts_api.AlertsApi(Canned(times_s)).runs(START, until)
+        if each.labels == LABELS
     ]
 
 
@@ -92,7 +101,8 @@ def test_a_run_ends_where_evaluations_are_missing(
 def test_a_long_time_is_read_in_blocks_and_is_one_run() -> None:
     day = timedelta(days=1)
     client = Canned(range(600, 80_000, 15))
-    (run,) = alerts_api.AlertsApi(client).runs(START, START + day)
+    found = alerts_api.AlertsApi(client).runs(START, START + day)
+    (run,) = (each for each in found if each.labels == LABELS)
     assert (run.first, run.interval) == (START + timedelta(minutes=10), timedelta(seconds=15))
     assert (run.is_begun, run.is_over, run.labels) == (True, True, LABELS)
     assert len(client.asked) == day // alerts_api.BLOCK

@@ -188,6 +188,49 @@ def test_alerts_of_before_the_partitions_are_kept(database_url: str) -> None:
     connections.close()
 
 
+def test_alerts_that_last_through_the_upgrade_are_known_again(database_url: str) -> None:
+    """Starts had microseconds before 0008; Alertmanager's API tells them in milliseconds."""
+    upgraded = run_alembic("upgrade", "0007", url=database_url)
+    assert upgraded.returncode == 0, upgraded.stderr
+    starts = {"a": ["0.1239", "0.124"], "b": ["0.1231", "0.1239"]}
+    connections = database.Database(database_url)
+    with connections.begin() as connection:
+        for fingerprint, began in ((name, each) for name, ends in starts.items() for each in ends):
+            given = {"f": fingerprint, "began": f"2026-03-01 00:00:{began}+00"}
+            connection.execute(
+                sa.text(
+                    "INSERT INTO episodes (fingerprint, starts_at, state, labels, annotations,"
+                    " generator_url, received_at, updated_at, heard_at) VALUES"
+                    " (:f, :began, 'firing', '{}', '{}', '', now(), now(), now())"
+                ),
+                given,
+            )
+            for state in alerts.State:
+                connection.execute(
+                    sa.text(
+                        "INSERT INTO told (recipient, fingerprint, starts_at, state, told_at)"
+                        " VALUES ('+1', :f, :began, :state, now())"
+                    ),
+                    given | {"state": state.value},
+                )
+        connection.execute(
+            sa.text("INSERT INTO notifications SELECT id, 'firing', now(), 'memory' FROM episodes")
+        )
+    migrate.migrate(database_url)
+    milliseconds = ["a 123000", "a 124000", "b 123100", "b 123900"]
+    with connections.begin() as connection:
+        for table in ("episodes", "told"):
+            query = f"SELECT DISTINCT fingerprint, starts_at FROM {table} ORDER BY 1, 2"  # noqa: S608
+            found = connection.execute(sa.text(query)).all()
+            assert [f"{name} {began.microsecond}" for name, began in found] == milliseconds, table
+    store = episodes.PostgresEpisodeStore(connections)
+    for episode_id in range(1, 5):
+        whole = store.episode(episode_id)
+        assert whole is not None
+        assert [each.state for each in whole.transitions] == ["firing"]
+    connections.close()
+
+
 def test_unreachable_database_is_a_store_error() -> None:
     with pytest.raises(errors.StoreError, match="Connection refused") as caught:
         migrate.migrate(f"postgresql://u:{CANARY}@127.0.0.1:{stack.free_port()}/x")
