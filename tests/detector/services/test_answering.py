@@ -77,7 +77,7 @@ class Desk:
             manual=self.manual,
             failures=self.failures,
         )
-        self.answers, self.raised = parts.answers, parts.raised
+        self.answers, self.raised, self.guard = parts.answers, parts.raised, parts.silences
         self.fire(LABELS)
 
     def fire(self, labels: frames.Labels) -> None:
@@ -135,7 +135,7 @@ def test_acknowledged_alert_has_an_owner_and_a_short_silence_behind_it(desk: Des
         starts_at=T0,
         ends_at=T0 + HOUR,
         created_by="ann",
-        comment="mda: acknowledged alert 1: looking",
+        comment="mda acknowledged alert 1: looking",
         state=alerts.SilenceState.ACTIVE,
     )
     assert done.episode.transitions[-1] == alerts.Transition(
@@ -349,7 +349,13 @@ def test_an_end_ends_the_silence_behind_it(desk: Desk) -> None:
 
 
 def test_silences_of_others_are_left_alone(desk: Desk) -> None:
-    for comment in ("mda: a move", "acknowledged alert 9", "mda: acknowledged alert 9 too"):
+    assert isinstance(
+        desk.guard.make(
+            silencing.Wanted((alerts.Matcher("a", "b"),), HOUR, "acknowledged alert 9", "ann")
+        ),
+        str,
+    )
+    for comment in ("acknowledged alert 9", "mda acknowledged alert 9 too"):
         desk.alertmanager.silence(
             alerts.NewSilence(
                 (alerts.Matcher("a", "b"),), desk.now, desk.now + HOUR, "ann", comment
