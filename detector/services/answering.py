@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from detector import alerts, errors, loops, ports
@@ -128,7 +128,7 @@ class Answering:
             )
         is_exact = not wanted.matchers
         if is_exact:
-            wanted = silencing.Wanted(_exactly(episode), wanted.lasting, wanted.reason, wanted.by)
+            wanted = replace(wanted, matchers=_exactly(episode))
         elif not any(each.fingerprint == episode.fingerprint for each in self._matched(wanted)):
             raise errors.ConflictError(
                 f"alert {episode_id}: the matchers do not hold of it: leave them out to mute it "

@@ -240,5 +240,13 @@ def test_the_program_goes_on_with_what_was_raised_after_it_was_killed(
         stack.wait_until(
             lambda: [each.state for each in asked.silences()] == [over], 40, "the silence to end"
         )
+        body = {"name": "Window open", "summary": "it is being cleaned"}
+        path = f"/api/alerts/{program.ask('POST', '/api/alerts', body).json()['alert']['id']}"
+        wish = {"action": "silence", "reason": "cleaning", "for": "2h", "planned": True}
+        muted = program.ask("PUT", path, wish)
+        assert muted.status_code == 200, muted.text
+        stack.wait_until(
+            lambda: program.ask("GET", path).json()["feedback"] == "planned", 40, "a judgement"
+        )
     finally:
         detector.kill9()

@@ -97,6 +97,21 @@ def test_pattern_that_holds_of_anything_is_shown_first(pattern: str) -> None:
     assert broad.reasons == (f"instance=~{pattern} holds of anything",)
 
 
+def test_silence_of_the_watchdog_is_shown_first() -> None:
+    desk = Desk()
+    watchdog = (("alertname", "Watchdog"), ("severity", "none"))
+    desk.alertmanager.post([alerts.Posted(watchdog, (), at(0), at(3600))])
+    broad = desk.broad(alerts.Matcher("severity", "none"))
+    assert broad.reasons == ("it mutes Watchdog, which shows that alerts arrive",)
+
+
+def test_silence_for_planned_work_says_so() -> None:
+    desk = Desk()
+    mail = alerts.Matcher("job", "mail")
+    desk.silences.make(silencing.Wanted((mail,), HOUR, "a move", "ann", is_planned=True))
+    assert [each.comment for each in desk.alertmanager.silences()] == ["mda planned: a move"]
+
+
 def test_long_silence_is_shown_first_even_of_one_alert() -> None:
     desk = Desk()
     wanted = silencing.Wanted(
@@ -124,6 +139,7 @@ def test_what_was_shown_is_made_when_it_is_confirmed() -> None:
         silencing.Wanted((WEB,), 2 * HOUR, "a move", "ann"),
         silencing.Wanted((alerts.Matcher("job", "db"),), HOUR, "a move", "ann"),
         silencing.Wanted((alerts.Matcher("job", "web", is_regex=True),), HOUR, "a move", "ann"),
+        silencing.Wanted((WEB,), HOUR, "a move", "ann", is_planned=True),
     ],
 )
 def test_confirming_is_for_the_same_wish_alone(other: silencing.Wanted) -> None:
