@@ -87,6 +87,18 @@ def test_raised_alert_lasts_until_its_time_is_over(desk: Desk) -> None:
     assert desk.held() == []
 
 
+def test_alertmanager_is_never_told_of_a_later_end_than_was_asked_for(desk: Desk) -> None:
+    made = desk.start(timedelta(minutes=2))
+    assert [each.ends_at for each in desk.alertmanager.held()] == [made.manual.until]
+
+
+def test_raised_alert_does_not_end_before_it_began(desk: Desk) -> None:
+    made = desk.start()
+    desk.clock.pass_(timedelta(seconds=-5))
+    desk.raised.end(made.manual)
+    assert [each.ends_at for each in desk.alertmanager.posts[-1]] == [made.manual.starts_at]
+
+
 def test_raised_alert_outlives_a_restart_of_ours(desk: Desk) -> None:
     desk.start()
     desk.restart()

@@ -63,8 +63,21 @@ def test_few_alerts_of_many_need_no_confirming() -> None:
     assert isinstance(Desk().make(alerts.Matcher("job", "mail")), str)
 
 
+@pytest.mark.parametrize(("web", "db"), [(11, 60), (3, 7)])
+def test_as_many_alerts_as_the_limits_say_need_no_confirming(web: int, db: int) -> None:
+    assert isinstance(Desk(web, db, mail=0).make(WEB), str)
+    assert isinstance(Desk(web + 1, db - 1, mail=0).make(WEB), silencing.Broad)
+
+
+def test_silence_as_long_as_the_limit_needs_no_confirming() -> None:
+    mail = alerts.Matcher("job", "mail")
+    assert isinstance(Desk().make(mail, lasting=living.LIMITS.longest), str)
+
+
 def test_more_alerts_than_a_few_are_shown_first() -> None:
-    broad = Desk().broad(WEB)
+    desk = Desk()
+    desk.clock.pass_(timedelta(minutes=30))
+    broad = desk.broad(WEB)
     assert broad.reasons == ("it mutes 30 alerts that fire now (silences.confirm_above)",)
     assert (broad.muted, broad.of, broad.episodes, len(broad.some)) == (30, 63, 30, 10)
 
@@ -95,6 +108,11 @@ def test_pattern_that_holds_of_anything_is_shown_first(pattern: str) -> None:
     anything = alerts.Matcher("instance", pattern, is_regex=True)
     broad = Desk().broad(alerts.Matcher("job", "mail"), anything)
     assert broad.reasons == (f"instance=~{pattern} holds of anything",)
+
+
+def test_pattern_that_holds_of_nothing_needs_no_confirming() -> None:
+    nothing = alerts.Matcher("instance", ".*", is_regex=True, is_equal=False)
+    assert isinstance(Desk().make(alerts.Matcher("job", "mail"), nothing), str)
 
 
 def test_silence_of_the_watchdog_is_shown_first() -> None:
