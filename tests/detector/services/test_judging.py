@@ -136,6 +136,20 @@ def test_anomaly_that_lasts_is_looked_at_again(store: FakeAnomalyStore) -> None:
     ]
 
 
+def test_anomaly_may_be_over_before_its_alert_begins() -> None:
+    """As one by a level that scores do not show: it counts as if it had just been unusual."""
+    store, runner = FakeAnomalyStore(), Runner()
+    short = anomaly(query="cpu", labels=CPU_A, opens=0, ends=100, peak_score=0.4)
+    store.record([(1, short)], {})
+    judging.Judging(
+        Judged(episode(begins=130, ends=190)),
+        store,
+        lambda: {"cpu": runner},
+        clock=lambda: at(200).timestamp(),
+    ).turn()
+    assert runner.heeded == [{CPU_A: (judgement(alerts.Feedback.FALSE_ALARM, peak=1.0),)}]
+
+
 @pytest.mark.parametrize("job", ["node", "other"])
 def test_alert_that_is_long_over_is_looked_up_once(job: str) -> None:
     class Counted(FakeAnomalyStore):

@@ -146,6 +146,12 @@ def test_same_alert_is_not_raised_twice(desk: Desk) -> None:
     assert desk.start().manual.id != made.manual.id
 
 
+def test_alert_with_a_label_more_is_another_one(desk: Desk) -> None:
+    more = frames.labels_from_pairs((*LABELS, ("door", "back")))
+    desk.store.record([notification(alerts.fingerprint_of(more), labels=more)], received_at=at(0))
+    assert desk.start().episode is not None
+
+
 def test_nothing_is_raised_while_alertmanager_is_away(desk: Desk) -> None:
     desk.alertmanager.failure = AWAY
     with pytest.raises(errors.UpstreamError):
