@@ -378,13 +378,15 @@ class Alerts(_Api):
         reason: str,
         lasting: str,
         matchers: Sequence[Mapping[str, Any]] | None = None,
+        planned: bool = False,
         confirm: str = "",
     ) -> dict[str, Any]:
-        """Mute it alone, or what all matchers (name, value, is_regex, is_equal) hold of."""
-        more = {} if matchers is None else {"matchers": [dict(each) for each in matchers]}
-        return self._change(
-            alert_id, "silence", reason=reason, confirm=confirm, **{"for": lasting}, **more
-        )
+        """Mute it alone, or what all matchers (name, value, is_regex, is_equal) hold of; what is
+        muted for planned work is judged planned."""
+        given = {"reason": reason, "for": lasting, "planned": planned, "confirm": confirm}
+        if matchers is not None:
+            given["matchers"] = [dict(each) for each in matchers]
+        return self._change(alert_id, "silence", **given)
 
     def resolve(
         self, alert_id: int, *, note: str = "", even_if_it_comes_back: bool = False

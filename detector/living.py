@@ -9,7 +9,7 @@ from datetime import datetime
 from detector import config, loops, ports, signing, telemetry
 from detector.alertmanager import client
 from detector.api import actions, application
-from detector.services import answering, raising, silencing
+from detector.services import answering, planned_work, raising, silencing
 from detector.store import database, manual, used_links
 
 
@@ -54,6 +54,13 @@ def living(
         clock=instant,
         count_failure=lambda kind: meters.loop_failures.labels("acknowledged", kind).inc(),
     )
+    planned = planned_work.PlannedWork(
+        episodes,
+        alertmanager,
+        alertmanager,
+        clock=instant,
+        count_failure=lambda kind: meters.loop_failures.labels("planned", kind).inc(),
+    )
     pages = actions.Actions(
         episodes,
         used_links.PostgresLinkStore(store),
@@ -67,6 +74,9 @@ def living(
             loops.Loop("raised", raised.turn, interval=raising.EVERY, meters=meters, clock=clock),
             loops.Loop(
                 "acknowledged", answers.turn, interval=answering.EVERY, meters=meters, clock=clock
+            ),
+            loops.Loop(
+                "planned", planned.turn, interval=planned_work.EVERY, meters=meters, clock=clock
             ),
         ),
         application.AnswerParts(answers, raised, silences, alertmanager, pages),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import Field
 from starlette.responses import JSONResponse
 
-from detector import access, alerts, config, frames
+from detector import access, alerts, config, frames, last_watchdog
 from detector.api import auth, bodies, episodes, paging, silences
 from detector.policy import actions
 from detector.services import answering, raising
@@ -68,16 +68,13 @@ class Unacknowledge(_Body):
     note: Note = ""
 
 
-class Silence(_Body):
+class Silence(silences.Asked):
     """Mute it, and whatever else the matchers hold of."""
 
     action: Literal["silence"]
-    reason: silences.Reason
-    for_: silences.Lasting = Field(alias="for", description="How long, as 2h.")
     matchers: silences.Matchers | None = Field(
         None, description="Without them, this alert alone, by all its labels."
     )
-    confirm: silences.Confirm = ""
 
 
 class Resolve(_Body):
@@ -107,6 +104,12 @@ class AnyChange(pydantic.RootModel[Change]):
     """One of them."""
 
 
+def _alert_name(name: str) -> str:
+    if name == last_watchdog.ALERT:
+        raise ValueError("any other is allowed: that one shows that Prometheus' alerts arrive")
+    return _one_line(name)
+
+
 def _label_value(text: str) -> str:
     if not text.strip():
         raise ValueError("a value is needed")
@@ -124,7 +127,7 @@ def _label_name(name: str) -> str:
 class NewAlert(_Body):
     """An alert that a person raises."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200), pydantic.AfterValidator(_one_line)]
+    name: Annotated[str, Field(min_length=1, max_length=200), pydantic.AfterValidator(_alert_name)]
     severity: actions.Severity = actions.Severity.WARNING
     summary: Annotated[Line, Field(min_length=1)]
     description: Annotated[str, Field(max_length=5_000)] = ""
@@ -215,9 +218,7 @@ def router(
             case Unacknowledge():
                 done = answers.unacknowledge(alert_id, by=caller.name, note=wanted.note)
             case Silence():
-                asked = silences.wanted_of(
-                    wanted.matchers or (), wanted.for_, wanted.reason, caller
-                )
+                asked = silences.wanted_of(wanted, wanted.matchers or (), caller)
                 with silences.refusals():
                     made = answers.silence(alert_id, asked, wanted.confirm)
                 if not isinstance(made, answering.Answer):

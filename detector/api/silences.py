@@ -51,15 +51,23 @@ Confirm = Annotated[
 ]
 
 
-class NewSilence(pydantic.BaseModel):
-    """A silence that is wanted, from now on."""
+class Asked(pydantic.BaseModel):
+    """What is said of every silence that is wanted, from now on."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    matchers: Matchers
     for_: Lasting = Field(alias="for", description="How long, as 2h.")
     reason: Reason
+    planned: bool = Field(
+        False, description="It is for planned work: what it mutes is judged planned."
+    )
     confirm: Confirm = ""
+
+
+class NewSilence(Asked):
+    """A silence that is wanted."""
+
+    matchers: Matchers
 
 
 class SilencesQuery(pydantic.BaseModel):
@@ -139,7 +147,7 @@ def router(
         confirmed."""
         new = bodies.parsed(body, NewSilence)
         with refusals():
-            made = silences.make(wanted_of(new.matchers, new.for_, new.reason, caller), new.confirm)
+            made = silences.make(wanted_of(new, new.matchers, caller), new.confirm)
         return too_broad(made) if isinstance(made, silencing.Broad) else MadeSilence(id=made)
 
     @routes.delete("/{silence_id}", status_code=204, response_class=Response)
@@ -160,14 +168,14 @@ def router(
     return routes
 
 
-def wanted_of(
-    matchers: Sequence[Matcher], lasting: timedelta, reason: str, caller: access.Caller
-) -> silencing.Wanted:
+def wanted_of(asked: Asked, matchers: Sequence[Matcher], caller: access.Caller) -> silencing.Wanted:
     """What a body asks for, in the name of who sent it."""
     found = (
         alerts.Matcher(each.name, each.value, each.is_regex, each.is_equal) for each in matchers
     )
-    return silencing.Wanted(tuple(found), lasting, reason, caller.name)
+    return silencing.Wanted(
+        tuple(found), asked.for_, asked.reason, caller.name, is_planned=asked.planned
+    )
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector import app, config, errors, planning, variants
+from detector import config, detecting, errors, planning, variants
 from detector.backtest import job as backtest_job
 from detector.backtest import results
 from detector.files import labels as label_files
@@ -232,7 +232,7 @@ def tune(
     ) -> Callable[[dict[str, object]], tuning.Tried]:
         return lambda changes: tuning.try_out(
             past,
-            app.scorer_factory(settings, query.model_copy(update=_parsed(changes)))(),
+            detecting.scorer_factory(settings, query.model_copy(update=_parsed(changes)))(),
             part,
             events=known,
         )

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from detector import app, checks, config, errors, frames, planning
+from detector import checks, config, detecting, errors, frames, planning
 from detector.backtest import results
 from detector.policy import promql
 from detector.prometheus import reader, selectors, shards
@@ -63,7 +63,7 @@ def _text(
     history = backtesting.read_history(reads, ask, advance=_quietly, most_samples=4 * MOST_SAMPLES)
     scored = backtesting.score_history(
         history,
-        app.scorer_factory(settings, query)(),
+        detecting.scorer_factory(settings, query)(),
         counted_ms=ask.start_ms,
         calendar=plans.planned_time(query.calendar),
         advance=_quietly,

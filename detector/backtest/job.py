@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector import app, checks, config, errors, frames, variants
+from detector import checks, config, detecting, errors, frames, variants
 from detector.backtest import results
 from detector.files import labels as label_files
 from detector.prometheus import selectors
@@ -114,7 +114,7 @@ def _live(
         with progress.shown(history.frame.values.size) as advance:
             return backtesting.score_history(
                 history,
-                app.scorer_factory(variant.settings, query)(),
+                detecting.scorer_factory(variant.settings, query)(),
                 counted_ms=counted_ms,
                 calendar=variant.plans.planned_time(query.calendar),
                 advance=advance,
@@ -192,7 +192,9 @@ def _from_file(file: Path, options: Options, compared: Sequence[variants.Variant
         with progress.shown(len(given.table.values)) as advance:
             parts = file_scoring.score_series(
                 series,
-                make_scorer=lambda step: app.scorer_factory(variant.settings, variant.at(step))(),
+                make_scorer=lambda step: detecting.scorer_factory(
+                    variant.settings, variant.at(step)
+                )(),
                 advance=advance,
             )
         return tuple(

@@ -67,6 +67,7 @@ def _add_silence(verbs: base.Commands) -> None:
         default=[],
         help="name=value, name!=value, name=~pattern or name!~pattern; all must hold",
     )
+    put("--planned", action="store_true", help="for planned work: what it mutes is judged planned")
     put("--confirm", default="", metavar="VALUE", help="of a silence that was shown to mute much")
 
 
@@ -184,6 +185,7 @@ def _silence(settings: config.Settings, arguments: argparse.Namespace) -> int:
             reason=arguments.reason,
             lasting=arguments.lasting,
             matchers=matchers or None,
+            planned=arguments.planned,
             confirm=arguments.confirm,
         )
     except client.ApiError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from detector import app, checks, config, errors
+from detector import checks, config, detecting, errors
 from detector.files import policies as files
 from detector.policy import compiler
 from detector.policy.conditions import base
@@ -50,7 +50,7 @@ def run(settings: config.Settings, options: Options, *, now: datetime) -> list[P
     previewer = previewing.Previewer(
         reader,
         given,
-        advise=advising.Adviser(reader, lambda: app.watched(settings)).advice,
+        advise=advising.Adviser(reader, lambda: detecting.watched(settings)).advice,
     )
     reads = sum(previewer.reads(each.document) for each in loaded)
     with progress.shown(reads * period.steps, word="read", unit="evaluations") as advance:

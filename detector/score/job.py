@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector import app, config, errors, frames, variants
+from detector import config, detecting, errors, frames, variants
 from detector.files import metas, outputs, tables
 from detector.score import progress, recorded
 from detector.services import file_scoring
@@ -72,7 +72,9 @@ def run(settings: config.Settings, options: Options, *, config_file: Path | None
         with progress.shown(len(given.table.values)) as advance:
             parts = file_scoring.score_series(
                 series,
-                make_scorer=lambda step: app.scorer_factory(variant.settings, variant.at(step))(),
+                make_scorer=lambda step: detecting.scorer_factory(
+                    variant.settings, variant.at(step)
+                )(),
                 advance=advance,
             )
         write(given.table, in_file_order(given.table, parts))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from detector import alerts, errors, loops, ports
@@ -23,9 +23,9 @@ ACKNOWLEDGED_MOST = timedelta(days=1)
 EVERY = timedelta(seconds=15)
 SETTLED_AFTER = timedelta(minutes=1)
 """By then a silence is kept with its episode, or will not be."""
-_OURS = re.compile(
-    rf"{re.escape(silencing.MARK)}acknowledged alert (?P<id>[0-9]{{1,18}})(?::.*)?", re.S
-)
+ACKNOWLEDGED = "mda acknowledged alert"
+"""How the comment of a silence behind an alert begins; no reason does, for its silencing.MARK."""
+_OURS = re.compile(rf"{ACKNOWLEDGED} (?P<id>[0-9]{{1,18}})(?::.*)?", re.S)
 WORDS = {
     alerts.Feedback.TRUE: "a true alarm",
     alerts.Feedback.FALSE_ALARM: "a false alarm",
@@ -96,7 +96,7 @@ class Answering:
                 now,
                 now + lasting,
                 owner or by,
-                f"{silencing.MARK}acknowledged alert {episode_id}" + (f": {note}" if note else ""),
+                f"{ACKNOWLEDGED} {episode_id}" + (f": {note}" if note else ""),
             )
         )
         self._mark(episode, Status.ACKNOWLEDGED, by=owner or by, note=note, silence_id=silence_id)
@@ -128,7 +128,7 @@ class Answering:
             )
         is_exact = not wanted.matchers
         if is_exact:
-            wanted = silencing.Wanted(_exactly(episode), wanted.lasting, wanted.reason, wanted.by)
+            wanted = replace(wanted, matchers=_exactly(episode))
         elif not any(each.fingerprint == episode.fingerprint for each in self._matched(wanted)):
             raise errors.ConflictError(
                 f"alert {episode_id}: the matchers do not hold of it: leave them out to mute it "

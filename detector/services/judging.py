@@ -51,7 +51,7 @@ class Judging:
     ) -> None:
         self._judged, self._anomalies, self._runners = judged, remembered, runners
         self._clock = clock
-        # Those whose anomalies are over: nothing of them will change.
+        # Those of which nothing will change.
         self._found: dict[alerts.Episode, tuple[judgements.Judgement, ...]] = {}
         self._told: dict[str, tuple[object, heeding.Judged]] = {}
 
@@ -63,10 +63,11 @@ class Judging:
         for episode in sorted(self._judged(now - KEEP), key=lambda each: each.starts_at):
             if episode.feedback is None or QUERY not in dict(episode.labels):
                 continue
-            if episode not in known:
+            found = known.get(episode)
+            if found is None:
                 news += 1
-            found = known.get(episode) or self._of(episode, episode.feedback, now)
-            if all(each.ended_at for each in found):
+                found = self._of(episode, episode.feedback, now)
+            if (episode.ends_at or now) < now - SLACK and all(each.ended_at for each in found):
                 self._found[episode] = found
             by_query[dict(episode.labels)[QUERY]] += found
         told = 0

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from detector import alerts, frames, ports, signing
+from detector import alerts, frames, last_watchdog, ports, signing
 
 MARK = "mda: "
 """How comments of our silences begin."""
+PLANNED = "mda planned: "
+"""How those of silences for planned work do; no reason makes another's look so, for its MARK."""
 WITHIN = timedelta(days=30)
 """Past episodes that a silence is measured by."""
 CONFIRM_WITHIN = timedelta(minutes=10)
@@ -42,13 +44,20 @@ class Limits:
 class Wanted:
     """A silence that somebody asks for.
 
-    by  whose name it bears
+    by          whose name it bears
+    is_planned  it is for work that is planned
     """
 
     matchers: tuple[alerts.Matcher, ...]
     lasting: timedelta
     reason: str
     by: str
+    is_planned: bool = False
+
+    @property
+    def comment(self) -> str:
+        """Of the silence."""
+        return f"{PLANNED if self.is_planned else MARK}{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +110,7 @@ class Silencing:
                 return broad
         now = self._clock()
         return self._silencer.silence(
-            alerts.NewSilence(
-                wanted.matchers, now, now + wanted.lasting, wanted.by, f"{MARK}{wanted.reason}"
-            )
+            alerts.NewSilence(wanted.matchers, now, now + wanted.lasting, wanted.by, wanted.comment)
         )
 
     def matched(self, matchers: Sequence[alerts.Matcher]) -> tuple[alerts.Held, ...]:
@@ -122,11 +129,13 @@ class Silencing:
         others = len(muted) - 1
         if others > self.limits.alerts:
             reasons.append(f"it mutes {len(muted)} alerts that fire now (silences.confirm_above)")
-        elif others > 0 and others > self.limits.ratio * len(held):
+        elif others > self.limits.ratio * len(held):
             reasons.append(
                 f"it mutes {len(muted)} of the {len(held)} alerts that fire now "
                 "(silences.confirm_above_ratio)"
             )
+        if any(alerts.is_watchdog(each.labels) for each in muted):
+            reasons.append(f"it mutes {last_watchdog.ALERT}, which shows that alerts arrive")
         if not reasons:
             return None
         now = self._clock()
@@ -143,12 +152,12 @@ class Silencing:
 
     def _confirm(self, wanted: Wanted, expires_s: int) -> str:
         said = [[each.name, each.value, each.is_regex, each.is_equal] for each in wanted.matchers]
-        whole = [expires_s, said, wanted.lasting.total_seconds(), wanted.reason, wanted.by]
+        whole = [expires_s, said, wanted.lasting.total_seconds(), wanted.comment, wanted.by]
         return f"{expires_s}.{self._signer.signature(f'silence {json.dumps(whole)}')}"
 
     def _is_confirmed(self, wanted: Wanted, given: str) -> bool:
         expires, _, _ = given.partition(".")
-        if not (expires.isascii() and expires.isdigit() and len(expires) <= 12):
+        if not (expires.isascii() and expires.isdigit()):
             return False
         is_ours = signing.same(given, self._confirm(wanted, int(expires)))
         return is_ours and self._clock().timestamp() < int(expires)

@@ -62,6 +62,7 @@ def test_confirmed_alarm_keeps_the_threshold_below_its_peak() -> None:
 def test_false_alarm_is_forgotten_after_a_while() -> None:
     assert raised(told(1, 2.0), day=28.9) > 1.0
     assert raised(told(1, 2.0), day=29.1) == 1.0
+    assert raised(told(1, 2.0, lasts_s=DAY_S), day=29.9) > 1.0
 
 
 def test_what_is_confirmed_or_planned_and_over_is_masked() -> None:

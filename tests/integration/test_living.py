@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,9 @@ from detector.alertmanager import client
 from detector.api import application
 from detector.services import answering, raising, silencing
 from detector.store import database, episodes, manual, migrate, used_links
-from tests import living, stack
+from tests import factories, living, stack
 from tests.conftest import MakeAlertmanager, MakePrometheus
+from tests.fakes.slack import FakeSlack
 
 LABELS = (
     ("alertname", "Door open"),
@@ -23,6 +25,21 @@ LABELS = (
     ("severity", "high"),
 )
 HOUR = timedelta(hours=1)
+TOLD_BY_SLACK = """\
+route: {{receiver: slack, group_by: ["..."], group_wait: 0s, group_interval: 1s}}
+receivers:
+  - name: slack
+    slack_configs:
+      - {{api_url: "{url}", channel: "#a", send_resolved: true, text: "{{{{ .Status }}}}"}}
+"""
+RULES = """\
+groups: [{{name: doors, interval: 1s, rules: [{{alert: Door open, expr: "vector({value}) > 0"}}]}}]
+"""
+WITH_RULES = """\
+global: {{evaluation_interval: 1s}}
+rule_files: [{rules}]
+alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager}"]}}]}}]}}
+"""
 
 
 def now() -> datetime:
@@ -128,6 +145,49 @@ def test_the_silence_behind_an_acknowledgement_ends_with_the_alert(desk: Desk) -
     stack.wait_until(
         lambda: [each.state for each in desk.alertmanager.silences()] == [over], 5, "its end"
     )
+
+
+def test_the_end_of_what_was_acknowledged_is_told_once_its_silence_has_ended(
+    prometheus: MakePrometheus,
+    alertmanager: MakeAlertmanager,
+    database_url: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    rules = tmp_path / "rules.yml"
+    rules.write_text(RULES.format(value=1))
+    migrate.migrate(database_url)
+    connections = database.Database(database_url)
+    store = episodes.PostgresEpisodeStore(connections)
+    with FakeSlack() as slack:
+        server = alertmanager(TOLD_BY_SLACK.format(url=slack.url))
+        asked = client.Client(server.url)
+        answers = parts_of(connections, asked).answers
+        config = WITH_RULES.format(rules=rules, alertmanager=server.url.removeprefix("http://"))
+        raising_it = prometheus(config, ["--rules.alert.resend-delay=1s"])
+
+        def told() -> list[str]:
+            return [each["attachments"][0]["text"] for each in slack.messages]
+
+        def remember(ends_at: datetime | None) -> alerts.Episode:
+            news = factories.notification(
+                held.fingerprint, starts_at=held.starts_at, ends_at=ends_at, labels=held.labels
+            )
+            store.record([news], received_at=now())
+            found = store.episode_of((held.fingerprint, held.starts_at))
+            assert found is not None
+            return found
+
+        stack.wait_until(lambda: told() == ["firing"], 30, "it to be told")
+        (held,) = asked.held()
+        answers.acknowledge(remember(None).id, by="ann")
+        rules.write_text(RULES.format(value=0))
+        raising_it.reload()
+        stack.wait_until(lambda: asked.held() == (), 30, "its end")
+        remember(now())
+        assert told() == ["firing"]
+        answers.turn()
+        stack.wait_until(lambda: told() == ["firing", "resolved"], 30, "its end to be told")
+    connections.close()
 
 
 def test_a_raised_alert_outlives_alertmanager_and_us(desk: Desk) -> None:
@@ -239,6 +299,14 @@ def test_the_program_goes_on_with_what_was_raised_after_it_was_killed(
         over = alerts.SilenceState.EXPIRED
         stack.wait_until(
             lambda: [each.state for each in asked.silences()] == [over], 40, "the silence to end"
+        )
+        body = {"name": "Window open", "summary": "it is being cleaned"}
+        path = f"/api/alerts/{program.ask('POST', '/api/alerts', body).json()['alert']['id']}"
+        wish = {"action": "silence", "reason": "cleaning", "for": "2h", "planned": True}
+        muted = program.ask("PUT", path, wish)
+        assert muted.status_code == 200, muted.text
+        stack.wait_until(
+            lambda: program.ask("GET", path).json()["feedback"] == "planned", 40, "a judgement"
         )
     finally:
         detector.kill9()

@@ -59,6 +59,12 @@ def test_alert_is_silenced_for_a_reason(fires: Served) -> None:
     assert fires.alertmanager.silences()[0].comment == "mda: a move"
 
 
+def test_alert_is_silenced_for_planned_work(fires: Served) -> None:
+    answer = put(fires, {"action": "silence", "reason": "a move", "for": "2h", "planned": True})
+    assert answer.status_code == 200, answer.text
+    assert fires.alertmanager.silences()[0].comment == "mda planned: a move"
+
+
 def test_broad_silence_of_an_alert_is_shown_and_confirmed(fires: Served) -> None:
     matchers = [{"name": "instance", "value": "web-.*", "is_regex": True}]
     body = {"action": "silence", "reason": "a move", "for": "2h", "matchers": matchers}
@@ -170,6 +176,7 @@ def test_alert_is_raised_and_ended(served: Served) -> None:
         ({"name": ""}, "name"),
         ({"name": " "}, "name"),
         ({"name": "a\nb"}, "name"),
+        ({"name": "Watchdog"}, "name"),
         ({"name": "x" * 201}, "name"),
         ({"severity": "loud"}, "severity"),
         ({"summary": ""}, "summary"),

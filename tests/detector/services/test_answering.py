@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from detector import alerts, errors, frames, signing
+from detector import alerts, errors, frames, loops, signing
 from detector.alerts import Status
 from detector.services import answering, silencing
 from tests import living
@@ -77,7 +77,7 @@ class Desk:
             manual=self.manual,
             failures=self.failures,
         )
-        self.answers, self.raised = parts.answers, parts.raised
+        self.answers, self.raised, self.guard = parts.answers, parts.raised, parts.silences
         self.fire(LABELS)
 
     def fire(self, labels: frames.Labels) -> None:
@@ -135,7 +135,7 @@ def test_acknowledged_alert_has_an_owner_and_a_short_silence_behind_it(desk: Des
         starts_at=T0,
         ends_at=T0 + HOUR,
         created_by="ann",
-        comment="mda: acknowledged alert 1: looking",
+        comment="mda acknowledged alert 1: looking",
         state=alerts.SilenceState.ACTIVE,
     )
     assert done.episode.transitions[-1] == alerts.Transition(
@@ -203,6 +203,12 @@ def test_rule_s_alert_is_not_ended_unless_that_is_meant(desk: Desk) -> None:
     assert done.episode.status is Status.FIRING  # until Alertmanager says so
     said = "Alertmanager was told that it is over: done"
     assert done.episode.transitions[-1] == alerts.Transition(Status.FIRING, T0, "ann", said)
+
+
+def test_alert_that_began_by_a_clock_ahead_of_ours_does_not_end_before(desk: Desk) -> None:
+    desk.now = T0 - timedelta(seconds=5)
+    desk.answers.resolve(1, by="ann", even_if_it_comes_back=True)
+    assert [each.ends_at for each in desk.alertmanager.posts[-1]] == [T0]
 
 
 def test_manual_alert_is_ended_at_once(desk: Desk) -> None:
@@ -311,6 +317,17 @@ def test_of_two_who_acknowledge_at_once_one_is_told(desk: Desk) -> None:
     assert [each.id for each in desk.silences()] == [desk.episode().silence_id]
 
 
+def test_who_owns_what_they_acknowledge_is_said_once(desk: Desk) -> None:
+    done = desk.answers.acknowledge(1, by="ann", owner="ann", note="looking")
+    assert (done.episode.owner, done.episode.transitions[-1].note) == ("ann", "looking")
+
+
+def test_alert_that_is_acknowledged_without_a_silence_is_given_back(desk: Desk) -> None:
+    desk.store.mark([desk.episode().key], Status.ACKNOWLEDGED, at=T0, by="ann")
+    desk.alertmanager.cannot_expire = True
+    assert desk.answers.unacknowledge(1, by="ann").episode.status is Status.FIRING
+
+
 def test_giving_back_that_fails_half_way_can_be_done_again(desk: Desk) -> None:
     desk.answers.acknowledge(1, by="ann")
     desk.store.failure_of_marks = GONE
@@ -344,12 +361,30 @@ def test_an_end_ends_the_silence_behind_it(desk: Desk) -> None:
     desk.answers.turn()
     assert len(desk.silences()) == 1
     desk.end()
-    desk.answers.turn()
+    assert desk.answers.turn() == loops.Turn(1, 1)
     assert desk.silences() == []
+    assert desk.answers.turn() == loops.Turn()
+
+
+def test_a_silence_that_is_no_longer_the_one_behind_it_is_ended(desk: Desk) -> None:
+    """As when its end failed, and somebody has acknowledged the alert again."""
+    matchers = silencing.exactly(LABELS)
+    comment = f"{answering.ACKNOWLEDGED} 1"
+    desk.alertmanager.silence(alerts.NewSilence(matchers, T0, T0 + HOUR, "ben", comment))
+    kept = desk.answers.acknowledge(1, by="ann").silence_id
+    desk.now = at(600)
+    desk.answers.turn()
+    assert [each.id for each in desk.silences()] == [kept]
 
 
 def test_silences_of_others_are_left_alone(desk: Desk) -> None:
-    for comment in ("mda: a move", "acknowledged alert 9", "mda: acknowledged alert 9 too"):
+    assert isinstance(
+        desk.guard.make(
+            silencing.Wanted((alerts.Matcher("a", "b"),), HOUR, "acknowledged alert 9", "ann")
+        ),
+        str,
+    )
+    for comment in ("acknowledged alert 9", "mda acknowledged alert 9 too"):
         desk.alertmanager.silence(
             alerts.NewSilence(
                 (alerts.Matcher("a", "b"),), desk.now, desk.now + HOUR, "ann", comment

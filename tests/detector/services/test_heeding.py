@@ -38,6 +38,12 @@ def test_confirmed_span_is_planned_time_of_its_series_alone() -> None:
     assert planned.tolist() == [True, False, False, False]
 
 
+def test_both_ends_of_a_span_are_planned() -> None:
+    for first_s, last_s, expected in ((-60, 0, [True, False]), (180, 240, [False, True])):
+        found = heeded(judged(A, first_s, last_s, alerts.Feedback.TRUE))
+        assert found.planned([A], TIMES_MS, NONE_PLANNED)[[0, -1], 0].tolist() == expected
+
+
 def test_planned_time_stays_as_it_is_where_no_span_touches() -> None:
     for given in (
         {},
@@ -61,5 +67,6 @@ def test_what_changes_learning_is_news() -> None:
     assert confirmed.is_news(nothing, since=at(0))
     assert nothing.is_news(confirmed, since=at(0))
     assert not confirmed.is_news(heeded(judged(B, 60, 120, alerts.Feedback.PLANNED)), since=at(0))
+    assert confirmed.is_news(nothing, since=at(119))
     assert not confirmed.is_news(nothing, since=at(120))
     assert not heeded(judged(B, 60, 120, alerts.Feedback.FALSE_ALARM)).is_news(nothing, since=at(0))

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,43 @@ def test_anomaly_that_lasts_is_looked_at_again(store: FakeAnomalyStore) -> None:
         {CPU_A: (judgement(false, opened=9000, ended=None, peak=2.0),)},
         {CPU_A: (judgement(false, opened=9000, ended=9100, peak=2.0),)},
     ]
+
+
+def test_anomaly_may_be_over_before_its_alert_begins() -> None:
+    """As one by a level that scores do not show: it counts as if it had just been unusual."""
+    store, runner = FakeAnomalyStore(), Runner()
+    short = anomaly(query="cpu", labels=CPU_A, opens=0, ends=100, peak_score=0.4)
+    store.record([(1, short)], {})
+    judging.Judging(
+        Judged(episode(begins=130, ends=190)),
+        store,
+        lambda: {"cpu": runner},
+        clock=lambda: at(200).timestamp(),
+    ).turn()
+    assert runner.heeded == [{CPU_A: (judgement(alerts.Feedback.FALSE_ALARM, peak=1.0),)}]
+
+
+@pytest.mark.parametrize("job", ["node", "other"])
+def test_alert_that_is_long_over_is_looked_up_once(job: str) -> None:
+    class Counted(FakeAnomalyStore):
+        asked = 0
+
+        def list_anomalies(self, *given: Any, **more: Any) -> anomalies.Page:
+            self.asked += 1
+            return super().list_anomalies(*given, **more)
+
+    store, now = Counted(), at(130) + judging.SLACK
+    store.record([(1, anomaly(query="cpu", labels=CPU_A, opens=0, ends=100))], {})
+    judge = judging.Judging(
+        Judged(episode(job=job)), store, dict[str, Runner], clock=lambda: now.timestamp()
+    )
+    judge.turn()
+    judge.turn()
+    assert store.asked == 2  # what is unusual may be remembered late
+    now += timedelta(seconds=1)
+    judge.turn()
+    judge.turn()
+    assert store.asked == 3
 
 
 def test_alerts_that_are_none_on_scores_are_passed_over(store: FakeAnomalyStore) -> None:

@@ -87,6 +87,18 @@ def test_raised_alert_lasts_until_its_time_is_over(desk: Desk) -> None:
     assert desk.held() == []
 
 
+def test_alertmanager_is_never_told_of_a_later_end_than_was_asked_for(desk: Desk) -> None:
+    made = desk.start(timedelta(minutes=2))
+    assert [each.ends_at for each in desk.alertmanager.held()] == [made.manual.until]
+
+
+def test_raised_alert_does_not_end_before_it_began(desk: Desk) -> None:
+    made = desk.start()
+    desk.clock.pass_(timedelta(seconds=-5))
+    desk.raised.end(made.manual)
+    assert [each.ends_at for each in desk.alertmanager.posts[-1]] == [made.manual.starts_at]
+
+
 def test_raised_alert_outlives_a_restart_of_ours(desk: Desk) -> None:
     desk.start()
     desk.restart()
@@ -132,6 +144,12 @@ def test_same_alert_is_not_raised_twice(desk: Desk) -> None:
     desk.raised.end(made.manual)
     desk.clock.pass_(timedelta(seconds=5))
     assert desk.start().manual.id != made.manual.id
+
+
+def test_alert_with_a_label_more_is_another_one(desk: Desk) -> None:
+    more = frames.labels_from_pairs((*LABELS, ("door", "back")))
+    desk.store.record([notification(alerts.fingerprint_of(more), labels=more)], received_at=at(0))
+    assert desk.start().episode is not None
 
 
 def test_nothing_is_raised_while_alertmanager_is_away(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from detector import app, config, errors, frames, loops, ports, telemetry
+from detector import config, detecting, errors, frames, loops, ports, telemetry
 from detector.models import calendars
 from detector.services import cycles, inbox, reloading, roster, scoring, watching
 from tests import stack
@@ -77,7 +77,7 @@ class Running:
             ),
             reader=self.readers[query.name],
             writer=self.writers.setdefault(query.name, prometheus.RecordingWriter()),
-            make_scorer=app.scorer_factory(settings, query),
+            make_scorer=detecting.scorer_factory(settings, query),
             calendar=calendar,
             watch=tracker,
             meters=self.meters,

@@ -63,8 +63,21 @@ def test_few_alerts_of_many_need_no_confirming() -> None:
     assert isinstance(Desk().make(alerts.Matcher("job", "mail")), str)
 
 
+@pytest.mark.parametrize(("web", "db"), [(11, 60), (3, 7)])
+def test_as_many_alerts_as_the_limits_say_need_no_confirming(web: int, db: int) -> None:
+    assert isinstance(Desk(web, db, mail=0).make(WEB), str)
+    assert isinstance(Desk(web + 1, db - 1, mail=0).make(WEB), silencing.Broad)
+
+
+def test_silence_as_long_as_the_limit_needs_no_confirming() -> None:
+    mail = alerts.Matcher("job", "mail")
+    assert isinstance(Desk().make(mail, lasting=living.LIMITS.longest), str)
+
+
 def test_more_alerts_than_a_few_are_shown_first() -> None:
-    broad = Desk().broad(WEB)
+    desk = Desk()
+    desk.clock.pass_(timedelta(minutes=30))
+    broad = desk.broad(WEB)
     assert broad.reasons == ("it mutes 30 alerts that fire now (silences.confirm_above)",)
     assert (broad.muted, broad.of, broad.episodes, len(broad.some)) == (30, 63, 30, 10)
 
@@ -97,6 +110,26 @@ def test_pattern_that_holds_of_anything_is_shown_first(pattern: str) -> None:
     assert broad.reasons == (f"instance=~{pattern} holds of anything",)
 
 
+def test_pattern_that_holds_of_nothing_needs_no_confirming() -> None:
+    nothing = alerts.Matcher("instance", ".*", is_regex=True, is_equal=False)
+    assert isinstance(Desk().make(alerts.Matcher("job", "mail"), nothing), str)
+
+
+def test_silence_of_the_watchdog_is_shown_first() -> None:
+    desk = Desk()
+    watchdog = (("alertname", "Watchdog"), ("severity", "none"))
+    desk.alertmanager.post([alerts.Posted(watchdog, (), at(0), at(3600))])
+    broad = desk.broad(alerts.Matcher("severity", "none"))
+    assert broad.reasons == ("it mutes Watchdog, which shows that alerts arrive",)
+
+
+def test_silence_for_planned_work_says_so() -> None:
+    desk = Desk()
+    mail = alerts.Matcher("job", "mail")
+    desk.silences.make(silencing.Wanted((mail,), HOUR, "a move", "ann", is_planned=True))
+    assert [each.comment for each in desk.alertmanager.silences()] == ["mda planned: a move"]
+
+
 def test_long_silence_is_shown_first_even_of_one_alert() -> None:
     desk = Desk()
     wanted = silencing.Wanted(
@@ -124,6 +157,7 @@ def test_what_was_shown_is_made_when_it_is_confirmed() -> None:
         silencing.Wanted((WEB,), 2 * HOUR, "a move", "ann"),
         silencing.Wanted((alerts.Matcher("job", "db"),), HOUR, "a move", "ann"),
         silencing.Wanted((alerts.Matcher("job", "web", is_regex=True),), HOUR, "a move", "ann"),
+        silencing.Wanted((WEB,), HOUR, "a move", "ann", is_planned=True),
     ],
 )
 def test_confirming_is_for_the_same_wish_alone(other: silencing.Wanted) -> None:
