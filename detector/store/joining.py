@@ -57,7 +57,8 @@ _TAKEN_OUT = sa.text("""
             notifications.episode_id, notifications.receiver,
             notifications.received_at AS first_heard_at
     )
-    SELECT gone.*, unheard.receiver, unheard.first_heard_at FROM gone JOIN unheard ON unheard.episode_id = gone.id
+    SELECT gone.*, unheard.receiver, unheard.first_heard_at
+    FROM gone JOIN unheard ON unheard.episode_id = gone.id
 """)
 
 
