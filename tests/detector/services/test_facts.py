@@ -425,6 +425,7 @@ DEEP = {
 )
 def test_of_what_is_not_known_nothing_is_told(known: Known, expr: str) -> None:
     assert known.tell(held(expr, alertname="Odd")) == {}
+    assert known.reader.asked == []
 
 
 @pytest.mark.parametrize("expr", DEEP.values(), ids=DEEP)
