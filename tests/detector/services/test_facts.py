@@ -291,6 +291,19 @@ def test_policies_are_read_twice_a_minute_at_most() -> None:
     assert known.tell(of_policy(instance="web-1"))["expected"] == "at most 80"
 
 
+def test_a_policy_that_is_refused_is_known_by_its_expression(known: Known) -> None:
+    known.publish(factories.above(80))
+    with known.policies.changing() as changes:
+        (policy,) = changes.all_policies()
+        refused = revisions.Refused(policy.document.name, True, {}, "not ours")
+        changes.revise(policy, refused, revisions.Change.CHANGED, revisions.Made("a test", NOW))
+    told = known.tell(
+        held("whole > 80", alertname="A", policy="High CPU Alert", policy_rule="1",
+             policy_revision="2")
+    )  # fmt: skip
+    assert told["expected"] == "at most 80"
+
+
 def test_of_several_series_that_fit_the_one_that_says_most_is_told(known: Known) -> None:
     known.reader.answers["up"] = {
         (("instance", "web-1"),): 1.0,
