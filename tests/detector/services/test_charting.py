@@ -198,7 +198,7 @@ def test_for_a_minute_it_is_not_drawn_again(world: World) -> None:
     world.now += timedelta(seconds=59)
     assert world.picture() is first
     assert len(world.reader.asked) == 2
-    world.now += timedelta(seconds=2)
+    world.now += timedelta(seconds=1)
     world.picture()
     assert len(world.reader.asked) == 4
 
