@@ -446,6 +446,12 @@ def test_an_expression_that_nests_too_deep_is_not_read(known: Known, expr: str) 
     assert known.tell(held(f"{expr} > 1", alertname="Odd")) == {}
 
 
+def test_a_comparison_that_gives_0_or_1_is_read_whole(known: Known) -> None:
+    known.reader.answers["up > bool 0"] = {(("instance", "web-1"),): 1.0}
+    told = known.tell(held("up > bool 0", alertname="Up", instance="web-1"))
+    assert (told["value"], "expected" in told) == ("1", False)
+
+
 def test_a_graph_is_linked_where_it_has_a_page_that_is_not_too_long() -> None:
     page = "http://p:9090/graph?g0.expr=x"
     labels = (("instance", "web-1"),)
