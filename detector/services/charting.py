@@ -15,8 +15,7 @@ from detector.policy import promql
 from detector.services import subjects
 
 KNOWN_FOR = timedelta(minutes=1)
-MOST_KEPT = 100
-"""Pictures in memory, some 40 kB each."""
+"""In which some hundreds can be drawn, of 40 kB each."""
 STEPS = 400
 SHORTEST, LONGEST = timedelta(minutes=30), timedelta(hours=24)
 BEFORE_RATIO = 0.75
@@ -73,10 +72,7 @@ class Charts:
                 each: kept for each, kept in self._kept.items() if now - kept[0] < KNOWN_FOR
             }
             if key not in self._kept:
-                drawn = self._drawn(target)
-                while len(self._kept) >= MOST_KEPT:
-                    del self._kept[next(iter(self._kept))]
-                self._kept[key] = now, drawn
+                self._kept[key] = now, self._drawn(target)
             return self._kept[key][1]
 
     @contextmanager

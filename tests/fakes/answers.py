@@ -20,6 +20,8 @@ class FakeAnswers:
     answers: dict[str, Answer] = field(default_factory=dict)
     failure: errors.UpstreamError | None = None
     asked: list[str] = field(default_factory=list)
+    ranges_ms: list[tuple[int, int, int]] = field(default_factory=list)
+    """Start, end and step of what was asked for."""
 
     def read_instant(self, expr: str, *, at_ms: int, table: frames.SeriesTable) -> frames.Floats:
         rows = self._rows(expr, table)
@@ -32,6 +34,7 @@ class FakeAnswers:
         self, expr: str, *, start_ms: int, end_ms: int, step_ms: int, table: frames.SeriesTable
     ) -> frames.Frame:
         rows = self._rows(expr, table)
+        self.ranges_ms.append((start_ms, end_ms, step_ms))
         times_ms = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
         values = np.full((len(table), len(times_ms)), np.nan)
         for row, value in rows.items():

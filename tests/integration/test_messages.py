@@ -291,6 +291,14 @@ def test_a_group_of_which_not_all_say_where_is_counted(servers: Make) -> None:
     assert served.told(2)["attachments"][0]["text"].startswith("3 alerts\n")
 
 
+def test_a_group_of_one_place_names_it_once(servers: Make) -> None:
+    served = servers("3s")
+    disks = [alert("db-1:9100", labels={"device": each}) for each in ("sda", "sdb")]
+    served.post_together(*disks)
+    assert served.mail(2).message["subject"] == "[HIGH] High CPU Alert: 2 alerts on db-1:9100"
+    assert served.told(2)["attachments"][0]["text"].startswith("2 alerts on `db-1:9100`\n")
+
+
 def test_some_of_many_labels_are_shown_and_an_end_on_another_day_is_dated(servers: Make) -> None:
     served = servers()
     many = alert(labels={f"label_{number:02}": "x" for number in range(40)})

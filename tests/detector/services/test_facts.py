@@ -291,6 +291,19 @@ def test_policies_are_read_twice_a_minute_at_most() -> None:
     assert known.tell(of_policy(instance="web-1"))["expected"] == "at most 80"
 
 
+def test_a_policy_that_is_refused_is_known_by_its_expression(known: Known) -> None:
+    known.publish(factories.above(80))
+    with known.policies.changing() as changes:
+        (policy,) = changes.all_policies()
+        refused = revisions.Refused(policy.document.name, True, {}, "not ours")
+        changes.revise(policy, refused, revisions.Change.CHANGED, revisions.Made("a test", NOW))
+    told = known.tell(
+        held("whole > 80", alertname="A", policy="High CPU Alert", policy_rule="1",
+             policy_revision="2")
+    )  # fmt: skip
+    assert told["expected"] == "at most 80"
+
+
 def test_of_several_series_that_fit_the_one_that_says_most_is_told(known: Known) -> None:
     known.reader.answers["up"] = {
         (("instance", "web-1"),): 1.0,
@@ -425,11 +438,18 @@ DEEP = {
 )
 def test_of_what_is_not_known_nothing_is_told(known: Known, expr: str) -> None:
     assert known.tell(held(expr, alertname="Odd")) == {}
+    assert known.reader.asked == []
 
 
 @pytest.mark.parametrize("expr", DEEP.values(), ids=DEEP)
 def test_an_expression_that_nests_too_deep_is_not_read(known: Known, expr: str) -> None:
     assert known.tell(held(f"{expr} > 1", alertname="Odd")) == {}
+
+
+def test_a_comparison_that_gives_0_or_1_is_read_whole(known: Known) -> None:
+    known.reader.answers["up > bool 0"] = {(("instance", "web-1"),): 1.0}
+    told = known.tell(held("up > bool 0", alertname="Up", instance="web-1"))
+    assert (told["value"], "expected" in told) == ("1", False)
 
 
 def test_a_graph_is_linked_where_it_has_a_page_that_is_not_too_long() -> None:
