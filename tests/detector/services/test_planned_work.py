@@ -110,6 +110,16 @@ def test_each_alert_is_judged_once(desk: Desk) -> None:
     assert desk.store.episode(1) == before
 
 
+def test_what_is_muted_no_more_is_forgotten(desk: Desk) -> None:
+    made = desk.silence(WEB)
+    desk.planned.turn()
+    desk.alertmanager.expire(made)
+    desk.planned.turn()
+    desk.silence(WEB)
+    turn = desk.planned.turn()
+    assert (turn.came_in, turn.went_out) == (2, 0)
+
+
 def test_alert_that_begins_while_work_is_done_is_judged_too(desk: Desk) -> None:
     desk.silence(WEB)
     desk.planned.turn()
