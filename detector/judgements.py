@@ -39,20 +39,24 @@ def raise_of(told: Iterable[Judgement], *, now: datetime, memory: timedelta) -> 
     that time keeps it below its own. Peaks were told in units of the threshold of their day, so
     they are taken one after the other, each as judged when it ended.
     """
-    recent = [each for each in told if (each.ended_at or now) >= now - memory]
-    wanted, lowest, raised = 1.0, float("inf"), 1.0
-    before: list[tuple[datetime, float]] = [(datetime.min.replace(tzinfo=now.tzinfo), 1.0)]
-    for each in sorted(recent, key=lambda each: each.opened_at):
-        in_force = next(times for since, times in reversed(before) if since <= each.opened_at)
-        peak = in_force * each.peak_score
-        if each.verdict is alerts.Feedback.FALSE_ALARM:
+    peaks: list[tuple[datetime, alerts.Feedback, float]] = []
+    for each in sorted(told, key=lambda each: each.opened_at):
+        known_at = each.ended_at or now
+        if known_at >= now - memory:
+            in_force = _raise_by(peak for peak in peaks if peak[0] <= each.opened_at)
+            peaks.append((known_at, each.verdict, in_force * each.peak_score))
+    return _raise_by(peaks)
+
+
+def _raise_by(peaks: Iterable[tuple[datetime, alerts.Feedback, float]]) -> float:
+    """By what was known at some time, of which verdict and how far above the plain threshold."""
+    wanted, lowest = 1.0, float("inf")
+    for _, verdict, peak in peaks:
+        if verdict is alerts.Feedback.FALSE_ALARM:
             wanted = max(wanted, ABOVE * peak)
-        elif each.verdict is alerts.Feedback.TRUE:
+        elif verdict is alerts.Feedback.TRUE:
             lowest = min(lowest, peak)
-        raised = max(1.0, min(wanted, MOST, BELOW * lowest))
-        before.append((each.ended_at or now, raised))
-        before.sort(key=lambda pair: pair[0])
-    return raised
+    return max(1.0, min(wanted, MOST, BELOW * lowest))
 
 
 def masked(told: Iterable[Judgement]) -> tuple[wall_clock.Span, ...]:

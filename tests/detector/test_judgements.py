@@ -47,6 +47,9 @@ def test_peaks_are_taken_in_units_of_the_threshold_of_their_day() -> None:
     during = told(1 + 1 / 48, 1.5)
     assert raised(first, during) == pytest.approx(1.5 * 1.05)
     assert raised(second, first) == raised(first, second)
+    assert raised(first, told(1 + 1 / 24, 1.1)) == pytest.approx(1.4 * 1.05 * 1.1 * 1.05)
+    long = told(1, 1.1, lasts_s=2 * DAY_S)
+    assert raised(long, told(1.5, 1.5), told(3, 1.1)) == pytest.approx(1.5 * 1.05 * 1.1 * 1.05)
 
 
 def test_nobody_can_raise_it_beyond_the_most() -> None:
@@ -56,6 +59,7 @@ def test_nobody_can_raise_it_beyond_the_most() -> None:
 def test_confirmed_alarm_keeps_the_threshold_below_its_peak() -> None:
     assert raised(told(1, 1.8), told(2, 1.0, TRUE)) == pytest.approx(1.8 * 1.05 * 0.95)
     assert raised(told(1, 1.2, TRUE), told(2, 2.5)) == pytest.approx(1.2 * 0.95)
+    assert raised(told(0, 1.2, TRUE), told(1, 1.9, TRUE), told(2, 2.5)) == pytest.approx(1.2 * 0.95)
     assert raised(told(1, 1.01, TRUE), told(2, 2.5)) == 1.0
 
 

@@ -92,9 +92,9 @@ class FakeEpisodeStore:
         feedback: alerts.Feedback | None = None,
     ) -> bool:
         self._fail()
-        known = next((each for each in self._all() if each.key == key), None)
-        if known is None:
+        if key not in self._deliveries:
             return False
+        known = self._known(key)
         said = alerts.Transition(known.status, at, text.storable(by), text.storable(note), feedback)
         self._marks.setdefault(key, []).append(said)
         if feedback is not None:
@@ -194,11 +194,10 @@ class FakeEpisodeStore:
         began = starts_at.replace(microsecond=starts_at.microsecond // 1000 * 1000)
         found = [
             each
-            for each in self._all()
-            if each.fingerprint == fingerprint
-            and began <= each.starts_at < began + timedelta(milliseconds=1)
+            for each in self._deliveries
+            if each[0] == fingerprint and began <= each[1] < began + timedelta(milliseconds=1)
         ]
-        return min(found, key=lambda each: each.starts_at, default=None)
+        return self._known(min(found)) if found else None
 
     def _supersede(self, told: tuple[str, datetime]) -> None:
         made = (alerts.SOURCE, alerts.FROM_ALERTS)
@@ -230,10 +229,11 @@ class FakeEpisodeStore:
             raise self.failure
 
     def _all(self) -> list[alerts.Episode]:
-        return [
-            self._marked(_episode(self._ids[key], known), self._marks.get(key, []))
-            for key, known in self._deliveries.items()
-        ]
+        return [self._known(key) for key in self._deliveries]
+
+    def _known(self, key: tuple[str, datetime]) -> alerts.Episode:
+        found = _episode(self._ids[key], self._deliveries[key])
+        return self._marked(found, self._marks.get(key, []))
 
     def _marked(
         self, episode: alerts.Episode, marks: Sequence[alerts.Transition]

@@ -179,6 +179,13 @@ def test_what_somebody_has_done_already_is_said(fires: Served) -> None:
     assert get(fires, address()).status_code == 200  # it was not used: nothing was done
 
 
+def test_alert_that_is_silenced_has_no_button_to_silence_it(fires: Served) -> None:
+    press(fires, address(SILENCE), **{"for": "1h"})
+    page = get(fires, address(SILENCE, at=T0 + timedelta(days=1))).text
+    assert "Silenced already." in page
+    assert "<button" not in page
+
+
 def test_alert_that_is_not_known_yet_is_said(served: Served) -> None:
     for answer in (get(served, address()), press(served, address())):
         assert answer.status_code == 404
@@ -189,6 +196,7 @@ def test_servers_that_are_away_are_said_and_the_link_is_not_used(fires: Served) 
     fires.alertmanager.failure = errors.UpstreamError("away", kind="timeout", retryable=True)
     answer = press(fires, address())
     assert (answer.status_code, "Nothing was done" in answer.text) == (503, True)
+    assert answer.headers["retry-after"] == "1"
     fires.alertmanager.failure = None
     fires.links.failure = errors.StoreError("canary", retryable=True)
     answer = get(fires, address())

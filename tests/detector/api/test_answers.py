@@ -81,6 +81,17 @@ def test_broad_silence_of_an_alert_is_shown_and_confirmed(fires: Served) -> None
     assert made.status_code == 200, made.text
 
 
+def test_matchers_that_alertmanager_does_not_take_are_the_sender_s_fault(fires: Served) -> None:
+    fires.alertmanager.failure = errors.UpstreamError(
+        "Alertmanager http://a: answered 400: bad matcher format", kind="refused", retryable=False
+    )
+    matchers = [{"name": "instance", "value": "(", "is_regex": True}]
+    body = {"action": "silence", "reason": "a move", "for": "2h", "matchers": matchers}
+    answer = fires.ask("PUT", "/api/alerts/1", body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("matchers: Alertmanager http://a: answered 400")
+
+
 def test_alert_of_a_rule_is_ended_only_if_that_is_meant(fires: Served) -> None:
     assert put(fires, {"action": "resolve"}).status_code == 409
     answer = put(fires, {"action": "resolve", "even_if_it_comes_back": True})

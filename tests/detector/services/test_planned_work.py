@@ -25,6 +25,16 @@ def db() -> frames.Labels:
     return (("instance", "3"), ("job", "db"))
 
 
+class Alertmanager(FakeAlertmanager):
+    """Counts how often it is asked for all that it holds."""
+
+    asked = 0
+
+    def held(self) -> tuple[alerts.Held, ...]:
+        self.asked += 1
+        return super().held()
+
+
 @dataclass
 class Desk:
     """Alerts 1 and 2 of the job web, 3 of the job db."""
@@ -34,7 +44,7 @@ class Desk:
     failures: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.alertmanager = FakeAlertmanager(lambda: self.now)
+        self.alertmanager = Alertmanager(lambda: self.now)
         self.silences = living.parts(
             self.store,
             signing.Signer(b"key"),
@@ -110,6 +120,16 @@ def test_each_alert_is_judged_once(desk: Desk) -> None:
     assert desk.store.episode(1) == before
 
 
+def test_what_is_muted_no_more_is_forgotten(desk: Desk) -> None:
+    made = desk.silence(WEB)
+    desk.planned.turn()
+    desk.alertmanager.expire(made)
+    desk.planned.turn()
+    desk.silence(WEB)
+    turn = desk.planned.turn()
+    assert (turn.came_in, turn.went_out) == (2, 0)
+
+
 def test_alert_that_begins_while_work_is_done_is_judged_too(desk: Desk) -> None:
     desk.silence(WEB)
     desk.planned.turn()
@@ -146,6 +166,15 @@ def test_silences_that_are_not_for_planned_work_judge_nothing(desk: Desk) -> Non
     desk.silence(WEB, is_planned=False, reason="planned: a move")
     assert desk.planned.turn().came_in == 0
     assert desk.feedback() == [None] * 3
+
+
+def test_alertmanager_is_asked_for_all_that_it_holds_only_while_work_is_done(desk: Desk) -> None:
+    desk.silence(WEB)
+    desk.planned.turn()
+    desk.now = T0 + HOUR
+    before = desk.alertmanager.asked
+    desk.planned.turn()
+    assert desk.alertmanager.asked == before
 
 
 def test_watchdog_is_no_alert_to_be_judged(desk: Desk) -> None:

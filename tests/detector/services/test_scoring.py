@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -436,6 +436,9 @@ def test_history_is_learned_again_without_what_was_confirmed_at_most_once_an_hou
     clock.ms += STEP_MS
     runner.run()
     assert len(scorers) == made + 1
+    clock.ms += 3_600_000
+    runner.run()
+    assert len(scorers) == made + 1
     assert len(set(writer.times_of(A))) == len(writer.times_of(A))
 
 
@@ -459,3 +462,61 @@ def test_false_alarm_raises_its_series_at_once_and_is_counted() -> None:
     runner.run()
     count = meters.registry.get_sample_value("detector_query_raised_series", {"query": "q"})
     assert count == 0
+
+
+def test_raise_is_for_series_that_come_later_too_and_is_forgotten() -> None:
+    meters, clock = telemetry.Telemetry(), Clock()
+    reader = prometheus.FakeReader({B: _wave})
+    runner = _runner(
+        reader, prometheus.RecordingWriter(), clock, history=timedelta(minutes=10), meters=meters
+    )
+    counts: list[float | None] = []
+
+    def run(after_ms: int) -> None:
+        clock.ms += after_ms
+        runner.run()
+        name, labels = "detector_query_raised_series", {"query": "q"}
+        counts.append(meters.registry.get_sample_value(name, labels))
+
+    run(0)
+    runner.heed(_judged(-20, -11, alerts.Feedback.FALSE_ALARM))
+    run(STEP_MS)
+    reader.series[A] = _wave
+    run(STEP_MS)
+    run(round(runner.spec.false_alarm_memory.total_seconds() * 1000))
+    assert counts == [0, 0, 1, 0]
+
+
+def test_raise_holds_when_history_is_learned_again() -> None:
+    raised: list[tuple[int, dict[int, float]]] = []
+    scorers: list[models_scoring.QueryScorer] = []
+
+    class Told(models_scoring.QueryScorer):
+        def raise_thresholds(self, raises: Mapping[int, float]) -> None:
+            raised.append((scorers.index(self), dict(raises)))
+            super().raise_thresholds(raises)
+
+    def make() -> models_scoring.QueryScorer:
+        step = timedelta(milliseconds=STEP_MS)
+        scorers.append(Told(step=step, budget=budget.parse_budget("1 per day per series")))
+        return scorers[-1]
+
+    reader, clock = prometheus.FakeReader({A: _wave, B: _wave}), Clock()
+    runner = _runner(
+        reader,
+        prometheus.RecordingWriter(),
+        clock,
+        history=timedelta(hours=3),
+        make_scorer=make,
+    )
+    runner.run()
+    (told,) = _judged(-20, -11, alerts.Feedback.FALSE_ALARM).values()
+    (confirmed,) = _judged(-20, -11, alerts.Feedback.TRUE).values()
+    runner.heed({A: told, B: confirmed})
+    clock.ms += 3_600_000 - STEP_MS
+    runner.run()
+    before = len(scorers)
+    clock.ms += STEP_MS
+    runner.run()
+    assert len(scorers) == before + 1
+    assert raised[-1] == (before, {0: 2.0})
