@@ -182,12 +182,16 @@ def test_mail_goes_from_and_to_whom_the_settings_say(
     assert email["email_configs"][0]["to"] == "a@example.org, b@example.org"
 
 
+@pytest.mark.parametrize(
+    ("server", "smarthost"), [("localhost", "localhost:587"), ("::1", "[::1]:587")]
+)
 def test_mail_without_an_account_is_sent_without_one(
-    tmp_path: pathlib.Path, tools: render.Tools
+    tmp_path: pathlib.Path, tools: render.Tools, server: str, smarthost: str
 ) -> None:
-    environ = {"EMAIL_SMTP_SERVER": "localhost", "EMAIL_TO": "a@b.org", "EMAIL_FROM": "c@d.org"}
+    environ = {"EMAIL_SMTP_SERVER": server, "EMAIL_TO": "a@b.org", "EMAIL_FROM": "c@d.org"}
     _, tree, _ = rendered(tmp_path, tools, environ)
     assert not [key for key in tree["global"] if key.startswith("smtp_auth")]
+    assert tree["global"]["smtp_smarthost"] == smarthost
     assert tree["global"]["smtp_require_tls"] is False
 
 
