@@ -121,6 +121,20 @@ def test_a_missing_file_is_said_so() -> None:
     assert "/nowhere.yml: No such file" in _error({"MDA_CONFIG_FILE": "/nowhere.yml"})
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("MDA_NOTIFY", '{"chat": "json://hunter2"}'),
+        ("MDA_NOTIFY__CHAT", '{"url": "json://hunter2", "severity": "high"}'),
+        ("MDA_SMS__FALLBACK", '[{"provider": "sns", "api_sekret": "hunter2"}]'),
+    ],
+)
+def test_a_section_that_holds_secrets_is_not_shown(name: str, given: str) -> None:
+    message = _error({name: given})
+    assert "(hidden)" in message
+    assert "hunter2" not in message
+
+
 def test_a_secret_of_the_wrong_type_is_not_shown() -> None:
     assert "hunter2" not in _error({"MDA_PROMETHEUS__PASSWORD": '["hunter2"]'})
 

@@ -276,6 +276,7 @@ def test_a_test_message_reaches_its_receiver_and_the_memory_alone(
         ("teams: {a: {}}", "one at least of email"),
         ("teams: {'a b': {email: x}}", "teams.a b.[key]"),
         ("business_hours: {start: '17:00', end: '09:00'}", "end: 09:00: a time after start"),
+        ("business_hours: {start: '09:00', end: '09:00'}", "end: 09:00: a time after start"),
         ("notify: {ops: {severities: [high]}}", "either url or url_file"),
         ("alertmanager: {version: latest}", "alertmanager.version: 'latest'"),
     ],

@@ -201,6 +201,12 @@ def test_mail_without_a_sender_is_refused(tmp_path: pathlib.Path) -> None:
         rendered(tmp_path, render.Tools(), environ)
 
 
+def test_without_a_sender_mail_comes_from_the_account(tmp_path: pathlib.Path) -> None:
+    environ = EMAIL | {"EMAIL_FROM": "", "EMAIL_USERNAME": "account@example.org"}
+    _, tree, _ = rendered(tmp_path, render.Tools(), environ)
+    assert tree["global"]["smtp_from"] == "account@example.org"
+
+
 def test_the_webhook_reaches_our_detector_with_the_token_file(
     tmp_path: pathlib.Path, tools: render.Tools
 ) -> None:
