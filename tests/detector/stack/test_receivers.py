@@ -128,6 +128,7 @@ def test_a_secret_that_a_channel_can_do_without_is_removed_once_it_is_not_set(
     [
         ("https://prod-1.westeurope.logic.azure.com:443/workflows/x", "msteamsv2_configs"),
         ("https://x.api.powerplatform.com/workflows/x", "msteamsv2_configs"),
+        ("https://flows-of-no-office.com/x", "msteamsv2_configs"),
         ("https://contoso.webhook.office.com/webhookb2/x", "msteams_configs"),
     ],
 )
