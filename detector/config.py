@@ -88,6 +88,7 @@ _DURATION_ALLOWED = "a number of seconds or a duration such as 90s, 5m, 1h30m"
 _TIME_OF_DAY = re.compile(r"(?P<hour>[01]?\d|2[0-3]|24(?=:00)):(?P<minute>[0-5]\d)")
 _HOUR_MINUTES = 60
 _ADDRESS = re.compile(r"https?://[^\s/?#]+([/?][^\s#]*)?")
+_HOST = re.compile(r"[^\s:/@\[\]]+|[0-9a-fA-F.]*:[0-9a-fA-F.]*:[0-9a-fA-F:.]*")
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _NUMBERS_ALLOWED = "numbers in international form are allowed, in quotes, as '+491701234567'"
 
@@ -306,6 +307,13 @@ class EmailSettings(_Section):
     sender: str | None = None
     recipients: str | None = None
     severities: Severities = TOLD
+
+    @pydantic.field_validator("smtp_server")
+    @classmethod
+    def _is_a_host(cls, given: str | None) -> str | None:
+        if given and not _HOST.fullmatch(given):
+            raise ValueError("a host is allowed, as smtp.example.org; its port is smtp_port")
+        return given
 
 
 class SlackSettings(_Section):

@@ -139,6 +139,8 @@ def test_alert_is_raised(mda: Shell, served: Served) -> None:
         (' a = "b c" ', ("a", "b c", False, True)),
         (r'a="b\"c\\"', ("a", 'b"c\\', False, True)),
         ("a=", ("a", "", False, True)),
+        ('a="', ("a", '"', False, True)),
+        ('a=""', ("a", "", False, True)),
         ("a==b", ("a", "=b", False, True)),
     ],
 )
@@ -152,3 +154,39 @@ def test_matchers_are_written_as_amtool_takes_them(
 def test_what_is_no_matcher_is_said(text: str) -> None:
     with pytest.raises(errors.ConfigError, match="name=value, name!=value"):
         alert_lines.matcher_of(text)
+
+
+@pytest.mark.parametrize("text", ["", "a", "=b", "a=", "a:b"])
+def test_what_is_no_label_is_said(text: str) -> None:
+    with pytest.raises(errors.ConfigError) as caught:
+        alert_lines.pair_of(text, "=", "--label")
+    assert str(caught.value) == f"--label: {text}: name=value is allowed"
+
+
+def test_a_label_ends_at_the_first_sign() -> None:
+    assert alert_lines.pair_of("a=b=c", "=", "--label") == ("a", "b=c")
+
+
+@pytest.mark.parametrize(
+    ("labels", "where"),
+    [
+        ({"instance": "web-1", "zone": "a"}, "web-1"),
+        ({"severity": "high", "team": "a", "job": "b", "query": "c", "policy_rule": "1"}, ""),
+        ({"region": "eu", "service": "s3"}, "region=eu service=s3"),
+        ({"instance": "x" * 60}, "x" * 60),
+        ({"instance": "x" * 61}, "x" * 59 + "…"),
+        ({"instance": "\x1b" * 40}, "\\x1b" * 14 + "\\x1…"),
+    ],
+)
+def test_a_row_says_where_in_one_short_cell(labels: dict[str, str], where: str) -> None:
+    row = {
+        "id": 1,
+        "status": "firing",
+        "labels": {"alertname": "A", **labels},
+        "starts_at": "2026-03-01T12:00:00Z",
+        "owner": "ann",
+        "feedback": None,
+    }
+    heads, line = alert_lines.table_of([row]).splitlines()
+    cell = line[heads.index("WHERE") : heads.index("OWNER")]
+    assert cell.rstrip() == where

@@ -78,6 +78,9 @@ def test_a_file_that_holds_no_secret_is_refused_unseen(
         ({"METRIC_COLLECTION_INTERVAL": "5 parsecs"}, ["'5 parsecs'", "such as 90s"]),
         ({"METRIC_COLLECTION_INTERVAL": "0"}, ["METRIC_COLLECTION_INTERVAL", "'0s'", "1 second"]),
         ({"ML_DETECTION_ENABLED": "perhaps"}, ["ML_DETECTION_ENABLED", "'perhaps'", "boolean"]),
+        ({"EMAIL_SMTP_SERVER": "mail:25"}, ["'mail:25'", "a host is allowed", "smtp_port"]),
+        ({"EMAIL_SMTP_SERVER": "smtp://mail"}, ["EMAIL_SMTP_SERVER", "a host is allowed"]),
+        ({"EMAIL_SMTP_SERVER": "[::1]"}, ["EMAIL_SMTP_SERVER", "a host is allowed"]),
         ({"DATABASE_URL_FILE": "/nowhere"}, ["DATABASE_URL_FILE", "/nowhere"]),
         ({"MDA_PROMETHEUS": "here"}, ["MDA_PROMETHEUS", "'here'"]),
         ({"MDA_QUERIES": '[{"name":"a b","expr":"x"}]'}, ["queries.0.name", "'a b'"]),
@@ -116,6 +119,20 @@ def test_a_wrong_file_is_one_line_that_names_it(
 
 def test_a_missing_file_is_said_so() -> None:
     assert "/nowhere.yml: No such file" in _error({"MDA_CONFIG_FILE": "/nowhere.yml"})
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("MDA_NOTIFY", '{"chat": "json://hunter2"}'),
+        ("MDA_NOTIFY__CHAT", '{"url": "json://hunter2", "severity": "high"}'),
+        ("MDA_SMS__FALLBACK", '[{"provider": "sns", "api_sekret": "hunter2"}]'),
+    ],
+)
+def test_a_section_that_holds_secrets_is_not_shown(name: str, given: str) -> None:
+    message = _error({name: given})
+    assert "(hidden)" in message
+    assert "hunter2" not in message
 
 
 def test_a_secret_of_the_wrong_type_is_not_shown() -> None:

@@ -44,7 +44,8 @@ def _complete(
     sender = email.sender or email.username
     if not sender:
         raise errors.ConfigError("EMAIL_FROM: not set: mail needs a sender (or EMAIL_USERNAME)")
-    global_["smtp_smarthost"] = f"{email.smtp_server}:{email.smtp_port}"
+    host = email.smtp_server or ""
+    global_["smtp_smarthost"] = f"{f'[{host}]' if ':' in host else host}:{email.smtp_port}"
     global_["smtp_from"] = sender
     for key in ("smtp_auth_username", "smtp_auth_password_file"):
         global_.pop(key, None)
@@ -54,7 +55,7 @@ def _complete(
             "email_password", email.password.get_secret_value()
         )
     # A relay on this very host has no certificate as a rule, and nothing leaves the host.
-    global_["smtp_require_tls"] = email.smtp_server not in LOOPBACK_HOSTS
+    global_["smtp_require_tls"] = host not in LOOPBACK_HOSTS
     if not integration:
         integration.update(LOOKS)
     integration["to"] = reach.target

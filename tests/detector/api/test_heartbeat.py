@@ -11,12 +11,13 @@ from tests.detector.api.conftest import LATE_AFTER, WEBHOOK_TOKEN, Served
 from tests.detector.api.test_webhook import message
 
 
-def deliver(served: Served, evaluated_at: str) -> requests.Response:
+def deliver(served: Served, evaluated_at: str, *more: dict[str, object]) -> requests.Response:
     body = message(
         {
             "labels": {"alertname": "Watchdog", "severity": "none"},
             "annotations": {"evaluated_at": evaluated_at},
-        }
+        },
+        *more,
     )
     return requests.post(
         f"{served.url}/api/webhooks/heartbeat",
@@ -35,6 +36,12 @@ def test_it_is_passed_on_and_503_where_that_fails(served: Served) -> None:
     served.outside.failure = None
     assert deliver(served, "85").json() == {"news": True}
     assert len(served.outside.told) == 2
+
+
+def test_what_cannot_be_understood_is_refused_and_the_good_one_is_heard(served: Served) -> None:
+    answer = deliver(served, "10", {"status": "odd"})
+    assert (answer.status_code, len(served.outside.told)) == (422, 1)
+    assert answer.json()["detail"].startswith("alerts.1.status: ")
 
 
 def test_it_is_not_remembered_by_whatever_road_it_comes(served: Served) -> None:

@@ -128,6 +128,7 @@ def test_a_secret_that_a_channel_can_do_without_is_removed_once_it_is_not_set(
     [
         ("https://prod-1.westeurope.logic.azure.com:443/workflows/x", "msteamsv2_configs"),
         ("https://x.api.powerplatform.com/workflows/x", "msteamsv2_configs"),
+        ("https://flows-of-no-office.com/x", "msteamsv2_configs"),
         ("https://contoso.webhook.office.com/webhookb2/x", "msteams_configs"),
     ],
 )
@@ -276,6 +277,7 @@ def test_a_test_message_reaches_its_receiver_and_the_memory_alone(
         ("teams: {a: {}}", "one at least of email"),
         ("teams: {'a b': {email: x}}", "teams.a b.[key]"),
         ("business_hours: {start: '17:00', end: '09:00'}", "end: 09:00: a time after start"),
+        ("business_hours: {start: '09:00', end: '09:00'}", "end: 09:00: a time after start"),
         ("notify: {ops: {severities: [high]}}", "either url or url_file"),
         ("alertmanager: {version: latest}", "alertmanager.version: 'latest'"),
     ],

@@ -182,12 +182,16 @@ def test_mail_goes_from_and_to_whom_the_settings_say(
     assert email["email_configs"][0]["to"] == "a@example.org, b@example.org"
 
 
+@pytest.mark.parametrize(
+    ("server", "smarthost"), [("localhost", "localhost:587"), ("::1", "[::1]:587")]
+)
 def test_mail_without_an_account_is_sent_without_one(
-    tmp_path: pathlib.Path, tools: render.Tools
+    tmp_path: pathlib.Path, tools: render.Tools, server: str, smarthost: str
 ) -> None:
-    environ = {"EMAIL_SMTP_SERVER": "localhost", "EMAIL_TO": "a@b.org", "EMAIL_FROM": "c@d.org"}
+    environ = {"EMAIL_SMTP_SERVER": server, "EMAIL_TO": "a@b.org", "EMAIL_FROM": "c@d.org"}
     _, tree, _ = rendered(tmp_path, tools, environ)
     assert not [key for key in tree["global"] if key.startswith("smtp_auth")]
+    assert tree["global"]["smtp_smarthost"] == smarthost
     assert tree["global"]["smtp_require_tls"] is False
 
 
@@ -195,6 +199,12 @@ def test_mail_without_a_sender_is_refused(tmp_path: pathlib.Path) -> None:
     environ = {"EMAIL_SMTP_SERVER": "smtp.example.org", "EMAIL_TO": "a@example.org"}
     with pytest.raises(errors.ConfigError, match=r"^EMAIL_FROM: not set: "):
         rendered(tmp_path, render.Tools(), environ)
+
+
+def test_without_a_sender_mail_comes_from_the_account(tmp_path: pathlib.Path) -> None:
+    environ = EMAIL | {"EMAIL_FROM": "", "EMAIL_USERNAME": "account@example.org"}
+    _, tree, _ = rendered(tmp_path, render.Tools(), environ)
+    assert tree["global"]["smtp_from"] == "account@example.org"
 
 
 def test_the_webhook_reaches_our_detector_with_the_token_file(
