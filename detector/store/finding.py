@@ -84,7 +84,7 @@ def page(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> list[sa.Row
     else:
         floor = None if wanted.since is None else _before(wanted.since)
         search.newest_first(floor)
-        if wanted.since is not None:
+        if wanted.since is not None and floor is not None:
             search.among_long(wanted.since)
     return search.rows()
 
