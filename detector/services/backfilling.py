@@ -14,8 +14,6 @@ from detector.services import portions
 
 logger = logging.getLogger(__name__)
 
-EXACT = timedelta(milliseconds=1)
-"""Samples have whole milliseconds, the times of alerts more digits."""
 AWAY = timedelta(minutes=2)
 """So long without a good turn is a time of which something may have been missed."""
 BEFORE = timedelta(minutes=5)
@@ -71,7 +69,7 @@ class Backfilling:
         """Episodes of these alerts that had not ended before: read once, however many they are."""
         found: defaultdict[alerts.Fingerprint, list[alerts.Episode]] = defaultdict(list)
         if wanted:
-            lasted = alerts.EpisodeFilter(since=since - EXACT)
+            lasted = alerts.EpisodeFilter(since=since)
             for each in itertools.chain.from_iterable(portions.pages(self._store, lasted)):
                 if each.fingerprint in wanted:
                     found[each.fingerprint].append(each)
@@ -85,8 +83,8 @@ class Backfilling:
 
 def _lasted_through(known: alerts.Episode, run: alerts.Run) -> bool:
     """Whether both were at the same time."""
-    is_late = known.starts_at >= run.last + run.interval + EXACT
-    is_early = known.ends_at is not None and known.ends_at < run.first - EXACT
+    is_late = known.starts_at > run.last + run.interval
+    is_early = known.ends_at is not None and known.ends_at < run.first
     return not (is_late or is_early)
 
 

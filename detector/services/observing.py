@@ -23,6 +23,7 @@ TOLD_WITHIN = timedelta(minutes=15)
 and comes after the route's group_interval (5 minutes unless said)."""
 REMEMBER_EVERY = timedelta(seconds=30)
 _MUTED = frozenset({alerts.Status.SILENCED, alerts.Status.INHIBITED, alerts.Status.ACKNOWLEDGED})
+_Pairs = frozenset[tuple[str, str]]
 _Mark = tuple[alerts.Status, alerts.Status, str, str, str]
 """What an episode is to be, what it was, by whom, why, and by which silence."""
 
@@ -58,7 +59,7 @@ class Observer:
         self._before: dict[alerts.Key, alerts.Held] = {}
         self._facts: dict[alerts.Key, frames.Labels] = {}
         self._begun: set[alerts.Key] = set()
-        self._evaluated: dict[alerts.Key, frozenset[tuple[str, str]]] = {}
+        self._evaluated: dict[alerts.Key, _Pairs] = {}
         self._unmuted: set[alerts.Key] = set()
         self._missing: dict[alerts.Key, _Missing] = {}
         self._remembered: datetime | None = None
@@ -152,11 +153,17 @@ class Observer:
         if not known:
             return {}
         try:
-            external = frozenset(self._evaluation.external_labels())
-            active = {frozenset(each.labels) - external for each in self._evaluation.active()}
+            active, _ = self._active()
         except errors.UpstreamError:
             return {}
         return {key: over[key] for key, labels in known.items() if labels not in active}
+
+    def _active(self) -> tuple[Mapping[_Pairs, datetime], _Pairs]:
+        """What fires at Prometheus, and since when its expression has held; its external labels,
+        which alerts at Alertmanager have beside those."""
+        external = frozenset(self._evaluation.external_labels())
+        firing = (each for each in self._evaluation.active() if each.is_firing)
+        return {frozenset(each.labels) - external: each.active_at for each in firing}, external
 
     def _is_over(self, each: alerts.Firing, now: datetime) -> bool:
         is_muted = each.status in _MUTED
@@ -181,38 +188,31 @@ class Observer:
 
     def _mark_pending(self, held: Mapping[alerts.Key, alerts.Held]) -> int:
         """Since when what has begun to fire had been pending."""
-        self._begun &= held.keys()
         kept = held.keys() | self._missing.keys()
         self._evaluated = {key: each for key, each in self._evaluated.items() if key in kept}
         new = held.keys() - self._begun
         if not new:
             return 0
         try:
-            active = self._evaluation.active()
-            external = frozenset(self._evaluation.external_labels())
+            since, external = self._active()
         except errors.UpstreamError:
             return 0  # asked again at the next turn
-        since = {
-            frozenset(each.labels) - external: each.active_at for each in active if each.is_firing
-        }
         changes: defaultdict[datetime, list[alerts.Key]] = defaultdict(list)
         for key in new:
             labels = frozenset(held[key].labels) - external
             began = since.get(labels)
             if began is not None:
                 self._evaluated[key] = labels
-            if began is not None and began < key[1] - backfilling.EXACT:
+            if began is not None and began < key[1]:
                 changes[began].append(key)
-        self._begun |= new
+        self._begun = set(held)
         pending = alerts.Status.PENDING
         return sum(self._store.mark(keys, pending, at=at) for at, keys in changes.items())
 
     def _fill(self, held: Collection[alerts.Key], now: datetime) -> None:
         """What was missed since the last good turn, and that this was one."""
-        if self._remembered is None:
+        if self._remembered is None or now - self._remembered > backfilling.AWAY:
             self._filling.fill(self._store.watched_until(), now, held=held)
-        elif now - self._remembered > backfilling.AWAY:
-            self._filling.fill(self._remembered, now, held=held)
         elif now - self._remembered < REMEMBER_EVERY:
             return
         self._store.watched(now)

@@ -49,6 +49,9 @@ _SCANS = "; ".join(
 MOST_MONTHS = 9
 """That are asked for at once, before all that are left."""
 
+A_MOMENT = timedelta(microseconds=1)
+"""PostgreSQL's instants have no more digits: with row 0 of an instant all of it is done."""
+
 Place = tuple[datetime, int]
 """(starts_at, id): episodes are in the order of it, newest first."""
 
@@ -79,9 +82,9 @@ def page(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> list[sa.Row
     if _is_of_firing_ones(wanted):
         search.among_firing()
     else:
-        floor = None if wanted.since is None else wanted.since - LONG
+        floor = None if wanted.since is None else _before(wanted.since)
         search.newest_first(floor)
-        if wanted.since is not None:
+        if wanted.since is not None and floor is not None:
             search.among_long(wanted.since)
     return search.rows()
 
@@ -200,7 +203,7 @@ class _Search:
         ]
         months = 1 if self.found else 3
         while self._missing and self._place is not None:
-            start = _latest(_months_before(self._place[0], months), floor)
+            start = _latest(_months_before(self._place, months), floor)
             query = sa.select(_C.starts_at, _C.id).where(*self._between(start), *holds)
             self._set_scans("off")
             found = self._connection.execute(query.limit(DENSE + 1)).all()
@@ -297,17 +300,24 @@ def _place_of(connection: sa.Connection, episode_id: int) -> Place | None:
     return None if row is None else (row.starts_at, row.id)
 
 
+def _before(since: datetime) -> datetime | None:
+    """The floor of what lasted no longer than LONG until then; None: before all."""
+    return None if since < partitions.FIRST else since - LONG
+
+
 def _growing() -> Iterator[int]:
     """How many to look through next."""
     for power in itertools.count():
         yield LOOK * 4**power
 
 
-def _months_before(instant: datetime, months: int) -> datetime | None:
-    """When the month begins that is so many back, this month the first; None: before all."""
+def _months_before(place: Place, months: int) -> datetime | None:
+    """When the month begins that is so many back, that of what comes next the first; None: before
+    all."""
     if months > MOST_MONTHS:
         return None
-    month = instant.astimezone(UTC)
+    instant, row = place
+    month = (instant if row else instant - A_MOMENT).astimezone(UTC)
     number = month.year * 12 + month.month - months
     year, rest = divmod(number, 12)
     return None if year < partitions.FIRST.year else datetime(year, rest + 1, 1, tzinfo=UTC)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import urllib.parse
 from datetime import timedelta
 
 import pytest
@@ -15,21 +17,31 @@ UNTIL_S = 3600.0
 
 
 class Canned(connection.Client):
-    """Tells samples of these alerts, at these seconds."""
+    """Tells samples of these alerts, at these seconds, of the range that is asked for: both of its
+    ends are part of it, as before Prometheus 3."""
 
     def __init__(self, **alerts: list[float]) -> None:
         super().__init__("http://prometheus", timeout=timedelta(seconds=10))
+        self.times = {name: [at(each).timestamp() for each in of] for name, of in alerts.items()}
+
+    def call(self, method: str, path: str, **_: object) -> connection.Answer:
+        asked = urllib.parse.parse_qs(path.partition("?")[2])
+        lasts = re.fullmatch(r"ALERTS\{alertstate=\"firing\"\}\[(\d+)ms\]", asked["query"][0])
+        assert lasts is not None
+        end = float(asked["time"][0])
+        start = end - int(lasts[1]) / 1000
         result = [
             {
                 "metric": {"__name__": "ALERTS", "alertname": name, "alertstate": "firing"},
-                "values": [[at(second).timestamp(), "1"] for second in seconds],
+                "values": [[each, "1"] for each in times if start <= each <= end],
             }
-            for name, seconds in alerts.items()
+            for name, times in self.times.items()
         ]
-        self.body = json.dumps({"status": "success", "data": {"result": result}}).encode()
-
-    def call(self, *_: object, **__: object) -> connection.Answer:
-        return connection.Answer(200, {}, self.body)
+        body = {
+            "status": "success",
+            "data": {"result": [each for each in result if each["values"]]},
+        }
+        return connection.Answer(200, {}, json.dumps(body).encode())
 
 
 def evaluated(first: float, last: float) -> list[float]:
@@ -37,9 +49,9 @@ def evaluated(first: float, last: float) -> list[float]:
     return [first + INTERVAL_S * step for step in range(steps + 1)]
 
 
-def runs(**alerts: list[float]) -> list[tuple[float, float, bool, bool]]:
+def runs(until: float = UNTIL_S, **alerts: list[float]) -> list[tuple[float, float, bool, bool]]:
     """Of the alert A: first and last second, and whether it began and ended."""
-    found = alerts_api.AlertsApi(Canned(**alerts)).runs(at(0), at(UNTIL_S))
+    found = alerts_api.AlertsApi(Canned(**alerts)).runs(at(0), at(until))
     return [
         (
             (each.first - at(0)).total_seconds(),
@@ -89,3 +101,13 @@ def test_what_is_evaluated_seldom_is_held_for_longer() -> None:
     times = [600.0, 900.0, 1200.0, 2390.0, 2690.0]
     assert [each[:2] for each in runs(A=times)] == [(600, 2690)]
     assert len(runs(A=[600, 900, 1200, 2410, 2710])) == 2
+
+
+def test_samples_are_read_in_blocks_up_to_the_end() -> None:
+    hours = 3600.0
+    assert runs(13 * hours, A=evaluated(600, 20 * hours)) == [(600, 13 * hours, True, False)]
+
+
+def test_evaluations_may_be_a_moment_late() -> None:
+    times = [600, 615, 630.004, 645]
+    assert [each[:2] for each in runs(A=times, B=evaluated(7, 3000))] == [(600, 645)]

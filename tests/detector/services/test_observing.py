@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from detector import alerts, errors, frames
 from detector.services import backfilling, observing
-from tests.factories import at
+from tests.factories import at, notification
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.episodes import FakeEpisodeStore
 from tests.fakes.evaluation import FakeAlertEvaluation
@@ -19,13 +21,35 @@ SENT = frames.labels_from_pairs((*LABELS, *EXTERNAL))
 A_TURN_S, AN_HOUR_S = 5, 3600
 
 
+class Written(FakeEpisodeStore):
+    """Tells what it was asked to write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def record(
+        self, notifications: Sequence[alerts.Notification], *, received_at: datetime
+    ) -> alerts.Recorded:
+        self.writes += ["record"] * len(notifications)
+        return super().record(notifications, received_at=received_at)
+
+    def mark(self, keys: Collection[alerts.Key], *args: Any, **more: Any) -> int:
+        self.writes += ["mark"] * len(keys)
+        return super().mark(keys, *args, **more)
+
+    def learn(self, facts: Mapping[alerts.Key, frames.Labels]) -> None:
+        self.writes += ["learn"] * len(facts)
+        super().learn(facts)
+
+
 class Watched:
     """An observer over fakes, an hour after Alertmanager was started."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.alertmanager = FakeAlertmanager(self.now)
-        self.store = FakeEpisodeStore()
+        self.store = Written()
         self.evaluation = FakeAlertEvaluation(EXTERNAL)
         self.observer = self.restarted()
         self.seconds = AN_HOUR_S
@@ -77,7 +101,12 @@ def watched() -> Watched:
 def test_silenced_from_the_start_is_recorded_and_its_end_noticed(watched: Watched) -> None:
     silence_id = watched.silence(LABELS)
     watched.post(summary="busy", ack_url="https://secret", value="93 %")
-    watched.turn(2)
+    watched.turn()
+    held = watched.alertmanager.held
+    watched.alertmanager.held = lambda: ()  # type: ignore[method-assign]
+    watched.turn()  # once is not believed
+    watched.alertmanager.held = held  # type: ignore[method-assign]
+    watched.turn()
     assert watched.only().status is alerts.Status.SILENCED
     assert watched.only().annotations == (("summary", "busy"), ("value", "93 %"))
     assert watched.only().facts == (("receivers", "nobody"), ("value", "93 %"))
@@ -175,11 +204,15 @@ def test_emptiness_of_an_alertmanager_that_was_just_started_ends_nothing(watched
     assert watched.only().status is alerts.Status.RESOLVED
 
 
-def test_end_of_a_rule_is_believed_of_a_young_alertmanager(watched: Watched) -> None:
-    """Prometheus is the second witness."""
+@pytest.mark.parametrize("labels", [LABELS, SENT])
+@pytest.mark.parametrize("is_pending_anew", [False, True])
+def test_end_of_a_rule_is_believed_of_a_young_alertmanager(
+    watched: Watched, labels: frames.Labels, is_pending_anew: bool
+) -> None:
+    """Prometheus is the second witness; labels of the rule may be external ones too."""
     watched.silence(LABELS)
     watched.post()
-    watched.evaluation.now = [alerts.Active(LABELS, watched.now(), is_firing=True)]
+    watched.evaluation.now = [alerts.Active(labels, watched.now(), is_firing=True)]
     watched.turn()
     watched.alertmanager.restart()
     watched.turn(5)
@@ -187,13 +220,22 @@ def test_end_of_a_rule_is_believed_of_a_young_alertmanager(watched: Watched) -> 
     watched.turn(3)
     assert watched.only().status is alerts.Status.SILENCED
     watched.evaluation.failure = None
-    watched.evaluation.now = []
+    watched.turn()
+    assert watched.only().status is alerts.Status.SILENCED
+    again = alerts.Active(labels, watched.now(), is_firing=False)
+    watched.evaluation.now = [again] if is_pending_anew else []
     watched.turn()
     assert watched.only().status is alerts.Status.RESOLVED
 
 
 def test_facts_are_those_of_the_highest_score(watched: Watched) -> None:
-    for value, score in (("20 %", "1.5"), ("93 %", "4.2"), ("30 %", "0.5"), ("31 %", "a lot")):
+    for value, score in (
+        ("20 %", "1.5"),
+        ("93 %", "4.2"),
+        ("30 %", "0.5"),
+        ("31 %", "a lot"),
+        ("32 %", ""),
+    ):
         watched.post(value=value, score=score)
         watched.turn()
     facts = dict(watched.only().facts)
@@ -238,6 +280,15 @@ def test_pending_time_comes_from_prometheus_once(watched: Watched) -> None:
     assert watched.only().transitions[0].received_at == at(AN_HOUR_S - 300)
 
 
+@pytest.mark.parametrize("after_s", [0, 0.0004, 60])
+def test_what_was_not_seen_pending_has_no_such_time(watched: Watched, after_s: float) -> None:
+    """Prometheus tells more digits than an alert is known by."""
+    watched.evaluation.now = [alerts.Active(LABELS, at(AN_HOUR_S + after_s), is_firing=True)]
+    watched.post()
+    watched.turn()
+    assert watched.history() == [("firing", "")]
+
+
 def test_prometheus_that_does_not_answer_costs_the_pending_time_until_it_does(
     watched: Watched,
 ) -> None:
@@ -252,13 +303,54 @@ def test_prometheus_that_does_not_answer_costs_the_pending_time_until_it_does(
     assert watched.history() == [("pending", ""), ("firing", "")]
 
 
-def test_turn_without_a_change_writes_nothing(watched: Watched) -> None:
+def test_turn_without_a_change_writes_nothing_and_asks_no_more(watched: Watched) -> None:
     watched.silence(LABELS)
     watched.post(value="93 %")
     watched.post(OTHER, value="90 %")
+    before = watched.alertmanager.held()
+    watched.alertmanager.held = lambda: tuple(  # type: ignore[method-assign]
+        dataclasses.replace(each, receivers=("b", "a")) for each in before
+    )
     assert watched.observer.turn().went_out == 3
-    watched.store.failure = None
+    ended = notification(
+        before[1].fingerprint,
+        starts_at=before[1].starts_at,
+        ends_at=watched.now(),
+        labels=OTHER,
+    )
+    watched.store.record(
+        [ended], received_at=watched.now()
+    )  # by the webhook: it is held for longer
+    watched.alertmanager.held = lambda: tuple(  # type: ignore[method-assign]
+        dataclasses.replace(each, receivers=("a", "b")) for each in before
+    )
+
+    def active() -> tuple[alerts.Active, ...]:
+        raise AssertionError("asked again")
+
+    watched.evaluation.active = active  # type: ignore[method-assign]
+    watched.store.writes.clear()
     assert watched.observer.turn().went_out == 0
+    assert watched.store.writes == []
+
+
+def test_until_when_all_was_watched_is_kept_now_and_then(watched: Watched) -> None:
+    watched.turn(6)
+    assert watched.store.watched_until() == at(AN_HOUR_S)
+    watched.turn()
+    assert watched.store.watched_until() == at(AN_HOUR_S + 30)
+
+
+def test_what_began_later_than_it_ended_by_our_clock_has_no_length(watched: Watched) -> None:
+    watched.silence(LABELS)
+    watched.post()
+    (held,) = watched.alertmanager.held()
+    ahead = dataclasses.replace(held, starts_at=at(AN_HOUR_S + 60))
+    watched.alertmanager.held = lambda: (ahead,)  # type: ignore[method-assign]
+    watched.turn()
+    watched.alertmanager.held = lambda: ()  # type: ignore[method-assign]
+    watched.turn(2)
+    assert watched.only().ends_at == watched.only().starts_at == ahead.starts_at
 
 
 def test_watchdog_is_no_episode(watched: Watched) -> None:
@@ -291,6 +383,16 @@ def test_what_came_and_went_while_nobody_watched_is_made_once(watched: Watched) 
     assert made.fingerprint == alerts.fingerprint_of(SENT)
     assert (made.starts_at, made.ends_at) == (at(AN_HOUR_S + 600), at(AN_HOUR_S + 660))
     assert made.facts == (("source", "ALERTS"),)
+    assert watched.history() == [("firing", ""), ("resolved", "")]
+
+
+def test_a_label_of_the_rule_wins_over_an_external_one(watched: Watched) -> None:
+    away(watched)
+    labels = (*LABELS, ("cluster", "us"))
+    one = run(AN_HOUR_S + 600, AN_HOUR_S + 660)
+    watched.evaluation.past = [dataclasses.replace(one, labels=labels)]
+    watched.turn()
+    assert watched.only().labels == frames.labels_from_pairs(labels)
 
 
 @pytest.mark.parametrize(("begins", "episodes"), [(674, 1), (676, 2)])
@@ -314,6 +416,7 @@ def test_what_comes_again_after_an_end_that_was_seen_is_another(
     watched.turn()
     found = watched.store.list_episodes(alerts.EpisodeFilter()).episodes
     assert len(found) == episodes
+    assert found[0].ends_at == (at(AN_HOUR_S + begins) if episodes == 1 else None)
 
 
 def test_store_is_read_once_however_much_came_and_went(watched: Watched) -> None:
@@ -337,6 +440,9 @@ def test_store_is_read_once_however_much_came_and_went(watched: Watched) -> None
     found = ask(alerts.EpisodeFilter()).episodes
     assert {dict(each.labels)["n"] for each in found} == {dict(each)["n"] for each in many}
     assert {each.facts for each in found} == {(("source", "ALERTS"),)}
+    watched.evaluation.past = []
+    watched.restarted().turn()
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("ends", [AN_HOUR_S + 675, None])
@@ -375,12 +481,42 @@ def test_what_was_not_seen_whole_is_not_made(watched: Watched, past: alerts.Run)
     assert watched.store.list_episodes(alerts.EpisodeFilter()).episodes == ()
 
 
-def test_what_is_known_is_ended_when_prometheus_saw_its_end(watched: Watched) -> None:
-    watched.post()
+@pytest.mark.parametrize("is_held", [False, True])
+def test_what_is_known_is_ended_when_prometheus_saw_its_end(
+    watched: Watched, is_held: bool
+) -> None:
+    """Unless Alertmanager holds it: that is the younger word."""
+    watched.post(ends=7200 if is_held else 600)
     away(watched)
     watched.evaluation.past = [run(AN_HOUR_S - 300, AN_HOUR_S + 600, is_begun=False)]
     watched.turn()
-    assert watched.only().ends_at == at(AN_HOUR_S + 600)
+    assert watched.only().ends_at == (None if is_held else at(AN_HOUR_S + 600))
+
+
+@pytest.mark.parametrize(("ended", "episodes"), [(590, 2), (670, 1)])
+def test_what_was_over_before_it_began_is_another(
+    watched: Watched, ended: float, episodes: int
+) -> None:
+    away(watched)
+    known = notification(
+        alerts.fingerprint_of(SENT),
+        starts_at=at(AN_HOUR_S + 560),
+        ends_at=at(AN_HOUR_S + ended),
+        labels=SENT,
+    )
+    watched.store.record([known], received_at=watched.now())
+    watched.evaluation.past = [run(AN_HOUR_S + 660, AN_HOUR_S + 690)]
+    watched.turn()
+    found = watched.store.list_episodes(alerts.EpisodeFilter()).episodes
+    assert len(found) == episodes
+    assert found[-1].ends_at == known.ends_at
+
+
+def test_no_more_than_a_week_is_looked_at(watched: Watched) -> None:
+    away(watched, timedelta(days=10).total_seconds())
+    watched.turn()
+    now = at(AN_HOUR_S + A_TURN_S + timedelta(days=10).total_seconds())
+    assert watched.evaluation.asked == [(now - timedelta(days=7), now)]
 
 
 def test_a_short_pause_and_a_first_start_look_nowhere(watched: Watched) -> None:
