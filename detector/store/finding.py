@@ -6,6 +6,7 @@ matches of a common word. So the way is chosen here. First the newest episodes o
 looked through in their order: that fills the page of whatever is common, and tells how common each
 condition is. If it does not, the rest of the range is asked for through the indexes of the rare
 conditions alone, some months at a time. A month in which too many match is looked through.
+Where an index holds the order of those of which a condition holds, only these are looked through.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ WALK = 12_000
 """So many more are looked through before an index is asked, where that will fill the page."""
 DENSE = 8_000
 """Matches of a span that are sorted."""
+SCATTERED = 5
+"""Episodes of an index lie apart: one takes as long as so many that follow each other."""
+SPARE = 2
+"""Times as far back is asked as the page needs, if what comes is as what was looked through."""
 RARE = 0.02
 """Share of the episodes that were looked through, up to which an index is worth asking."""
 LONG = timedelta(days=1)
@@ -49,6 +54,7 @@ _SCANS = "; ".join(
 MOST_MONTHS = 9
 """That are asked for at once, before all that are left."""
 
+A_MONTH = timedelta(days=30)
 A_MOMENT = timedelta(microseconds=1)
 """PostgreSQL's instants have no more digits: with row 0 of an instant all of it is done."""
 
@@ -58,10 +64,15 @@ Place = tuple[datetime, int]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must hold of an episode; is_indexed: an index finds those of which it does."""
+    """What must hold of an episode.
+
+    is_indexed  an index finds those of which it does
+    is_ordered  newest first
+    """
 
     holds: sa.ColumnElement[bool]
     is_indexed: bool = False
+    is_ordered: bool = False
 
     @property
     def hidden(self) -> sa.ColumnElement[bool]:
@@ -102,21 +113,24 @@ class _Search:
     ) -> None:
         self.found: list[Place] = []
         self._connection = connection
-        self._conditions = conditions
+        self._within = next((each for each in conditions if each.is_ordered), None)
+        self._conditions = [each for each in conditions if each is not self._within]
         self._most = most
         self._until = until
         self._place = place
         self._scans = "on"
         self._seen = 0
-        self._held = [0] * len(conditions)
+        self._newest: datetime | None = None
+        self._held = [0] * len(self._conditions)
 
     def newest_first(self, floor: datetime | None) -> None:
         """All that match from the floor on."""
         can_ask = any(each.is_indexed for each in self._conditions)
-        for limit in _growing():
+        apart = 1 if self._within is None else SCATTERED
+        for limit in _growing(LOOK // apart):
             if self._look(limit, floor):
                 return
-            if can_ask and not self._will_do(WALK):
+            if can_ask and not self._will_do(WALK // apart):
                 return self._ask_by_months(floor)
 
     def among_firing(self) -> None:
@@ -167,21 +181,20 @@ class _Search:
         )
         c = looked.c
         held = [c[each.name] for each in holds]
-        newest = (c.starts_at.desc(), c.id.desc())
-        match = sa.select(c.starts_at, c.id).where(*held).order_by(*newest).limit(self._missing)
-        last = sa.select(c.id).order_by(*newest).offset(limit - 1)
+        last = sa.select(c.id).order_by(c.starts_at.desc(), c.id.desc()).offset(limit - 1)
         counted = self._connection.execute(
             sa.select(
                 sa.func.count(),
-                sa.func.array(match.with_only_columns(c.starts_at).scalar_subquery()),
-                sa.func.array(match.with_only_columns(c.id).scalar_subquery()),
+                *self._newest_of(looked, held),
+                sa.func.max(c.starts_at),
                 sa.func.min(c.starts_at),
                 last.scalar_subquery(),
                 *(sa.func.count().filter(each) for each in held),
             ).select_from(looked)
         ).one()
-        seen, starts, ids, last_start, last_id, *counts = counted
+        seen, starts, ids, first_start, last_start, last_id, *counts = counted
         self._seen += seen
+        self._newest = self._newest or first_start
         self._held = list(map(operator.add, self._held, counts))
         self.found += zip(starts, ids, strict=True)
         if seen < limit:
@@ -202,13 +215,14 @@ class _Search:
             for each, is_rare in zip(self._conditions, rare, strict=True)
         ]
         months = 1 if self.found else 3
+        guess = self._guess()
         while self._missing and self._place is not None:
-            start = _latest(_months_before(self._place, months), floor)
-            query = sa.select(_C.starts_at, _C.id).where(*self._between(start), *holds)
+            start = _latest(guess or _months_before(self._place, months), floor)
+            guess = None
             self._set_scans("off")
-            found = self._connection.execute(query.limit(DENSE + 1)).all()
-            if len(found) <= DENSE:
-                self._take(sorted(((row.starts_at, row.id) for row in found), reverse=True))
+            count, found = self._ask(start, holds)
+            if count <= DENSE:
+                self.found += found
                 self._reach(start)
                 months *= 3
             elif months > 1:
@@ -218,9 +232,42 @@ class _Search:
             if floor is not None and self._place <= (floor, 0):
                 return
 
+    def _guess(self) -> datetime | None:
+        """How far back the page fills, with some to spare; None where nothing tells."""
+        if not self.found or self._place is None or self._newest is None:
+            return None
+        apart = (self._newest - self._place[0]) / len(self.found)
+        back = SPARE * self._missing * apart
+        return None if back > A_MONTH else self._place[0] - back
+
+    def _ask(
+        self, start: datetime | None, holds: Sequence[sa.ColumnElement[bool]]
+    ) -> tuple[int, list[Place]]:
+        """How many match, DENSE + 1 at most, and the newest of them."""
+        found = (
+            sa.select(_C.starts_at, _C.id)
+            .where(*self._between(start), *holds)
+            .limit(DENSE + 1)
+            .cte("found")
+            .prefix_with("MATERIALIZED", dialect="postgresql")
+        )
+        query = sa.select(sa.func.count(), *self._newest_of(found)).select_from(found)
+        count, starts, ids = self._connection.execute(query).one()
+        return count, list(zip(starts, ids, strict=True))
+
+    def _newest_of(
+        self, rows: sa.CTE, holds: Sequence[sa.ColumnElement[bool]] = ()
+    ) -> Iterator[sa.ColumnElement[Any]]:
+        """Starts and ids of the newest that the page has room for, an array each."""
+        c = rows.c
+        newest = sa.select(c.starts_at, c.id).where(*holds)
+        newest = newest.order_by(c.starts_at.desc(), c.id.desc()).limit(self._missing)
+        for each in (c.starts_at, c.id):
+            yield sa.func.array(newest.with_only_columns(each).scalar_subquery())
+
     def _walk(self, floor: datetime | None) -> None:
         self._set_scans("on")
-        for limit in _growing():
+        for limit in _growing(LOOK):
             if self._look(limit, floor):
                 return
 
@@ -253,13 +300,16 @@ class _Search:
             self._place = min(self._place, reached)
 
     def _between(self, floor: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
+        """Each end once: the planner takes two that mean the same for rarer than one."""
+        if self._within is not None:
+            yield self._within.holds
         if floor is not None:
             yield _C.starts_at >= floor
-        if self._until is not None:
-            yield _C.starts_at < self._until
-        if self._place is not None:
+        if self._place is not None and (self._until is None or self._place[0] < self._until):
             yield _C.starts_at <= self._place[0]  # partitions are told from this alone
-            yield sa.tuple_(_C.starts_at, _C.id) < sa.tuple_(*self._place)
+            yield (sa.tuple_(_C.starts_at, _C.id) < sa.tuple_(*self._place)).is_(sa.true())
+        elif self._until is not None:
+            yield _C.starts_at < self._until
 
 
 def _conditions(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> Iterator[Condition]:
@@ -269,9 +319,11 @@ def _conditions(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> Iter
         query = sa.func.to_tsquery("simple", f"{word}:*")
         yield Condition(_C.words.op("@@", is_comparison=True)(query), is_indexed=True)
     if wanted.owner:
-        yield Condition(_C.owner == text.storable(wanted.owner), is_indexed=True)
+        holds = _C.owner == text.storable(wanted.owner)
+        yield Condition(holds, is_indexed=True, is_ordered=True)
     if wanted.feedback is not None:
-        yield Condition(_C.feedback == wanted.feedback.value, is_indexed=True)
+        holds = _C.feedback == wanted.feedback.value
+        yield Condition(holds, is_indexed=True, is_ordered=True)
     if wanted.state is not None:
         yield Condition(_C.state == wanted.state.value)
     if wanted.status is not None:
@@ -305,10 +357,10 @@ def _before(since: datetime) -> datetime | None:
     return None if since < partitions.FIRST else since - LONG
 
 
-def _growing() -> Iterator[int]:
+def _growing(first: int) -> Iterator[int]:
     """How many to look through next."""
     for power in itertools.count():
-        yield LOOK * 4**power
+        yield max(first, 1) * 4**power
 
 
 def _months_before(place: Place, months: int) -> datetime | None:
