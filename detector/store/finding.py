@@ -48,9 +48,19 @@ _WORDS = sa.text(
 """As the column `words` is made."""
 NO_START_UP = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
 """To compile, or to start workers, takes longer than a page may."""
-_SCANS = "; ".join(
-    f"SET LOCAL enable_{kind} = {{0}}" for kind in ("seqscan", "indexscan", "indexonlyscan")
+_IN_ORDER, _BY_INDEX, _BY_INDEXES = (
+    "; ".join(
+        [
+            *(f"SET LOCAL enable_{kind} = {scans}" for kind in ("seqscan", "indexscan")),
+            f"SET LOCAL enable_indexonlyscan = {scans}",
+            f"SET LOCAL cpu_tuple_cost = {row_cost}",
+        ]
+    )
+    for scans, row_cost in (("on", 0.01), ("off", 0.01), ("off", 20))
 )
+"""How rows are found: as the planner likes; by indexes of conditions, never in an order or by
+reading all; or by several of these at once. The planner takes every label for rare, and would read
+all rows of a month to keep those of a day, or of an owner: it does not where rows are dear."""
 MOST_MONTHS = 9
 """That are asked for at once, before all that are left."""
 
@@ -118,7 +128,7 @@ class _Search:
         self._most = most
         self._until = until
         self._place = place
-        self._scans = "on"
+        self._plan = _IN_ORDER
         self._seen = 0
         self._newest: datetime | None = None
         self._held = [0] * len(self._conditions)
@@ -148,7 +158,7 @@ class _Search:
         """Whole rows of what was found; their instants tell their partitions."""
         if not self.found:
             return []
-        self._set_scans("on")
+        self._find(_IN_ORDER)
         starts, ids = zip(*self.found, strict=True)
         query = (
             sa.select(*(each for each in _C if each is not _C.words))
@@ -215,17 +225,17 @@ class _Search:
             for each, is_rare in zip(self._conditions, rare, strict=True)
         ]
         months = 1 if self.found else 3
-        guess = self._guess()
         while self._missing and self._place is not None:
+            guess = self._guess()
             start = _latest(guess or _months_before(self._place, months), floor)
-            guess = None
-            self._set_scans("off")
+            is_part = guess is not None or self._within is not None
+            self._find(_BY_INDEXES if is_part else _BY_INDEX)
             count, found = self._ask(start, holds)
             if count <= DENSE:
                 self.found += found
                 self._reach(start)
                 months *= 3
-            elif months > 1:
+            elif guess is None and months > 1:
                 months = 1
             else:
                 self._walk(start)
@@ -266,7 +276,7 @@ class _Search:
             yield sa.func.array(newest.with_only_columns(each).scalar_subquery())
 
     def _walk(self, floor: datetime | None) -> None:
-        self._set_scans("on")
+        self._find(_IN_ORDER)
         for limit in _growing(LOOK):
             if self._look(limit, floor):
                 return
@@ -279,14 +289,14 @@ class _Search:
             .order_by(*_NEWEST_FIRST)
             .limit(self._missing)
         )
-        self._set_scans("off")
+        self._find(_BY_INDEX)
         return [(row.starts_at, row.id) for row in self._connection.execute(query)]
 
-    def _set_scans(self, value: str) -> None:
-        """Off: rows are found by indexes, never in an order or by reading all."""
-        if value != self._scans:
-            self._connection.exec_driver_sql(_SCANS.format(value))
-            self._scans = value
+    def _find(self, plan: str) -> None:
+        """From now on in this way."""
+        if plan != self._plan:
+            self._connection.exec_driver_sql(plan)
+            self._plan = plan
 
     def _take(self, places: Sequence[Place]) -> None:
         self.found += places[: self._missing]
