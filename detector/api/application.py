@@ -170,6 +170,9 @@ def create_app(
     app.add_middleware(limits.RequestLimit, at_most=REQUESTS_MAX, exempt=probes.PATHS)
     exempt = (*probes.PATHS, webhook.PREFIX, receipts.PREFIX)
     app.add_middleware(limits.RateLimit, rate=rate, exempt=exempt)
+    app.add_middleware(
+        events.PassingOver, token=webhook_token, kept=told.kept, deadline=body_deadline
+    )
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     guard = auth.webhook_guard(webhook_token)

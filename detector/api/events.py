@@ -4,18 +4,26 @@ The body is one event, a protobuf message as JSON (0.33: eventrecorder/eventreco
 told to people is in those that have `data.notification`; all others are passed over.
 """
 
+import asyncio
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated
 
 import pydantic
 from fastapi import APIRouter, Depends
 from pydantic import Field
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from detector import alerts, deliveries
-from detector.api import bodies, episodes, instants, problems, webhook
+from detector.api import auth, bodies, episodes, instants, problems, webhook
 from detector.services import ledger
 
+PATH = f"{webhook.PREFIX}events"
 LARGEST = 2**64 - 1
+_OF_NO_MESSAGE = re.compile(rb'"data": ?\{ ?"alert(?:Created|Grouped|Resolved)"')
+"""No label can say so: in a text of JSON the quotes would be escaped."""
 
 
 def _fingerprint(given: str) -> str:
@@ -86,7 +94,7 @@ def router(kept: ledger.Ledger, guard: Callable[..., None], read: bodies.Reader)
     """The route, which asks for its token before it reads the body."""
     routes = APIRouter(tags=["webhooks"], dependencies=[Depends(guard)])
 
-    @routes.post(f"{webhook.PREFIX}events", openapi_extra=bodies.described_whole(Event))
+    @routes.post(PATH, openapi_extra=bodies.described_whole(Event))
     def take(body: Annotated[bytes, Depends(read)]) -> Kept:
         """Remember whom an event says to have been told of alerts; repeating it changes nothing.
         Events of other kinds, and of our own webhooks, are passed over."""
@@ -117,3 +125,47 @@ def deliveries_of(event: Event) -> list[deliveries.Delivery]:
         )
         for each in told.alerts
     ]
+
+
+class PassingOver:
+    """ASGI middleware: events of which there are many and that tell of no message are answered at
+    once.
+
+    Alertmanager tells one for each route that an alert goes by, each time that Prometheus repeats
+    it. Answered so, one costs some 1.5 ms of CPU, by the route 3.4 ms.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, token: auth.Token, kept: ledger.Ledger, deadline: timedelta
+    ) -> None:
+        self._app = app
+        self._deadline_s = deadline.total_seconds()
+        self._kept = kept
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_event = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
+        if not is_event or not self._is_let_in(scope):
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                first = await receive()
+        except TimeoutError:  # which the route tells in its own time
+            await self._app(scope, receive, send)
+            return
+        if first["type"] == "http.request" and _OF_NO_MESSAGE.search(first["body"][:500]):
+            self._kept.keep(())
+            await JSONResponse({"stored": 0})(scope, receive, send)
+            return
+        waiting = [first]
+
+        async def receive_all() -> Message:
+            return waiting.pop() if waiting else await receive()
+
+        await self._app(scope, receive_all, send)
+
+    def _is_let_in(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        kind, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        return kind.lower() == "bearer" and self._token.is_it(text)

@@ -22,7 +22,7 @@ def set_up(tree: base.Tree, settings: config.Settings, place: base.Place) -> lis
     place.secrets.keep_written([name for channel in table.CHANNELS for name in channel.secrets])
     routes.set_hours(tree, settings.business_hours)
     routes.add_tests(tree)
-    notes += events.add(tree, place)
+    notes += events.add(tree, settings, place)
     return notes
 
 

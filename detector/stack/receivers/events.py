@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detector import config
 from detector.stack.receivers import base
 
 PATH = "/api/webhooks/events"
@@ -13,9 +14,9 @@ SINCE, UNTIL = base.Version(0, 33), base.Version(0, 35)
 before refuse; none of them has been tried."""
 
 
-def add(tree: base.Tree, place: base.Place) -> list[str]:
+def add(tree: base.Tree, settings: config.Settings, place: base.Place) -> list[str]:
     """Have events delivered to the detector, where Alertmanager can; notes, a line each."""
-    if place.version < SINCE:
+    if place.version < SINCE or not settings.alertmanager.events:
         return []
     if place.version >= UNTIL:
         note = (

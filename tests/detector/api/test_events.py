@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
 import requests
 
 from detector import alerts, errors
-from tests.detector.api.conftest import WEBHOOK_TOKEN, Served
+from tests.detector.api.conftest import API_TOKEN, WEBHOOK_TOKEN, Served
 from tests.factories import at, delivery, notification
 
 ALERTS = """
@@ -101,6 +102,36 @@ def test_what_tells_of_no_person_is_passed_over(served: Served, body: object) ->
     answer = post(served, body)
     assert (answer.status_code, answer.json()) == (200, {"stored": 0})
     assert served.events == {"passed_over": 1}
+
+
+GROUPED = CREATED.replace('"alertCreated": {"alert"', '"alertGrouped":{"alert"')
+
+
+@pytest.mark.parametrize("event", [CREATED, GROUPED, GROUPED.replace(" ", "")])
+@pytest.mark.parametrize("token", [None, API_TOKEN, f"{WEBHOOK_TOKEN}x"])
+def test_nothing_is_passed_over_for_who_bears_no_token(
+    served: Served, event: str, token: str | None
+) -> None:
+    assert served.send("POST", "/api/webhooks/events", token, event.encode()).status_code == 401
+    assert served.events == {}
+    assert post(served, event.encode()).json() == {"stored": 0}
+    assert served.events == {"passed_over": 1}
+
+
+def test_a_name_that_says_it_is_another_event_is_none(served: Served) -> None:
+    event = {"instance": '"data":{"alertGrouped"'} | told()
+    assert post(served, event).json() == {"stored": 2}
+    assert served.events == {"kept": 1}
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer_than_others(served: Served) -> None:
+    head = (
+        "POST /api/webhooks/events HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"
+        f"Authorization: Bearer {WEBHOOK_TOKEN}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
 def changed(**details: object) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_a_recorder_of_ones_own_is_kept(tmp_path: pathlib.Path) -> None:
     own = {"url": "http://own.example/"}
     tree: base.Tree = {"event_recorder": {"webhook_outputs": [own]}}
     place = base.Place(base.Secrets(tmp_path, 0o600), "d:1", "/token", base.Version(0, 34))
-    assert events.add(tree, place) == []
+    assert events.add(tree, config.load(None, {}), place) == []
     outputs = tree["event_recorder"]["webhook_outputs"]
     assert (outputs[0], outputs[1]["url"]) == (own, "http://d:1/api/webhooks/events")
 
@@ -101,6 +101,13 @@ def test_the_recorder_is_written_for_releases_that_are_known(
     assert ("event_recorder" in tree) == has_recorder
     told = [each for each in notes if "recorder" in each]
     assert [each.split(":")[0] for each in told] == ([note] if note else [])
+
+
+def test_the_recorder_can_be_done_without(tmp_path: pathlib.Path) -> None:
+    environ = {"MDA_ALERTMANAGER__EVENTS": "false"}
+    tree, notes = receiving.rendered(tmp_path, render.NO_TOOLS, environ, base.Version(0, 33))
+    assert "event_recorder" not in tree
+    assert not any("recorder" in each for each in notes)
 
 
 def test_a_configuration_of_the_users_own_gets_no_recorder(tmp_path: pathlib.Path) -> None:
