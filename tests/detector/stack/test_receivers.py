@@ -76,6 +76,15 @@ def test_events_are_delivered_to_us_where_alertmanager_has_a_recorder(
     assert found.features == ("event-recorder",)
 
 
+@pytest.mark.parametrize(("version", "count"), [("0.28.1", 0), ("0.33.1", 1)])
+def test_render_tells_what_alertmanager_is_to_be_started_with(
+    version: str, count: int, tmp_path: pathlib.Path
+) -> None:
+    settings = config.load(None, {"MDA_ALERTMANAGER__VERSION": version})
+    lines = render.run(settings, tmp_path)
+    assert sum("--enable-feature=event-recorder" in each for each in lines) == count
+
+
 def test_a_recorder_of_ones_own_is_kept(tmp_path: pathlib.Path) -> None:
     own = {"url": "http://own.example/"}
     tree: base.Tree = {"event_recorder": {"webhook_outputs": [own]}}
