@@ -55,6 +55,9 @@ def show_lines(alert: Mapping[str, Any]) -> Iterator[str]:
     yield "history:"
     for each in alert["transitions"]:
         yield f"  {_second(each['received_at'])}  {_told(each)}"
+    if alert.get("deliveries"):
+        yield "told:"
+        yield from map(_delivered, alert["deliveries"])
 
 
 def done_line(alert: Mapping[str, Any], done: str) -> str:
@@ -106,6 +109,15 @@ def _told(change: Mapping[str, Any]) -> str:
     said = f"feedback: {change['feedback']}" if change["feedback"] else str(change["state"])
     by = f" by {_line(change['by'])}" if change["by"] else ""
     return said + by + (f": {_line(change['note'])}" if change["note"] else "")
+
+
+def _delivered(delivery: Mapping[str, Any]) -> str:
+    whom = " ".join(filter(None, (delivery["channel"], delivery["recipient"])))
+    if delivery["at"] is None:
+        return f"  {_line(whom)}: {_line(delivery['reason'])}"
+    said = ": ".join(filter(None, (delivery["state"], delivery["reason"])))
+    what = f" ({delivery['of']})" if delivery.get("of") else ""
+    return f"  {_second(delivery['at'])}  {_line(whom)}: {_line(said)}{what}"
 
 
 def _where(labels: Mapping[str, str]) -> str:

@@ -46,6 +46,7 @@ from detector.services import (
     facts,
     forgetting,
     heartbeats,
+    ledger,
     memory,
     observing,
     overview,
@@ -59,7 +60,7 @@ from detector.services import (
     subjects,
     witness,
 )
-from detector.store import anomalies, database, episodes, migrate, policies, tokens
+from detector.store import anomalies, database, deliveries, episodes, migrate, policies, tokens
 
 logger = logging.getLogger(__name__)
 
@@ -285,7 +286,12 @@ def _forgetting(
     settings: config.Settings, store: database.Database, meters: telemetry.Telemetry
 ) -> loops.Loop:
     remembered = episodes.PostgresEpisodeStore(store)
-    forgets = forgetting.Forgetting(remembered, keep=settings.alerts.keep, clock=instant)
+    forgets = forgetting.Forgetting(
+        remembered,
+        deliveries.PostgresDeliveryStore(store),
+        keep=settings.alerts.keep,
+        clock=instant,
+    )
     return loops.Loop("forgetting", forgets.turn, interval=FORGET_EVERY, meters=meters, clock=clock)
 
 
@@ -389,6 +395,7 @@ def _application(
     remembered = episodes.PostgresEpisodeStore(store)
     kept = policies.PostgresPolicyStore(store)
     reads = checks.connect(settings)
+    told = deliveries.PostgresDeliveryStore(store)
     adviser = advising.Adviser(reads, lambda: detecting.watched(current()))
     return application.create_app(
         store=remembered,
@@ -423,6 +430,12 @@ def _application(
         beats=_heartbeats(settings, meters),
         late_after=settings.heartbeat.late_after,
         living=lived.parts,
+        told=application.ToldParts(
+            kept=ledger.Ledger(
+                told, count=lambda outcome: meters.webhook_events.labels(outcome).inc()
+            ),
+            store=told,
+        ),
         sms=None if sms is None else sms.parts,
         pictures=None if settings.public_url is None else _pictures(settings, remembered, about),
         collect=None if detection is None else detection.collecting.collect,

@@ -279,6 +279,7 @@ class AlertmanagerSettings(_Section):
     url: str = Field("http://127.0.0.1:9093", pattern=r"^https?://[^\s/]+")
     version: str | None = Field(None, pattern=r"^v?\d+\.\d+(\.\d+)?$")
     config: Path | None = None
+    events: bool = True
 
 
 class SilenceSettings(_Section):

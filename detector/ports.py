@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from detector import access, alerts, anomalies, frames, messages
+from detector import access, alerts, anomalies, deliveries, frames, messages
 from detector.policy import compiler, documents, drafts, live, revisions
 
 
@@ -368,6 +368,27 @@ class MessageStore(Protocol):
     def forget(self, *, before: datetime) -> int:
         """Delete what was last changed before this instant, is not under way, and tells of nothing
         that lasts: how many."""
+        ...
+
+
+class DeliveryStore(Protocol):
+    """Remembers whom Alertmanager has told of alerts by receivers of its own.
+
+    All methods raise StoreError; then nothing of them is stored.
+    """
+
+    def record(self, told: Sequence[deliveries.Delivery]) -> int:
+        """Commit all of them, in any order and any number of times: how many were not known. Of
+        what is told again the first time stays."""
+        ...
+
+    def about(self, key: alerts.Key) -> tuple[deliveries.Delivery, ...]:
+        """All that tell of this episode, the first one first."""
+        ...
+
+    def forget(self, before: datetime) -> int:
+        """Delete some that were told before this instant, of alerts that are not remembered: how
+        many, 0 once there are none."""
         ...
 
 

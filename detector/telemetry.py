@@ -165,6 +165,12 @@ class Telemetry:
             ("outcome",),
             registry=registry,
         )
+        self.webhook_events = Counter(
+            "detector_webhook_events_total",
+            "Events received from Alertmanager's event recorder, by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
         self.messages = Counter(
             "detector_messages_total",
             "SMS, by how far they came: queued, sent, delivered, failed, unknown, dropped.",
@@ -250,6 +256,8 @@ class Telemetry:
             self.heartbeat_failures.labels(kind)
         for outcome in ("stored", "duplicate", "refused", "failed"):
             self.webhook_notifications.labels(outcome)
+        for outcome in ("kept", "passed_over", "refused", "failed"):
+            self.webhook_events.labels(outcome)
         for outcome in ("published", "refused", "conflict", "failed"):
             self.policy_changes.labels(outcome)
 

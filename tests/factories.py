@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
-from detector import access, alerts, anomalies, frames
+from detector import access, alerts, anomalies, deliveries, frames
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -12,6 +13,19 @@ T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 def at(seconds: float) -> datetime:
     """So many seconds after T0."""
     return T0 + timedelta(seconds=seconds)
+
+
+def delivery(fingerprint: str = "a1b2c3d4e5f60718", **changed: object) -> deliveries.Delivery:
+    """By mail, of a beginning at T0 that was told five seconds later."""
+    plain = deliveries.Delivery(
+        fingerprint=alerts.Fingerprint(fingerprint),
+        starts_at=T0,
+        receiver="email",
+        integration="email",
+        state=alerts.State.FIRING,
+        at=at(5),
+    )
+    return dataclasses.replace(plain, **changed)  # type: ignore[arg-type]
 
 
 def notification(

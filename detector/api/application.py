@@ -19,6 +19,7 @@ from detector.api import (
     bodies,
     charts,
     episodes,
+    events,
     limits,
     messages,
     metrics,
@@ -40,6 +41,7 @@ from detector.services import (
     callers,
     collecting,
     heartbeats,
+    ledger,
     memory,
     policy_states,
     previewing,
@@ -114,6 +116,14 @@ class MessageParts:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldParts:
+    """Whom Alertmanager has told: what keeps it, and where it is kept."""
+
+    kept: ledger.Ledger
+    store: ports.DeliveryStore
+
+
+@dataclass(frozen=True, slots=True)
 class ChartParts:
     """What the route of pictures needs."""
 
@@ -136,6 +146,7 @@ def create_app(
     beats: heartbeats.Heartbeats,
     late_after: timedelta,
     living: AnswerParts,
+    told: ToldParts,
     sms: MessageParts | None = None,
     pictures: ChartParts | None = None,
     collect: Callable[[], tuple[collecting.Collected, ...]] | None = None,
@@ -159,11 +170,15 @@ def create_app(
     app.add_middleware(limits.RequestLimit, at_most=REQUESTS_MAX, exempt=probes.PATHS)
     exempt = (*probes.PATHS, webhook.PREFIX, receipts.PREFIX)
     app.add_middleware(limits.RateLimit, rate=rate, exempt=exempt)
+    app.add_middleware(
+        events.PassingOver, token=webhook_token, kept=told.kept, deadline=body_deadline
+    )
     guards = auth.guards(api_token, callers.Callers(token_store, clock=clock))
     read = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline)
     guard = auth.webhook_guard(webhook_token)
     tells = webhook.Tells(sms.tell, sms.teams, sms.services) if sms else webhook.NOBODY
     app.include_router(webhook.router(remembering, tells, beats, guard, read))
+    app.include_router(events.router(told.kept, guard, read))
     anything = bodies.reader(max_bytes=body_max_bytes, deadline=body_deadline, only_json=False)
     app.include_router(actions.router(living.actions, anything))
     if sms is not None:
@@ -171,7 +186,7 @@ def create_app(
     if pictures is not None:
         app.include_router(charts.router(pictures.signer, pictures.draw, clock=clock))
     for routes in (
-        episodes.router(store, sms.store if sms else None, guards, clock=clock),
+        episodes.router(store, sms.store if sms else None, told.store, guards, clock=clock),
         answers.router(living.answers, living.raised, guards, read),
         silences.router(living.silencer, living.silences, guards, read),
         anomalies.router(anomaly_store, guards),

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field
 
-from detector import alerts, frames, messages, ports
+from detector import alerts, deliveries, frames, messages, ports
 from detector.api import auth, exports, instants, paging, problems
 from detector.policy import compiler
 from detector.services import portions
@@ -139,10 +139,14 @@ class Delivery(pydantic.BaseModel):
     recipient: str = Field(description='The end of a number; "" for a receiver.')
     provider: str
     state: str = Field(
-        description="As of messages; `unknown_per_alert` for receivers of Alertmanager."
+        description="As of messages; `unknown_per_alert` for a receiver of Alertmanager of which "
+        "no event tells."
     )
     at: datetime | None
     reason: str
+    of: alerts.State | None = Field(
+        None, description="What Alertmanager told, as its events say; null for all others."
+    )
 
 
 class AlertWithTransitions(Alert):
@@ -196,11 +200,13 @@ class AlertPage(pydantic.BaseModel):
 def router(
     store: ports.EpisodeStore,
     sent: ports.MessageStore | None,
+    told: ports.DeliveryStore,
     guards: auth.Guards,
     *,
     clock: Callable[[], datetime],
 ) -> APIRouter:
-    """The routes that read; `sent` tells of SMS where there are any."""
+    """The routes that read; `sent` tells of SMS where there are any, `told` of receivers of
+    Alertmanager's own."""
     routes = APIRouter(prefix="/api/alerts", tags=["alerts"], dependencies=[Depends(guards.viewer)])
 
     @routes.get("")
@@ -245,9 +251,12 @@ def router(
         found = store.episode(alert_id)
         if found is None:
             raise problems.Problem(404, f"alert_id: {alert_id}: no alert has this id")
-        told = () if sent is None else sent.about(messages.Key(found.fingerprint, found.starts_at))
-        deliveries = [*map(_delivery, told), *_by_alertmanager(found)]
-        return AlertWithDeliveries(**shown_whole(found).model_dump(), deliveries=deliveries)
+        key = messages.Key(found.fingerprint, found.starts_at)
+        ours = () if sent is None else sent.about(key)
+        return AlertWithDeliveries(
+            **shown_whole(found).model_dump(),
+            deliveries=[*map(_delivery, ours), *_by_alertmanager(found, told.about(key))],
+        )
 
     return routes
 
@@ -299,14 +308,26 @@ def _delivery(message: messages.Message) -> Delivery:
     )
 
 
-def _by_alertmanager(episode: alerts.Episode) -> list[Delivery]:
-    """Alertmanager counts what it sent by kind of receiver, not by alert."""
-    names = dict(episode.facts).get(alerts.RECEIVERS, "")
-    return [
-        Delivery(channel=name, recipient="", provider="", state=UNKNOWN, at=None, reason=NOT_TOLD)
-        for name in names.split(", ")
-        if name and OWN_RECEIVERS.fullmatch(name) is None
-    ]
+def _by_alertmanager(
+    episode: alerts.Episode, told: Sequence[deliveries.Delivery]
+) -> Iterator[Delivery]:
+    """What its events tell. What it counts is by kind of receiver, not by alert."""
+    for each in told:
+        yield Delivery(
+            channel=each.receiver,
+            recipient="",
+            provider=each.integration,
+            state=messages.State.SENT.value,
+            at=each.at,
+            reason="",
+            of=each.state,
+        )
+    known = {each.receiver for each in told}
+    for name in dict(episode.facts).get(alerts.RECEIVERS, "").split(", "):
+        if name and name not in known and OWN_RECEIVERS.fullmatch(name) is None:
+            yield Delivery(
+                channel=name, recipient="", provider="", state=UNKNOWN, at=None, reason=NOT_TOLD
+            )
 
 
 def _tally(tally: alerts.Tally) -> Tally:

@@ -212,7 +212,7 @@ def _notifications(
 def _notification(given: WebhookAlert, receiver: str) -> alerts.Notification:
     return alerts.Notification(
         fingerprint=alerts.Fingerprint(given.fingerprint),
-        starts_at=_in_milliseconds(given.startsAt),
+        starts_at=in_milliseconds(given.startsAt),
         ends_at=given.endsAt if given.status is alerts.State.RESOLVED else None,
         state=given.status,
         labels=_pairs(given.labels),
@@ -222,7 +222,7 @@ def _notification(given: WebhookAlert, receiver: str) -> alerts.Notification:
     )
 
 
-def _in_milliseconds(instant: datetime) -> datetime:
+def in_milliseconds(instant: datetime) -> datetime:
     """As Alertmanager's API tells the same instant: what an episode is known by must be one."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 

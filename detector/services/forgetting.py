@@ -12,12 +12,18 @@ STEPS = 100
 
 
 class Forgetting:
-    """Takes away what ended longer than `keep` ago."""
+    """Takes away what ended longer than `keep` ago, and then whom Alertmanager had told of it."""
 
     def __init__(
-        self, store: ports.EpisodeStore, *, keep: timedelta, clock: Callable[[], datetime]
+        self,
+        store: ports.EpisodeStore,
+        told: ports.DeliveryStore,
+        *,
+        keep: timedelta,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._told = told
         self._keep = keep
         self._clock = clock
 
@@ -29,4 +35,7 @@ class Forgetting:
             if step == alerts.Forgotten():
                 break
             gone += step.months + step.episodes
+        for _ in range(STEPS):
+            if not self._told.forget(before):
+                break
         return loops.Turn(went_out=gone)

@@ -91,6 +91,7 @@ def _alertmanager(stack: Stack) -> supervisor.Service:
             f"--web.listen-address={address}",
             f"--web.external-url={stack.addresses.url('alertmanager')}",
             "--cluster.listen-address=",
+            *(f"--enable-feature={feature}" for feature in stack.rendered.features),
         ],
         log_path=stack.log("alertmanager"),
         env=_servers_env(stack),

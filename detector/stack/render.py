@@ -19,7 +19,7 @@ import yaml
 from detector import config, errors, whole
 from detector.stack import addresses as addresses_
 from detector.stack import checkout, tokens
-from detector.stack.receivers import assemble, base, handwritten, shape, versions
+from detector.stack.receivers import assemble, base, events, handwritten, shape, versions
 
 CHECK_TIMEOUT_S = 30
 GENERATED = pathlib.Path("rules", "generated")
@@ -46,12 +46,14 @@ class Rendered:
     """Where the files are, and what a person should know about them, a line each.
 
     generated  the folder for rules of policies
+    features   that Alertmanager is to be started with
     """
 
     prometheus: pathlib.Path
     alertmanager: pathlib.Path
     generated: pathlib.Path
     notes: tuple[str, ...]
+    features: tuple[str, ...] = ()
 
 
 def run(settings: config.Settings, out: pathlib.Path | None) -> list[str]:
@@ -78,7 +80,17 @@ def run(settings: config.Settings, out: pathlib.Path | None) -> list[str]:
             version=version,
             copies=True,
         )
-    return [*rendered.notes, f"wrote {rendered.prometheus}", f"wrote {rendered.alertmanager}"]
+    flags = [
+        f"start Alertmanager with --enable-feature={feature}: else whom its receivers have told "
+        "is not known per alert"
+        for feature in rendered.features
+    ]
+    return [
+        *rendered.notes,
+        *flags,
+        f"wrote {rendered.prometheus}",
+        f"wrote {rendered.alertmanager}",
+    ]
 
 
 def render(
@@ -129,7 +141,8 @@ def render(
             alertmanager = out_dir / "alertmanager.yml"
             whole.write(alertmanager, text)
     _check(tools.promtool, ["check", "config", str(prometheus)])
-    return Rendered(prometheus, alertmanager, out_dir / GENERATED, tuple(notes))
+    features = (events.FEATURE,) if version >= events.SINCE and tree.get(events.KEY) else ()
+    return Rendered(prometheus, alertmanager, out_dir / GENERATED, tuple(notes), features)
 
 
 def prometheus_duration(duration: timedelta) -> str:

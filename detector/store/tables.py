@@ -419,6 +419,20 @@ told = sa.Table(
 )
 """message_id  NULL: the person was not told, since there was no word of the beginning"""
 
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("starts_at", _INSTANT, primary_key=True),
+    sa.Column("receiver", sa.Text, primary_key=True),
+    sa.Column("integration", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("told_at", _INSTANT, nullable=False),
+    sa.CheckConstraint("state IN ('firing', 'resolved')", name="deliveries_state_check"),
+    sa.Index("deliveries_told", "told_at"),
+)
+"""told_at  when it was told first"""
+
 manual_alerts = sa.Table(
     "manual_alerts",
     metadata,

@@ -10,7 +10,7 @@ import pytest
 from detector import alert_lines, alerts, errors
 from tests.detector import test_cli
 from tests.detector.api.conftest import API_TOKEN, Served, served
-from tests.factories import at, notification
+from tests.factories import at, delivery, notification
 
 __all__ = ["served"]  # the fixture
 
@@ -70,6 +70,16 @@ def test_alerts_are_listed_and_shown(mda: Shell) -> None:
         "  zone: \\x1b[2Jred\n"
         "history:\n"
         "  2026-03-01 12:00:00 UTC  firing\n"
+    )
+
+
+def test_whom_an_alert_was_told_to_is_shown(mda: Shell, served: Served) -> None:
+    _, first = served.store.list_episodes(alerts.EpisodeFilter()).episodes
+    served.store.learn({first.key: ((alerts.RECEIVERS, "email, memory, slack"),)})
+    served.deliveries.record([delivery(first.fingerprint)])
+    assert mda("show", "1")[1].partition("told:\n")[2] == (
+        "  2026-03-01 12:00:05 UTC  email: sent (firing)\n"
+        "  slack: not known per alert: see alertmanager_notifications_total and _failed_total\n"
     )
 
 

@@ -17,6 +17,7 @@ from detector.policy.conditions import base
 from detector.services import (
     advising,
     heartbeats,
+    ledger,
     memory,
     policy_states,
     previewing,
@@ -24,7 +25,7 @@ from detector.services import (
     readings,
     status,
 )
-from detector.store import anomalies, database, episodes, migrate, policies, tokens
+from detector.store import anomalies, database, deliveries, episodes, migrate, policies, tokens
 from tests import living
 from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.prometheus import FakeReader
@@ -67,6 +68,7 @@ def main(url: str, token_file: str, port: str) -> None:
         clock=lambda: datetime.now(UTC),
         meters=telemetry.Telemetry(),
     )
+    told = deliveries.PostgresDeliveryStore(connections)
     app = application.create_app(
         store=store,
         beats=beats,
@@ -85,6 +87,7 @@ def main(url: str, token_file: str, port: str) -> None:
             interval=lambda: timedelta(minutes=1),
         ),
         living=living.parts(store, signing.Signer(b"key"), lambda: datetime.now(UTC)),
+        told=application.ToldParts(ledger.Ledger(told, count=lambda _: None), told),
         anomaly_store=anomalies.PostgresAnomalyStore(connections),
         token_store=tokens.PostgresTokenStore(connections),
         remembering=memory.Memory(

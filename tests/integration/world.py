@@ -15,6 +15,7 @@ import yaml
 
 from detector import config
 from detector.stack import addresses, render
+from detector.stack.receivers import base
 from tests import conftest, faults, stack
 from tests.fakes.mail import Mailbox
 from tests.fakes.sms import FakeVonage
@@ -47,6 +48,7 @@ class World:
 
     more    settings besides those of the channels
     people  intervals of the routes to people
+    version  of the Alertmanager
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class World:
         *,
         more: Mapping[str, str] | None = None,
         people: Mapping[str, str] = PEOPLE_WAIT,
+        version: base.Version = base.OLDEST,
     ) -> None:
         self.outside, self.prometheus = outside, prometheus
         self.engine = sa.create_engine(database_url)
@@ -97,10 +100,12 @@ class World:
         token = {"MDA_WEBHOOK_TOKEN_FILE": str(self.detector.home / "webhook_token")}
         self.rendered = folder / "rendered"
         settings = config.load(None, self.environ | token)
-        found = render.render(settings, here, self.rendered)
+        found = render.render(settings, here, self.rendered, version=version)
         tree = yaml.safe_load(found.alertmanager.read_text())
         tree["route"].update(people)
-        self.alertmanager = alertmanager(yaml.safe_dump(tree), port=port)
+        self.alertmanager = alertmanager(
+            yaml.safe_dump(tree), [f"--enable-feature={each}" for each in found.features], port
+        )
 
     def close(self) -> None:
         self.detector.kill9()

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator
 
 from detector import config, errors
-from detector.stack.receivers import base, routes, table
+from detector.stack.receivers import base, events, routes, table
 
 
 def set_up(tree: base.Tree, settings: config.Settings, place: base.Place) -> list[str]:
@@ -22,6 +22,7 @@ def set_up(tree: base.Tree, settings: config.Settings, place: base.Place) -> lis
     place.secrets.keep_written([name for channel in table.CHANNELS for name in channel.secrets])
     routes.set_hours(tree, settings.business_hours)
     routes.add_tests(tree)
+    notes += events.add(tree, settings, place)
     return notes
 
 

@@ -20,6 +20,7 @@ from detector.services import (
     delivering,
     heartbeats,
     issuing,
+    ledger,
     memory,
     policy_states,
     previewing,
@@ -34,6 +35,7 @@ from tests.factories import T0, at, new_token
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.alerts import FakeAlertEnder
 from tests.fakes.anomalies import FakeAnomalyStore
+from tests.fakes.deliveries import FakeDeliveryStore
 from tests.fakes.episodes import FakeEpisodeStore
 from tests.fakes.heartbeats import FakeHeartbeatSender
 from tests.fakes.manual import FakeLinkStore, FakeManualStore
@@ -111,6 +113,8 @@ class Served:
     manual: FakeManualStore
     links: FakeLinkStore
     living: application.AnswerParts
+    deliveries: FakeDeliveryStore
+    events: dict[str, int]
 
     def ask(
         self, method: str, path: str, body: object = None, **parameters: object
@@ -224,6 +228,11 @@ def served() -> Iterator[Served]:
     )
     alertmanager, manual, used = FakeAlertmanager(clock), FakeManualStore(), FakeLinkStore()
     lived = living.parts(store, SIGNER, clock, alertmanager=alertmanager, manual=manual, used=used)
+    delivered_by, events = FakeDeliveryStore(), dict[str, int]()
+
+    def count_event(outcome: str) -> None:
+        events[outcome] = events.get(outcome, 0) + 1
+
     drawn: list[bytes | Exception] = []
 
     def draw(_: links.Target) -> bytes:
@@ -256,6 +265,7 @@ def served() -> Iterator[Served]:
         beats=beats,
         late_after=LATE_AFTER,
         living=lived,
+        told=application.ToldParts(ledger.Ledger(delivered_by, count=count_event), delivered_by),
         sms=application.MessageParts(
             store=messages,
             tell=told.tell,
@@ -298,5 +308,7 @@ def served() -> Iterator[Served]:
         manual=manual,
         links=used,
         living=lived,
+        deliveries=delivered_by,
+        events=events,
     )
     assert running.stop(timedelta(seconds=5))

@@ -42,6 +42,7 @@ WANTED: dict[tuple[str, str], str] = {
     ("POST", "/api/webhooks/alertmanager"): WEBHOOK,
     ("POST", "/api/webhooks/sms"): WEBHOOK,
     ("POST", "/api/webhooks/heartbeat"): WEBHOOK,
+    ("POST", "/api/webhooks/events"): WEBHOOK,
     ("POST", "/api/webhooks/sms/{team}"): WEBHOOK,
     ("POST", "/api/webhooks/notify/{name}"): WEBHOOK,
     ("GET", "/api/receipts/{provider}/{reference}/{signature}"): SIGNED,

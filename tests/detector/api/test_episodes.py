@@ -102,6 +102,7 @@ def test_deliveries_are_told_as_far_as_they_are_known(served: Served) -> None:
             "state": "queued",
             "at": "2026-03-01T12:00:06Z",
             "reason": "",
+            "of": None,
         },
         {
             "channel": "email",
@@ -110,6 +111,7 @@ def test_deliveries_are_told_as_far_as_they_are_known(served: Served) -> None:
             "state": "unknown_per_alert",
             "at": None,
             "reason": "not known per alert: see alertmanager_notifications_total and _failed_total",
+            "of": None,
         },
     ]
 

@@ -73,7 +73,7 @@ def test_every_route_under_api_asks_for_its_token(served: Served, header: str | 
             assert ('error="invalid_token"' in challenge) == is_a_bearer_token(header), header
             assert answer.headers["content-type"] == "application/problem+json"
             tried += 1
-    assert tried == 44
+    assert tried == 45
 
 
 def test_the_two_tokens_open_different_doors(served: Served) -> None:

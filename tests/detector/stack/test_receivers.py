@@ -18,7 +18,7 @@ import yaml
 
 from detector import config, errors
 from detector.stack import debian, render
-from detector.stack.receivers import base, versions
+from detector.stack.receivers import base, events, versions
 from tests import conftest, stack
 from tests.detector.stack import receiving
 from tests.rules import routing
@@ -55,6 +55,81 @@ def test_amtool_takes_every_combination_of_channels(
     assert had == {"memory", "heartbeat", *expected}
     told = [note for note in notes if "needs Alertmanager" in note]
     assert len(told) == len(names) - len(expected)
+
+
+def test_events_are_delivered_to_us_where_alertmanager_has_a_recorder(
+    tmp_path: pathlib.Path, tools: render.Tools, version: base.Version
+) -> None:
+    """amtool of the suite takes the file, with and without."""
+    found = render.render(config.load(None, {}), receiving.HERE, tmp_path, tools, version=version)
+    tree = yaml.safe_load(found.alertmanager.read_text())
+    if version < base.Version(0, 33):
+        assert "event_recorder" not in tree
+        assert found.features == ()
+        return
+    memory = tree["receivers"][0]["webhook_configs"][0]
+    output = {
+        "url": f"http://{receiving.HERE.detector}/api/webhooks/events",
+        "http_config": memory["http_config"],
+    }
+    assert tree["event_recorder"] == {"webhook_outputs": [output]}
+    assert found.features == ("event-recorder",)
+
+
+@pytest.mark.parametrize(("version", "count"), [("0.28.1", 0), ("0.33.1", 1)])
+def test_render_tells_what_alertmanager_is_to_be_started_with(
+    version: str, count: int, tmp_path: pathlib.Path
+) -> None:
+    settings = config.load(None, {"MDA_ALERTMANAGER__VERSION": version})
+    lines = render.run(settings, tmp_path)
+    assert sum("--enable-feature=event-recorder" in each for each in lines) == count
+
+
+def test_a_recorder_of_ones_own_is_kept(tmp_path: pathlib.Path) -> None:
+    own = {"url": "http://own.example/"}
+    tree: base.Tree = {"event_recorder": {"webhook_outputs": [own]}}
+    place = base.Place(base.Secrets(tmp_path, 0o600), "d:1", "/token", base.Version(0, 34))
+    assert events.add(tree, config.load(None, {}), place) == []
+    outputs = tree["event_recorder"]["webhook_outputs"]
+    assert (outputs[0], outputs[1]["url"]) == (own, "http://d:1/api/webhooks/events")
+
+
+@pytest.mark.parametrize(
+    ("version", "has_recorder", "note"),
+    [
+        (base.Version(0, 32, 9), False, None),
+        (base.Version(0, 33), True, None),
+        (base.Version(0, 34, 5), True, None),
+        (base.Version(0, 35), False, "event recorder left out"),
+    ],
+)
+def test_the_recorder_is_written_for_releases_that_are_known(
+    version: base.Version, has_recorder: bool, note: str | None, tmp_path: pathlib.Path
+) -> None:
+    tree, notes = receiving.rendered(tmp_path, render.NO_TOOLS, {}, version)
+    assert ("event_recorder" in tree) == has_recorder
+    told = [each for each in notes if "recorder" in each]
+    assert [each.split(":")[0] for each in told] == ([note] if note else [])
+
+
+def test_the_recorder_can_be_done_without(tmp_path: pathlib.Path) -> None:
+    environ = {"MDA_ALERTMANAGER__EVENTS": "false"}
+    tree, notes = receiving.rendered(tmp_path, render.NO_TOOLS, environ, base.Version(0, 33))
+    assert "event_recorder" not in tree
+    assert not any("recorder" in each for each in notes)
+
+
+def test_a_configuration_of_the_users_own_gets_no_recorder(tmp_path: pathlib.Path) -> None:
+    own, plain = tmp_path / "own.yml", "route: {receiver: a}\nreceivers: [{name: a}]\n"
+    recorded = f"{plain}event_recorder: {{file_outputs: [{{path: /var/log/events}}]}}\n"
+    for text, features in ((plain, ()), (recorded, ("event-recorder",))):
+        own.write_text(text)
+        settings = config.load(None, {"MDA_ALERTMANAGER__CONFIG": str(own)})
+        found = render.render(
+            settings, receiving.HERE, tmp_path / "out", version=base.Version(0, 33, 1)
+        )
+        assert (found.alertmanager, found.features) == (own, features)
+        assert own.read_text() == text
 
 
 def test_what_an_alertmanager_is_too_old_for_is_left_out_with_the_version_that_it_takes(
