@@ -7,7 +7,6 @@ import urllib.parse
 from collections.abc import Iterator
 from datetime import timedelta
 
-import msgspec
 import sqlalchemy as sa
 import sqlalchemy.exc
 
@@ -48,7 +47,6 @@ class Database:
             pool_timeout=POOL_TIMEOUT.total_seconds(),
             pool_pre_ping=True,
             hide_parameters=True,
-            json_deserializer=msgspec.json.decode,
             connect_args=_connect_args(parsed),
         )
 

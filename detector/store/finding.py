@@ -37,7 +37,8 @@ DENSE = 8_000
 SCATTERED = 5
 """Episodes of an index lie apart: one takes as long as so many that follow each other."""
 SPARE = 2
-"""Times as far back is asked as the page needs, if what comes is as what was looked through."""
+"""Times as far back is asked as the page needs, if what comes is as what was looked through; four
+times as many each time that it was not."""
 RARE = 0.02
 """Share of the episodes that were looked through, up to which an index is worth asking."""
 LONG = timedelta(days=1)
@@ -225,8 +226,10 @@ class _Search:
             for each, is_rare in zip(self._conditions, rare, strict=True)
         ]
         months = 1 if self.found else 3
+        spare = SPARE
         while self._missing and self._place is not None:
-            guess = self._guess()
+            guess = self._guess(spare)
+            spare = 0 if guess is None else spare * 4
             start = _latest(guess or _months_before(self._place, months), floor)
             is_part = guess is not None or self._within is not None
             self._find(_BY_INDEXES if is_part else _BY_INDEX)
@@ -242,13 +245,14 @@ class _Search:
             if floor is not None and self._place <= (floor, 0):
                 return
 
-    def _guess(self) -> datetime | None:
-        """How far back the page fills, with some to spare; None where nothing tells."""
+    def _guess(self, spare: int) -> datetime | None:
+        """How far back the page fills, so many times over; None where nothing tells, or where that
+        is further than a month."""
         if not self.found or self._place is None or self._newest is None:
             return None
         apart = (self._newest - self._place[0]) / len(self.found)
-        back = SPARE * self._missing * apart
-        return None if back > A_MONTH else self._place[0] - back
+        back = spare * self._missing * apart
+        return self._place[0] - back if timedelta(0) < back < A_MONTH else None
 
     def _ask(
         self, start: datetime | None, holds: Sequence[sa.ColumnElement[bool]]
