@@ -94,7 +94,7 @@ def test_annotations_that_come_later_replace_those_before(alertmanager_: Alertma
 
 
 def test_it_says_when_it_was_started(alertmanager_: Alertmanager) -> None:
-    assert timedelta(0) <= now() - alertmanager_.started_at() < timedelta(minutes=1)
+    assert timedelta(0) <= datetime.now(UTC) - alertmanager_.started_at() < timedelta(minutes=1)
 
 
 def test_what_has_ended_is_held_no_more(alertmanager_: Alertmanager) -> None:

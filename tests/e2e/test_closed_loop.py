@@ -62,7 +62,7 @@ def test_an_injected_spike_is_scored_fires_is_delivered_stored_and_resolves(
 
     driver.shift = 25.0
     driver.until("a score above 1", 30, lambda: driver.score() > 1)
-    driver.until("the rule to fire", 60, lambda: "firing" in driver.alert_states())
+    driver.until("the rule to fire", 150, lambda: "firing" in driver.alert_states())
     firing = driver.until("the stored episode", 60, lambda: driver.episodes(state="firing"))
     active = running.query(f"anomaly_active{SELECTOR}")
 

@@ -129,7 +129,7 @@ def test_repetition_that_comes_behind_the_end_is_ended_at_the_next_turn(desk: De
     desk.clock.pass_(raising.END_TOLD_FOR)
     posted = len(desk.alertmanager.posts)
     desk.raised.turn()
-    assert desk.alertmanager.posts[posted:] == [()]
+    assert desk.alertmanager.posts[posted:] == []
 
 
 def test_same_alert_is_not_raised_twice(desk: Desk) -> None:
