@@ -35,8 +35,7 @@ _TAKEN_OUT = sa.text("""
         ) AS joined_to
         FROM (SELECT * FROM told UNION SELECT * FROM next) AS known
         JOIN episodes AS later USING (fingerprint, starts_at)
-        WHERE later.state = 'resolved'
-            AND NOT EXISTS (
+        WHERE NOT EXISTS (
                 SELECT FROM notifications AS heard
                 WHERE heard.episode_id = later.id AND heard.starts_at = later.starts_at
                     AND heard.state = 'firing'

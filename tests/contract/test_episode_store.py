@@ -390,6 +390,20 @@ def test_redated_ends_of_one_delivery_are_joined(store: ports.EpisodeStore) -> N
     }
 
 
+def test_an_end_is_joined_to_the_episode_before_it_of_the_same_alert(
+    store: ports.EpisodeStore,
+) -> None:
+    others = [("third", 0, 80), ("other", 5, 60)]
+    own = [(KEY[0], -90, -80), (KEY[0], 10, 52), (KEY[0], 0, 50), (KEY[0], 70, 75)]
+    for fingerprint, start, end in [*others, *own]:
+        told = notification(fingerprint, starts_at=at(start), ends_at=at(end))
+        store.record([told], received_at=at(100))
+    found = [
+        (each.starts_at, each.ends_at) for each in everything(store) if each.fingerprint == KEY[0]
+    ]
+    assert found == [(at(70), at(75)), (at(0), at(52)), (at(-90), at(-80))]
+
+
 @pytest.mark.parametrize(
     ("start", "fired", "said", "left"),
     [
