@@ -7,6 +7,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from tests import stack
 from tests.e2e import live
 from tests.e2e.conftest import QUERY, Injected
@@ -51,6 +53,7 @@ class Driver:
         return bool(found) and float(found[0]["value"][1]) >= 90
 
 
+@pytest.mark.timeout(540)  # with a machine that does much else
 def test_an_injected_spike_is_scored_fires_is_delivered_stored_and_resolves(
     live_stack: tuple[live.LiveStack, Injected],
 ) -> None:

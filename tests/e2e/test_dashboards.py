@@ -47,6 +47,7 @@ def is_to_be_expected_here(target: dashboards.Target) -> bool:
     return KERNEL_HAS_PRESSURE or "pressure" not in target.expr
 
 
+@pytest.mark.timeout(540)  # with a machine that does much else
 def test_every_panel_shows_data(own_stack: tuple[live.LiveStack, Injected]) -> None:
     running, injected = own_stack
     driver = loop.Driver(running, injected)
