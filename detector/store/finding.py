@@ -28,7 +28,7 @@ _EPISODES = tables.episodes
 _C = _EPISODES.c
 _INSTANT = sa.DateTime(timezone=True)
 _NEWEST_FIRST = (_C.starts_at.desc(), _C.id.desc())
-LOOK = 2_000
+LOOK = 500
 """Episodes that are looked through first; then four times as many each time."""
 WALK = 12_000
 """So many more are looked through before an index is asked, where that will fill the page."""
@@ -52,16 +52,36 @@ NO_START_UP = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 
 _IN_ORDER, _BY_INDEX, _BY_INDEXES = (
     "; ".join(
         [
-            *(f"SET LOCAL enable_{kind} = {scans}" for kind in ("seqscan", "indexscan")),
-            f"SET LOCAL enable_indexonlyscan = {scans}",
+            *(f"SET LOCAL enable_{kind} = {ordered}" for kind in ("seqscan", "indexscan")),
+            f"SET LOCAL enable_indexonlyscan = {ordered}",
+            f"SET LOCAL enable_bitmapscan = {gathered}",
             f"SET LOCAL cpu_tuple_cost = {row_cost}",
         ]
     )
-    for scans, row_cost in (("on", 0.01), ("off", 0.01), ("off", 20))
+    for ordered, gathered, row_cost in (
+        ("on", "off", 0.01),
+        ("off", "on", 0.01),
+        ("off", "on", 20),
+    )
 )
-"""How rows are found: as the planner likes; by indexes of conditions, never in an order or by
+"""How rows are found: in an order, or one by one; by indexes of conditions, never in an order or by
 reading all; or by several of these at once. The planner takes every label for rare, and would read
 all rows of a month to keep those of a day, or of an owner: it does not where rows are dear."""
+_PLACES = (
+    sa.func.unnest(
+        sa.bindparam("starts", type_=postgresql.ARRAY(_INSTANT)),
+        sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger)),
+    )
+    .table_valued(sa.column("starts_at", _INSTANT), sa.column("id", sa.BigInteger), name="places")
+    .render_derived()
+)
+_ROWS = (
+    sa.select(*(each for each in _C if each is not _C.words))
+    .join(_PLACES, sa.and_(_C.starts_at == _PLACES.c.starts_at, _C.id == _PLACES.c.id))
+    .where(_C.starts_at.between(sa.bindparam("first"), sa.bindparam("last")))
+    .order_by(*_NEWEST_FIRST)
+)
+"""Whole rows of places between the first and the last, which tell their partitions."""
 MOST_MONTHS = 9
 """That are asked for at once, before all that are left."""
 
@@ -129,7 +149,7 @@ class _Search:
         self._most = most
         self._until = until
         self._place = place
-        self._plan = _IN_ORDER
+        self._plan = ""
         self._seen = 0
         self._newest: datetime | None = None
         self._held = [0] * len(self._conditions)
@@ -156,18 +176,13 @@ class _Search:
             self._take(self._select(alive))
 
     def rows(self) -> list[sa.Row[Any]]:
-        """Whole rows of what was found; their instants tell their partitions."""
+        """Whole rows of what was found."""
         if not self.found:
             return []
         self._find(_IN_ORDER)
-        starts, ids = zip(*self.found, strict=True)
-        query = (
-            sa.select(*(each for each in _C if each is not _C.words))
-            .where(_C.id == sa.any_(sa.literal(list(ids), postgresql.ARRAY(sa.BigInteger))))
-            .where(_C.starts_at == sa.any_(sa.literal(list(starts), postgresql.ARRAY(_INSTANT))))
-            .order_by(*_NEWEST_FIRST)
-        )
-        return list(self._connection.execute(query).all())
+        starts, ids = map(list, zip(*self.found, strict=True))
+        wanted = {"starts": starts, "ids": ids, "first": min(starts), "last": max(starts)}
+        return list(self._connection.execute(_ROWS, wanted).all())
 
     @property
     def _missing(self) -> int:
@@ -181,6 +196,7 @@ class _Search:
         """Look through so many in their order; whether that is all, or fills the page."""
         if not self._conditions:
             limit = self._missing
+        self._find(_IN_ORDER)
         holds = [each.holds.label(f"c{place}") for place, each in enumerate(self._conditions)]
         looked = (
             sa.select(_C.id, _C.starts_at, *holds)
@@ -225,19 +241,23 @@ class _Search:
             each.holds if is_rare else each.hidden
             for each, is_rare in zip(self._conditions, rare, strict=True)
         ]
-        months = 1 if self.found else 3
+        months = 1 if self.found else 2
         spare = SPARE
         while self._missing and self._place is not None:
             guess = self._guess(spare)
-            spare = 0 if guess is None else spare * 4
             start = _latest(guess or _months_before(self._place, months), floor)
             is_part = guess is not None or self._within is not None
             self._find(_BY_INDEXES if is_part else _BY_INDEX)
             count, found = self._ask(start, holds)
             if count <= DENSE:
+                if guess is None:
+                    spare, months = 0, months * 3
+                elif self.found:
+                    spare *= 4
+                elif not found:
+                    spare = 0
                 self.found += found
                 self._reach(start)
-                months *= 3
             elif guess is None and months > 1:
                 months = 1
             else:
@@ -246,11 +266,11 @@ class _Search:
                 return
 
     def _guess(self, spare: int) -> datetime | None:
-        """How far back the page fills, so many times over; None where nothing tells, or where that
-        is further than a month."""
-        if not self.found or self._place is None or self._newest is None:
+        """How far back the page fills, so many times over, if what comes next is what came in vain
+        so far; None where nothing tells, or where that is further than a month."""
+        if self._place is None or self._newest is None:
             return None
-        apart = (self._newest - self._place[0]) / len(self.found)
+        apart = (self._newest - self._place[0]) / max(len(self.found), 1)
         back = spare * self._missing * apart
         return self._place[0] - back if timedelta(0) < back < A_MONTH else None
 
@@ -280,7 +300,6 @@ class _Search:
             yield sa.func.array(newest.with_only_columns(each).scalar_subquery())
 
     def _walk(self, floor: datetime | None) -> None:
-        self._find(_IN_ORDER)
         for limit in _growing(LOOK):
             if self._look(limit, floor):
                 return

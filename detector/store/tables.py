@@ -92,6 +92,12 @@ episodes = sa.Table(
     ),
     sa.Index("episodes_newest_first", sa.text("starts_at DESC"), sa.text("id DESC")),
     sa.Index(
+        "episodes_by_time",
+        "starts_at",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
+    sa.Index(
         "episodes_labels",
         "labels",
         postgresql_using="gin",
