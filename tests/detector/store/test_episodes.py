@@ -240,3 +240,13 @@ def test_of_news_of_one_instant_the_same_is_kept_in_any_order(
         two.labels,
         two.generator_url,
     )
+
+
+def test_a_month_is_not_dropped_for_what_ended_after_it(connections: database.Database) -> None:
+    store = episodes.PostgresEpisodeStore(connections)
+    april = T0.replace(month=4, day=1, hour=0)
+    hour = timedelta(hours=1)
+    lasts = dataclasses.replace(notification(ends_at=april + hour), starts_at=april - hour)
+    store.record([lasts], received_at=april + hour)
+    assert store.forget(april + hour / 2) == alerts.Forgotten()
+    assert store.forget(april + timedelta(days=1)) == alerts.Forgotten(months=1)
