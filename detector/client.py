@@ -336,7 +336,9 @@ class Alerts(_Api):
         until: datetime | None = None,
         limit: int = 100,
     ) -> list[dict[str, Any]]:
-        """The newest `limit` of these alerts."""
+        """The newest `limit` of these alerts, 1 or more."""
+        if limit < 1:
+            raise ApiError(f"limit: {limit}: 1 or more is allowed")
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while len(found) < limit:
@@ -456,4 +458,6 @@ def _reason(error: requests.RequestException) -> str:
         return "does not answer in time"
     if isinstance(error, requests.ConnectionError):
         return "cannot be reached: is the detector running there?"
-    return type(error).__name__
+    if isinstance(error, ValueError):  # InvalidURL and its like, of requests
+        return "no address of a detector: one as http://127.0.0.1:8490 is needed"
+    return "its answer cannot be read: try again"

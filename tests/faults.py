@@ -93,6 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(planned.body)
 
     do_GET = do_POST
+    do_DELETE = do_POST
 
     def _reset(self) -> None:
         """Close the connection by RST, not FIN: what a server that dies of memory leaves."""

@@ -133,7 +133,7 @@ class Client:
         except requests.Timeout as error:
             raise self._failed("timeout", f"no answer in {self._timeout_s:g} s") from error
         except requests.RequestException as error:
-            raise self._failed("unreachable", type(error).__name__) from error
+            raise self._failed("unreachable", "cannot be reached: is it running?") from error
         if not answer.ok:
             is_ours = 400 <= answer.status_code < 500
             reason = f"answered {answer.status_code}{_said(answer)}"

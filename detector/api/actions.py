@@ -27,6 +27,7 @@ DURATIONS: Mapping[str, tuple[timedelta, str]] = {
     "3d": (timedelta(days=3), "3 days"),
     "7d": (timedelta(days=7), "7 days"),
 }
+UNKEPT = "It is done, but the memory of alerts does not answer: look at its history later."
 MOST_FIELDS = 10
 MOST_LABELS = 20
 MOST_SHOWN = 200
@@ -120,7 +121,7 @@ class Actions:
         episode = self._episode(asked)
         note = form.get("note", "").strip()[: pages.NOTE_MOST]
         if asked.action is links.Action.ACK:
-            self._answers.acknowledge(episode.id, by=BY, note=note)
+            done = self._answers.acknowledge(episode.id, by=BY, note=note)
             lasting = silencing.in_words(answering.ACKNOWLEDGED_FOR)
             what, more = "acknowledged", f"Nobody else is told for {lasting}, while it lasts."
         else:
@@ -129,15 +130,23 @@ class Actions:
                 name = next(iter(self._durations))
             lasts, words = self._durations[name]
             wanted = silencing.Wanted((), lasts, note or "no reason given", BY)
-            self._answers.silence(episode.id, wanted)
-            what, more = "silenced", f"It is quiet for {words}."
-        self._used.use(
-            asked.signature,
-            alerts.LinkUse(self._clock(), BY, what),
-            expires=asked.target.expires,
-        )
-        title, text, facts = _about(self._episode(asked))
-        return pages.page(200, f"{what.capitalize()}: {title}", f"{more} {text}", facts=facts)
+            made = self._answers.silence(episode.id, wanted)
+            assert isinstance(made, answering.Answer)  # noqa: S101 - of one alert, not too long
+            done, what, more = made, "silenced", f"It is quiet for {words}."
+        is_kept = self._is_kept(asked, what)
+        warning = "" if is_kept and not done.warning else UNKEPT
+        title, text, facts = _about(done.episode)
+        said = f"{more} {text}"
+        return pages.page(200, f"{what.capitalize()}: {title}", said, facts=facts, warning=warning)
+
+    def _is_kept(self, asked: _Asked, what: str) -> bool:
+        """Keep that the address was used; what it did stays done where that cannot be."""
+        use = alerts.LinkUse(self._clock(), BY, what)
+        try:
+            self._used.use(asked.signature, use, expires=asked.target.expires)
+        except errors.StoreError:
+            return False
+        return True
 
     def _episode(self, asked: _Asked) -> alerts.Episode:
         found = self._store.episode_of((asked.target.fingerprint, asked.target.starts_at))

@@ -43,7 +43,22 @@ def router(
             raise problems.Problem(
                 503, "too many charts are asked for at once", headers={"Retry-After": "5"}
             ) from None
+        except errors.UpstreamError as error:
+            if not error.retryable:
+                text = "chart: Prometheus does not give this alert's series"
+                raise problems.Problem(502, text) from error
+            raise _away("Prometheus") from error
+        except charting.AlertmanagerAwayError as error:
+            raise _away("Alertmanager") from error
+        except errors.StoreError as error:
+            raise _away("the memory of alerts") from error
         headers = {"Cache-Control": f"private, max-age={MAX_AGE_S}"}
         return Response(drawn, media_type="image/png", headers=headers)
 
     return routes
+
+
+def _away(who: str) -> problems.Problem:
+    """Without the server's address or what it says, for whoever holds the link."""
+    headers = {"Retry-After": problems.RETRY_AFTER_S}
+    return problems.Problem(503, f"chart: {who} does not answer", headers=headers)

@@ -93,11 +93,13 @@ def _add_test(verbs: base.Commands) -> None:
 def _list(settings: config.Settings, arguments: argparse.Namespace) -> int:
     import json
 
-    from detector import alert_lines
+    from detector import alert_lines, errors
 
+    if arguments.limit < 1:
+        raise errors.ConfigError(f"--limit: {arguments.limit}: 1 or more is allowed")
     labels = dict(alert_lines.pair_of(each, ":", "--label") for each in arguments.label)
     found = detectors.connect_alerts(settings, arguments).list_alerts(
-        status=arguments.status, labels=labels, limit=max(arguments.limit, 1)
+        status=arguments.status, labels=labels, limit=arguments.limit
     )
     print(json.dumps({"alerts": found}) if arguments.json else alert_lines.table_of(found))
     return base.OK

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from detector.commands import base
 
 if TYPE_CHECKING:
-    from detector import config
+    from detector import checks, config
 
 
 def add(commands: base.Commands) -> None:
@@ -63,7 +63,7 @@ def _serve(settings: config.Settings, arguments: argparse.Namespace) -> int:
 def _check(settings: config.Settings, arguments: argparse.Namespace) -> int:
     from detector import checks
 
-    found = list(checks.offline(settings))
+    found = [*checks.offline(settings), *_mail(settings)]
     if not arguments.offline:
         found += checks.online(settings)
         if arguments.expect and all(each.verdict is not checks.Verdict.WRONG for each in found):
@@ -74,6 +74,24 @@ def _check(settings: config.Settings, arguments: argparse.Namespace) -> int:
         print(f"{check.verdict:<6}{check}")
     checks.raise_first_wrong(found)
     return base.OK
+
+
+def _mail(settings: config.Settings) -> list[checks.Check]:
+    """What `mda render` says of mail; nothing where its configuration is not written by us."""
+    from detector import checks, errors
+    from detector.stack.receivers import email
+
+    if settings.alertmanager.config is not None:
+        return []
+    why = email.why_left_out(settings)
+    found = [checks.Check(checks.Verdict.NOTE, email.NAME, why)] if why else []
+    if email.CHANNEL.reaches(settings):
+        try:
+            email.sender_of(settings)
+        except errors.ConfigError as error:
+            subject, _, text = str(error).partition(": ")
+            found.append(checks.Check(checks.Verdict.WRONG, subject, text))
+    return found
 
 
 def _migrate(settings: config.Settings, _: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ SETTLED_AFTER = timedelta(minutes=1)
 """By then a silence is kept with its episode, or will not be."""
 ACKNOWLEDGED = "mda acknowledged alert"
 """How the comment of a silence behind an alert begins; no reason does, for its silencing.MARK."""
+UNREAD = "it is done, but the memory of alerts does not answer: its history is to be read later"
 _OURS = re.compile(rf"{ACKNOWLEDGED} (?P<id>[0-9]{{1,18}})(?::.*)?", re.S)
 WORDS = {
     alerts.Feedback.TRUE: "a true alarm",
@@ -50,7 +51,8 @@ class Answering:
     """Does what people ask for; threads may share it.
 
     All methods raise NotFoundError, ConflictError where an episode is not in a state for that,
-    UpstreamError and StoreError; then nothing is done.
+    UpstreamError and StoreError; then nothing is done. Where the memory fails after that, the
+    answer says what was done, with a warning.
     """
 
     def __init__(
@@ -100,7 +102,10 @@ class Answering:
             )
         )
         self._mark(episode, Status.ACKNOWLEDGED, by=owner or by, note=note, silence_id=silence_id)
-        return Answer(self._found(episode_id), silence_id)
+        marked = replace(
+            episode, status=Status.ACKNOWLEDGED, owner=owner or by, silence_id=silence_id
+        )
+        return self._after(marked, silence_id)
 
     def unacknowledge(self, episode_id: int, *, by: str, note: str = "") -> Answer:
         """Nobody sees to it any more: people are told again."""
@@ -112,7 +117,7 @@ class Answering:
         if episode.silence_id:
             self._silencer.expire(episode.silence_id)
         self._mark(episode, Status.FIRING, by=by, note=note)
-        return Answer(self._found(episode_id))
+        return self._after(replace(episode, status=Status.FIRING))
 
     def silence(
         self,
@@ -141,7 +146,7 @@ class Answering:
         self._mark(episode, Status.SILENCED, by=wanted.by, note=note, silence_id=made)
         if episode.status is Status.ACKNOWLEDGED:
             self._end(episode.silence_id)  # which would mute it when this one is ended early
-        return Answer(self._found(episode_id), made)
+        return self._after(replace(episode, status=Status.SILENCED), made)
 
     def resolve(
         self,
@@ -221,6 +226,13 @@ class Answering:
         if found is None:
             raise errors.NotFoundError(f"alert_id: {episode_id}: no alert has this id")
         return found
+
+    def _after(self, marked: alerts.Episode, silence_id: str = "") -> Answer:
+        """What the memory has of it by now, or as it was marked where that does not answer."""
+        try:
+            return Answer(self._found(marked.id), silence_id)
+        except errors.StoreError:
+            return Answer(marked, silence_id, UNREAD)
 
     def _firing(self, episode_id: int) -> alerts.Episode:
         episode = self._found(episode_id)

@@ -31,6 +31,10 @@ class BusyError(Exception):
     """Too many pictures are asked for at once."""
 
 
+class AlertmanagerAwayError(Exception):
+    """The memory does not know the alert, and Alertmanager cannot be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Alert:
     labels: frames.Labels
@@ -63,7 +67,8 @@ class Charts:
     def picture(self, target: links.Target) -> bytes:
         """A PNG of the alert's series.
 
-        Raises NotFoundError where there is nothing to draw, BusyError, StoreError, UpstreamError.
+        Raises NotFoundError where there is nothing to draw, BusyError, StoreError,
+        AlertmanagerAwayError, and UpstreamError of Prometheus.
         """
         key = target.key
         with self._turn():
@@ -128,7 +133,11 @@ class Charts:
         found = self._episodes.episode_of(target.key)
         if found is not None:
             return _Alert(found.labels, found.generator_url, found.starts_at, found.ends_at)
-        for each in self._source.held():
+        try:
+            held = self._source.held()
+        except errors.UpstreamError as error:
+            raise AlertmanagerAwayError from error
+        for each in held:
             if each.key == target.key:
                 return _Alert(each.labels, each.generator_url, each.starts_at, None)
         raise errors.NotFoundError("chart: this alert is not remembered any more")

@@ -1,9 +1,9 @@
 """How one more notification changes an episode's row: one statement, in whatever order they come.
 
-A row says what its winning notification said. The state follows alerts.NEXT; where a notification
-leads to the state that it names itself, what it says wins if it ends later, or else was received
-later. Rows hold all that this comparison needs, so any order and any repetition of the same
-deliveries ends in the same row.
+A row says what its winning notification said: the one that ends later, or else was received later.
+The state follows alerts.NEXT: what is resolved alone has an end, so it wins over what fires. Rows
+hold all that this comparison needs, so any order and any repetition of the same deliveries ends in
+the same row.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def upsert() -> sa.Executable:
     old, new = tables.episodes.c, insert.excluded
     after = _state_after(old.state, new.state)
     same = sa.and_(*(old[name].is_not_distinct_from(new[name]) for name in _SAID))
-    wins = sa.and_(new.state == after, sa.or_(old.state != after, _rank(new) > _rank(old)))
+    wins = _rank(new) > _rank(old)
     changes: dict[str, Any] = {name: sa.case((wins, new[name]), else_=old[name]) for name in _SAID}
     changes["state"] = after
     changes["status"] = sa.case((after == alerts.State.RESOLVED.value, after), else_=old.status)
@@ -104,7 +104,7 @@ def _state_after(
 
 
 def _rank(row: Any) -> sa.Tuple:
-    """What is compared between two notifications of the same state; the tail breaks ties."""
+    """What is compared between two notifications; the tail breaks ties."""
     return sa.tuple_(
         sa.func.coalesce(row.ends_at, sa.text("'-infinity'::timestamptz")),
         row.heard_at,

@@ -167,9 +167,9 @@ def _answer(who: str, method: str, url: str, **given: Any) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False  # the token goes to this server alone, by no proxy
             answer = session.request(method, url, timeout=TIMEOUT_S, **given)
-    except requests.RequestException as error:
+    except requests.RequestException:
         raise errors.UpstreamError(
-            f"{who}: does not answer ({type(error).__name__}): is it running?",
+            f"{who}: does not answer: is it running?",
             kind="unreachable",
             retryable=True,
         ) from None

@@ -193,6 +193,31 @@ def test_what_was_made_from_alerts_is_as_any_other_once_it_is_told_of(
     assert told.annotations == notification().annotations
 
 
+@pytest.mark.parametrize(("begins", "left"), [(60, 1), (60.001, 2)])
+def test_what_was_made_from_alerts_is_of_the_same_alert_within_a_minute(
+    store: ports.EpisodeStore, begins: float, left: int
+) -> None:
+    store.record([notification(ends_at=at(8))], received_at=at(20))
+    store.learn({KEY: ((alerts.SOURCE, alerts.FROM_ALERTS),)})
+    store.record([notification(starts_at=at(begins))], received_at=at(90))
+    assert len(everything(store)) == left
+
+
+def test_who_silences_an_alert_does_not_own_it(store: ports.EpisodeStore) -> None:
+    store.record([notification()], received_at=at(5))
+    store.mark([KEY], alerts.Status.SILENCED, at=at(6), by="ann", silence_id="s")
+    assert (only(store).status, only(store).owner) == ("silenced", "")
+    assert only(store).silence_id == ""
+
+
+def test_of_both_ends_that_are_heard_at_once_the_beginning_is_first(
+    store: ports.EpisodeStore,
+) -> None:
+    store.record([notification(ends_at=at(60)), notification()], received_at=at(65))
+    told = [(each.state, each.received_at) for each in only(store).transitions]
+    assert told == [("firing", at(65)), ("resolved", at(65))]
+
+
 def test_facts_are_kept_each_in_the_place_of_the_one_before(store: ports.EpisodeStore) -> None:
     store.record([notification()], received_at=at(5))
     store.learn({KEY: (("expected", "40 %"), ("value", "93 %"))})
@@ -293,6 +318,7 @@ def match(name: str, value: str, sign: str = "=") -> alerts.Matcher:
         ([match("host", "web", "=~")], 0),
         ([match("job", "a|b", "=~"), match("host", "web-1|", "!~")], 0),
         ([match("job", "a|b", "=~"), match("host", "db", "!~")], 3),
+        ([match("host", "x|eb-1", "=~")], 0),
         ([match("job", "(", "=~")], None),
     ],
 )
@@ -309,6 +335,7 @@ def test_a_silence_is_measured_by_what_it_would_have_muted(
         received_at=at(40),
     )
     assert store.muted(matchers, since=at(5)) == count
+    assert store.muted(matchers, since=at(10)) == count
 
 
 def test_episodes_of_any_time_are_kept(store: ports.EpisodeStore) -> None:
@@ -594,6 +621,67 @@ def test_what_ended_long_ago_is_forgotten_with_its_month(store: ports.EpisodeSto
     assert {each.fingerprint for each in everything(store)} == {"april", "fires", "lasted"}
     store.record(told, received_at=april + 3 * day)
     assert len(everything(store)) == len(spans)
+
+
+@pytest.mark.parametrize(
+    ("before", "left"),
+    [
+        (timedelta(hours=0.5), {"fires", "lasted", "until then", "short"}),
+        (timedelta(days=2), {"fires", "lasted", "until then"}),
+        (timedelta(days=2, microseconds=1), {"fires"}),
+    ],
+)
+def test_what_ends_at_the_very_instant_is_kept(
+    store: ports.EpisodeStore, before: timedelta, left: set[str]
+) -> None:
+    """`lasted` is alone in January; in March one that fires keeps the month."""
+    april, hour, day = datetime(2026, 4, 1, tzinfo=UTC), timedelta(hours=1), timedelta(days=1)
+    end = april + 2 * day
+    spans: dict[str, tuple[datetime, datetime | None]] = {
+        "lasted": (april - 80 * day, end),
+        "until then": (april - hour, end),
+        "fires": (april - hour, None),
+        "short": (april - hour, april + hour),
+    }
+    told = [
+        dataclasses.replace(notification(name, ends_at=until), starts_at=start)
+        for name, (start, until) in spans.items()
+    ]
+    store.record(told, received_at=april + 3 * day)
+    while store.forget(april + before) != alerts.Forgotten():
+        pass
+    assert {each.fingerprint for each in everything(store)} == left
+
+
+def test_statistics_leave_out_what_begins_with_the_end_and_tell_rules_by_name(
+    store: ports.EpisodeStore,
+) -> None:
+    """`a` began again to the second an hour later; `b` was acknowledged, given back, and again."""
+    hour = 3600.0
+    rules = {"c": (5.0,), "b": (0.0,), "a": (0.0, hour), "late": (2 * hour,)}
+    store.record(
+        [
+            notification(name, starts_at=at(start), labels=(("alertname", name),))
+            for name, starts in rules.items()
+            for start in starts
+        ],
+        received_at=at(1),
+    )
+    key = (alerts.Fingerprint("b"), at(0))
+    for second, status in (
+        (40, alerts.Status.ACKNOWLEDGED),
+        (50, alerts.Status.FIRING),
+        (90, alerts.Status.ACKNOWLEDGED),
+    ):
+        store.mark([key], status, at=at(second), by="ann")
+    judged = (alerts.Fingerprint("c"), at(5))
+    store.remark(judged, at=at(9), by="ann", feedback=alerts.Feedback.TRUE)
+    found = store.statistics(at(0), at(2 * hour))
+    assert found.rules == (
+        alerts.Tally("a", 2, 0.5, 1.0, None, None),
+        alerts.Tally("b", 1, 0.0, 0.0, (40.0, 40.0), None),
+        alerts.Tally("c", 1, 0.0, 0.0, None, None),
+    )
 
 
 def test_statistics_tell_what_became_of_what_began(store: ports.EpisodeStore) -> None:

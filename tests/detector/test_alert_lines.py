@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector import alert_lines, alerts, errors
+from tests import stack
 from tests.detector import test_cli
 from tests.detector.api.conftest import API_TOKEN, Served, served
 from tests.factories import at, delivery, notification
@@ -71,6 +72,22 @@ def test_alerts_are_listed_and_shown(mda: Shell) -> None:
         "history:\n"
         "  2026-03-01 12:00:00 UTC  firing\n"
     )
+
+
+@pytest.mark.parametrize("limit", ["0", "-3"])
+def test_a_list_of_no_alerts_is_refused(mda: Shell, limit: str) -> None:
+    assert mda("list", "--limit", limit) == (
+        2,
+        "",
+        f"mda: --limit: {limit}: 1 or more is allowed\n",
+    )
+
+
+def test_a_detector_that_is_away_is_said_in_words(tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{stack.free_port()}"
+    status, out, err = Shell(tmp_path, nobody)("list")
+    assert (status, out) == (1, "")
+    assert err == f"mda: {nobody}: cannot be reached: is the detector running there?\n"
 
 
 def test_whom_an_alert_was_told_to_is_shown(mda: Shell, served: Served) -> None:

@@ -69,6 +69,35 @@ def test_wrong_settings_are_one_line_and_status_2(tmp_path: Path, text: str, exp
     assert expected in ran.stderr
 
 
+MAIL = {"EMAIL_SMTP_SERVER": "smtp.example.org", "EMAIL_TO": "a@example.org"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "status", "said"),
+    [
+        (MAIL, 2, "wrong EMAIL_FROM: not set: mail needs a sender (or EMAIL_USERNAME)"),
+        (MAIL | {"EMAIL_FROM": "c@example.org"}, 0, ""),
+        (MAIL | {"EMAIL_USERNAME": "c@example.org"}, 0, ""),
+        (MAIL | {"EMAIL_TO": ""}, 0, "note  email: receiver 'email' left out: EMAIL_TO not set"),
+        (
+            MAIL | {"EMAIL_SMTP_SERVER": ""},
+            0,
+            "note  email: receiver 'email' left out: EMAIL_SMTP_SERVER not set",
+        ),
+        (MAIL | {"MDA_ALERTMANAGER__CONFIG": "own.yml"}, 0, ""),
+        ({}, 0, ""),
+    ],
+)
+def test_check_says_what_mail_lacks(
+    tmp_path: Path, environ: dict[str, str], status: int, said: str
+) -> None:
+    (tmp_path / "own.yml").touch()
+    ran = run(tmp_path, "check", "--offline", **environ)
+    told = [line for line in ran.stdout.splitlines() if re.match(r"\w+ +(email|EMAIL)", line)]
+    assert (ran.returncode, told) == (status, [said] if said else []), ran.stderr
+    assert ran.stderr == (f"mda: {said.partition(' ')[2]}\n" if status else "")
+
+
 def test_check_says_until_when_nothing_changes(tmp_path: Path) -> None:
     (tmp_path / "m.yml").write_text(
         "calendars:\n"

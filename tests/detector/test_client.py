@@ -9,10 +9,10 @@ import pytest
 
 from detector import client
 from detector.policy import revisions
-from tests import conftest, stack
+from tests import conftest, faults, stack
 from tests.detector.api.conftest import API_TOKEN, Served, served
 from tests.detector.policy import factories
-from tests.factories import at
+from tests.factories import at, notification
 
 __all__ = ["served"]  # the fixture
 RULES = factories.tree(factories.above())["rules"]
@@ -71,6 +71,44 @@ def test_a_server_that_is_not_there_is_told() -> None:
     url = f"http://127.0.0.1:{stack.free_port()}"
     with pytest.raises(client.ApiError, match=rf"^{url}: cannot be reached"):
         client.PolicyManager(url, token="x").list_policies()
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8490", "ftp://127.0.0.1:1", "http://[x"])
+def test_what_is_no_address_is_told(url: str) -> None:
+    with pytest.raises(client.ApiError, match=r"no address of a detector: one as http://") as told:
+        client.PolicyManager(url, token="x").list_policies()
+    assert str(told.value).startswith(url)
+
+
+def test_an_answer_that_breaks_off_is_told() -> None:
+    broken = faults.Planned(200, {"Content-Length": "100"}, b"{", resets=True)
+    with faults.Receiver(lambda _: broken) as server, pytest.raises(client.ApiError) as told:
+        client.Alerts(server.url, token="x").list_silences()
+    assert str(told.value).startswith(f"{server.url}: ")
+    assert "Error" not in str(told.value)
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_a_list_of_no_alerts_is_refused(limit: int) -> None:
+    with pytest.raises(client.ApiError, match=rf"^limit: {limit}: 1 or more is allowed$"):
+        client.Alerts(token="x").list_alerts(limit=limit)
+
+
+def test_alerts_are_listed_over_pages_as_many_as_asked_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PAGE", 2)
+    told = [
+        notification(str(number), starts_at=at(number), ends_at=at(number + 0.5))
+        for number in range(5)
+    ]
+    served.store.record(told, received_at=at(9))
+    desk = client.Alerts(served.url, token=API_TOKEN)
+    for limit, expected in ((1, "4"), (3, "432"), (5, "43210"), (9, "43210")):
+        found = desk.list_alerts(limit=limit)
+        assert "".join(each["fingerprint"] for each in found) == expected
+    found = desk.list_alerts(since=at(2), until=at(4))
+    assert [each["fingerprint"] for each in found] == ["3", "2"]
 
 
 def test_documents_are_applied_and_told_first(policies: client.PolicyManager) -> None:

@@ -335,6 +335,7 @@ def _tally(name: str, episodes: Sequence[alerts.Episode], known: set[alerts.Key]
     count = len(episodes)
     resolved = [(each.ends_at - each.starts_at) for each in episodes if each.ends_at is not None]
     acted = [_acted(each) for each in episodes]
+    idle = [not done and one.feedback is None for one, done in zip(episodes, acted, strict=True)]
     acknowledged = [
         min(one.received_at for one in done if one.state is alerts.Status.ACKNOWLEDGED)
         - each.starts_at
@@ -353,7 +354,7 @@ def _tally(name: str, episodes: Sequence[alerts.Episode], known: set[alerts.Key]
         name=name,
         count=count,
         flapping=sum(flapping) / count if count else 0.0,
-        without_action=sum(not done for done in acted) / count if count else 0.0,
+        without_action=sum(idle) / count if count else 0.0,
         acknowledge_s=_mean_and_median(acknowledged),
         resolve_s=_mean_and_median(resolved),
     )

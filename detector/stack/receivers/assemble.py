@@ -106,13 +106,13 @@ def _leave_out(
         if not any(key.endswith("_configs") for key in receiver):
             tree["receivers"].remove(receiver)
             dropped.append(receiver["name"])
-    why = " and ".join(missing)
     if tree["route"].get("receiver") in dropped:
+        why = " and ".join(missing)
         raise errors.ConfigError(
             f"alertmanager.yml: route.receiver: {tree['route']['receiver']!r}: it needs {why}"
         )
     routes.drop(tree["route"], dropped)
-    return [f"receiver {name!r} left out: {why} not set" for name in dropped if why]
+    return [base.left_out(name, missing) for name in dropped if missing]
 
 
 def _notes_of_teams(settings: config.Settings) -> Iterator[str]:

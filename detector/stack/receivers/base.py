@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import pydantic
@@ -194,6 +194,15 @@ def of_teams(
         for name, team in settings.teams.items()
         if (whom := target(name, team))
     ]
+
+
+def left_out(receiver: str, missing: Sequence[str]) -> str:
+    """Why a receiver tells nobody, by the names of the settings that it lacks.
+
+    >>> left_out("email", ["EMAIL_SMTP_SERVER", "EMAIL_TO"])
+    "receiver 'email' left out: EMAIL_SMTP_SERVER and EMAIL_TO not set"
+    """
+    return f"receiver {receiver!r} left out: {' and '.join(missing)} not set"
 
 
 def webhook_of_ours(place: Place, path: str) -> Tree:

@@ -33,6 +33,21 @@ def _missing(settings: config.Settings) -> list[str]:
     return [name for name, value in given.items() if not value]
 
 
+def sender_of(settings: config.Settings) -> str:
+    """Whom mail is from. Raises ConfigError if nobody is named."""
+    sender = settings.email.sender or settings.email.username
+    if not sender:
+        raise errors.ConfigError("EMAIL_FROM: not set: mail needs a sender (or EMAIL_USERNAME)")
+    return sender
+
+
+def why_left_out(settings: config.Settings) -> str:
+    """What is missing where mail is set up in part; empty where nothing is, or all of it."""
+    missing = _missing(settings)
+    is_begun = settings.email.smtp_server or settings.email.recipients
+    return base.left_out(NAME, missing) if is_begun and missing else ""
+
+
 def _complete(
     integration: base.Tree,
     global_: base.Tree,
@@ -40,10 +55,7 @@ def _complete(
     settings: config.Settings,
     place: base.Place,
 ) -> None:
-    email = settings.email
-    sender = email.sender or email.username
-    if not sender:
-        raise errors.ConfigError("EMAIL_FROM: not set: mail needs a sender (or EMAIL_USERNAME)")
+    email, sender = settings.email, sender_of(settings)
     host = email.smtp_server or ""
     global_["smtp_smarthost"] = f"{f'[{host}]' if ':' in host else host}:{email.smtp_port}"
     global_["smtp_from"] = sender

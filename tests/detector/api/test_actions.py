@@ -11,9 +11,13 @@ import pytest
 import requests
 
 from detector import alerts, errors, links
-from detector.api import limits
-from tests.detector.api.conftest import SIGNER, Served
+from detector.api import actions, limits
+from tests import living
+from tests.detector.api.conftest import SIGNER, FakeClock, Served
 from tests.factories import T0, at, notification
+from tests.fakes.alertmanager import FakeAlertmanager
+from tests.fakes.episodes import FakeEpisodeStore
+from tests.fakes.manual import FakeLinkStore, FakeManualStore
 
 LABELS = (("alertname", "HighCpu"), ("instance", "web-1"), ("severity", "high"))
 FINGERPRINT = alerts.fingerprint_of(LABELS)
@@ -203,6 +207,41 @@ def test_servers_that_are_away_are_said_and_the_link_is_not_used(fires: Served) 
     assert (answer.status_code, "canary" in answer.text) == (503, False)
     fires.links.failure = None
     assert press(fires, address()).status_code == 200
+
+
+class LinksThatCannotBeKept(FakeLinkStore):
+    """Knows no use of a link, and fails at each that it is to keep."""
+
+    def use(self, signature: str, use: alerts.LinkUse, *, expires: datetime) -> bool:
+        raise errors.StoreError("canary", retryable=True)
+
+
+@pytest.mark.parametrize(
+    ("action", "said", "status"),
+    [(ACK, "Acknowledged", "acknowledged"), (SILENCE, "Silenced", "silenced")],
+)
+def test_what_was_done_is_said_though_the_memory_fails_after_it(
+    action: links.Action, said: str, status: str
+) -> None:
+    clock, store = FakeClock(), FakeEpisodeStore()
+    store.record([notification(FINGERPRINT, starts_at=BEGAN, labels=LABELS)], received_at=at(0))
+    alertmanager, used = FakeAlertmanager(clock), LinksThatCannotBeKept()
+    parts = living.parts(
+        store, SIGNER, clock, alertmanager=alertmanager, manual=FakeManualStore(), used=used
+    )
+    pressed = actions.Actions(
+        store, used, parts.answers, SIGNER, longest=timedelta(days=7), clock=clock
+    )
+    *_, fingerprint, starts_at_ms, expires, signature = address(action).split("/")
+    page = pressed.do(action, links.Given(fingerprint, starts_at_ms, expires, signature), {})
+    text = bytes(page.body).decode()
+    assert (page.status_code, f"<h1>{said}: HighCpu</h1>" in text) == (200, True)
+    assert "It is done, but the memory of alerts does not answer" in text
+    assert ("Nothing was done" in text, "canary" in text) == (False, False)
+    episode = store.episode(1)
+    assert episode is not None
+    assert episode.status == status
+    assert len(alertmanager.silences()) == 1
 
 
 def test_hostile_labels_are_text_on_the_page(served: Served) -> None:

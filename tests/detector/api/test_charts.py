@@ -18,6 +18,12 @@ def address(served: Served, *, good_for: timedelta = timedelta(days=1)) -> str:
     return links.Links(served.url, SIGNER).chart(target)
 
 
+def away(*, retryable: bool) -> errors.UpstreamError:
+    return errors.UpstreamError(
+        "http://prometheus.internal:9090: canary", kind="query", retryable=retryable
+    )
+
+
 def test_who_has_the_address_gets_the_picture(served: Served) -> None:
     served.drawn.append(b"\x89PNG")
     answer = requests.get(address(served), timeout=5)
@@ -47,6 +53,14 @@ def test_an_address_that_has_expired_says_so(served: Served) -> None:
     [
         (errors.NotFoundError("chart: nothing to draw"), 404, "chart: nothing to draw"),
         (charting.BusyError(), 503, "too many charts are asked for at once"),
+        (away(retryable=True), 503, "chart: Prometheus does not answer"),
+        (charting.AlertmanagerAwayError(), 503, "chart: Alertmanager does not answer"),
+        (
+            errors.StoreError("PostgreSQL at canary", retryable=True),
+            503,
+            "chart: the memory of alerts does not answer",
+        ),
+        (away(retryable=False), 502, "chart: Prometheus does not give this alert's series"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(

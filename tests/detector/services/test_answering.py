@@ -22,11 +22,13 @@ HOUR = timedelta(hours=1)
 
 
 class Store(FakeEpisodeStore):
-    """Fails at marks alone while it is told to; `meanwhile` happens before one."""
+    """Fails at marks alone while it is told to, or at all that follows one; `meanwhile` happens
+    before one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.failure_of_marks: errors.StoreError | None = None
+        self.failure_after_marks: errors.StoreError | None = None
         self.meanwhile: Callable[[], object] = lambda: None
 
     def mark(
@@ -44,7 +46,9 @@ class Store(FakeEpisodeStore):
             raise self.failure_of_marks
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
-        return super().mark(keys, status, at=at, by=by, note=note, silence_id=silence_id, was=was)
+        count = super().mark(keys, status, at=at, by=by, note=note, silence_id=silence_id, was=was)
+        self.failure = self.failure_after_marks
+        return count
 
 
 class Alertmanager(FakeAlertmanager):
@@ -298,6 +302,34 @@ def test_a_silence_that_cannot_be_kept_is_ended_again(desk: Desk, name: str) -> 
     desk.store.failure_of_marks = None
     CHANGES[name](desk)
     assert len(desk.silences()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("acknowledge", Status.ACKNOWLEDGED),
+        ("silence", Status.SILENCED),
+        ("unacknowledge", Status.FIRING),
+    ],
+)
+def test_what_was_done_is_told_though_the_memory_cannot_be_read_after_it(
+    desk: Desk, name: str, status: Status
+) -> None:
+    if name == "unacknowledge":
+        desk.answers.acknowledge(1, by="ben")
+    desk.store.failure_after_marks = GONE
+    does: dict[str, Callable[[], object]] = {
+        "acknowledge": lambda: desk.answers.acknowledge(1, by="ann", owner="eve"),
+        "silence": lambda: desk.answers.silence(1, wanted()),
+        "unacknowledge": lambda: desk.answers.unacknowledge(1, by="ann"),
+    }
+    done = does[name]()
+    assert isinstance(done, answering.Answer)
+    assert (done.episode.status, done.warning) == (status, answering.UNREAD)
+    desk.store.failure = None
+    kept = desk.episode()
+    assert (kept.status, kept.owner) == (status, done.episode.owner)
+    assert [each.id for each in desk.silences()] == ([done.silence_id] if done.silence_id else [])
 
 
 @pytest.mark.parametrize("name", ["acknowledge", "silence"])
