@@ -15,7 +15,7 @@ import numpy as np
 from detector import config, ensembles, errors, frames, planning
 from detector.models import budget
 from detector.notify import catalogue
-from detector.prometheus import connection, reader, selectors
+from detector.prometheus import connection, encode, reader, selectors
 from detector.store import database
 
 DATABASE_URL = "DATABASE_URL"
@@ -25,8 +25,9 @@ REFUSED_PASSWORD = "password authentication failed"  # noqa: S105 - words of Pos
 LONGEST_FOR_VONAGE = 34
 """Of the 100 characters of a callback address that it takes, the path of a receipt needs 66."""
 NO_RECEIVER = 404
-"""What Prometheus answers to a remote write that it was not told to take; an empty one else gets
-400."""
+"""What Prometheus answers to a remote write that it was not told to take."""
+NO_SAMPLES = b"\x00"
+"""A remote write of nothing, which Prometheus takes; one without a body it logs as an error."""
 
 
 class Verdict(StrEnum):
@@ -271,7 +272,9 @@ def _prometheus(settings: config.Settings, prometheus: reader.Reader) -> Check:
     try:
         now_ms = int(time.time() * 1000)  # noqa: TID251 - asks for the present
         prometheus.read_instant("vector(1)", at_ms=now_ms, table=frames.SeriesTable())
-        write = client.call("POST", "/api/v1/write", body=b"", headers={})
+        write = client.call(
+            "POST", "/api/v1/write", body=NO_SAMPLES, headers=encode.Protocol.V1.headers
+        )
         build = client.call("GET", "/api/v1/status/buildinfo")
     except errors.UpstreamError as error:
         return Check(Verdict.WRONG, subject, _reason(settings, error), may_pass=_may_pass(error))

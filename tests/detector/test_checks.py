@@ -80,6 +80,14 @@ def test_servers_as_they_should_be_are_found_right(
     }
 
 
+def test_a_prometheus_that_is_asked_logs_no_error(site: Site) -> None:
+    assert found(site.settings())["Prometheus"][0] is OK
+
+    log = (site.prometheus.folder / "prometheus.log").read_text()
+    assert "Server is ready" in log
+    assert [line for line in log.splitlines() if "level=error" in line.lower()] == []
+
+
 def test_a_prometheus_that_takes_no_writes_is_told_the_flag_to_add(
     site: Site, prometheus: conftest.MakePrometheus
 ) -> None:
