@@ -28,7 +28,7 @@ _EPISODES = tables.episodes
 _C = _EPISODES.c
 _INSTANT = sa.DateTime(timezone=True)
 _NEWEST_FIRST = (_C.starts_at.desc(), _C.id.desc())
-LOOK = 500
+LOOK = 2_000
 """Episodes that are looked through first; then four times as many each time."""
 WALK = 12_000
 """So many more are looked through before an index is asked, where that will fill the page."""
@@ -245,19 +245,15 @@ class _Search:
         spare = SPARE
         while self._missing and self._place is not None:
             guess = self._guess(spare)
+            spare = 0 if guess is None else spare * 4
             start = _latest(guess or _months_before(self._place, months), floor)
             is_part = guess is not None or self._within is not None
             self._find(_BY_INDEXES if is_part else _BY_INDEX)
             count, found = self._ask(start, holds)
             if count <= DENSE:
-                if guess is None:
-                    spare, months = 0, months * 3
-                elif self.found:
-                    spare *= 4
-                elif not found:
-                    spare = 0
                 self.found += found
                 self._reach(start)
+                months *= 3 if self._within is None else 9
             elif guess is None and months > 1:
                 months = 1
             else:
@@ -266,11 +262,11 @@ class _Search:
                 return
 
     def _guess(self, spare: int) -> datetime | None:
-        """How far back the page fills, so many times over, if what comes next is what came in vain
-        so far; None where nothing tells, or where that is further than a month."""
-        if self._place is None or self._newest is None:
+        """How far back the page fills, so many times over; None where nothing tells, or where that
+        is further than a month."""
+        if not self.found or self._place is None or self._newest is None:
             return None
-        apart = (self._newest - self._place[0]) / max(len(self.found), 1)
+        apart = (self._newest - self._place[0]) / len(self.found)
         back = spare * self._missing * apart
         return self._place[0] - back if timedelta(0) < back < A_MONTH else None
 
