@@ -84,6 +84,7 @@ _ROWS = (
 """Whole rows of places between the first and the last, which tell their partitions."""
 MOST_MONTHS = 9
 """That are asked for at once, before all that are left."""
+ALL_MONTHS = MOST_MONTHS + 1
 
 A_MONTH = timedelta(days=30)
 A_MOMENT = timedelta(microseconds=1)
@@ -113,7 +114,7 @@ class Condition:
 
 def page(connection: sa.Connection, wanted: alerts.EpisodeFilter) -> list[sa.Row[Any]]:
     """The rows of the episodes that match, one more than a page holds if there are as many."""
-    connection.exec_driver_sql(NO_START_UP)
+    connection.exec_driver_sql(f"{NO_START_UP}; {_IN_ORDER}")
     place = None
     if wanted.before_id is not None:
         place = _place_of(connection, wanted.before_id)
@@ -149,7 +150,7 @@ class _Search:
         self._most = most
         self._until = until
         self._place = place
-        self._plan = ""
+        self._plan = _IN_ORDER
         self._seen = 0
         self._newest: datetime | None = None
         self._held = [0] * len(self._conditions)
@@ -241,7 +242,7 @@ class _Search:
             each.holds if is_rare else each.hidden
             for each, is_rare in zip(self._conditions, rare, strict=True)
         ]
-        months = 1 if self.found else 2
+        months = 1 if self.found else 2 if self._within is None else ALL_MONTHS
         spare = SPARE
         while self._missing and self._place is not None:
             guess = self._guess(spare)
@@ -253,7 +254,7 @@ class _Search:
             if count <= DENSE:
                 self.found += found
                 self._reach(start)
-                months *= 3 if self._within is None else 9
+                months *= 3
             elif guess is None and months > 1:
                 months = 1
             else:
