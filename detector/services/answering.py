@@ -162,8 +162,7 @@ class Answering:
         manual = self._raised.firing(episode.key)
         if manual is not None:
             self._raised.end(manual)
-            self._store.remark(episode.key, at=self._clock(), by=by, note=note)
-            return Answer(self._found(episode_id))
+            return self._noted(episode, self._clock(), by, note)
         if not even_if_it_comes_back:
             raise errors.ConflictError(
                 f"alert {episode_id}: Prometheus raised it and repeats it while its condition "
@@ -175,12 +174,11 @@ class Answering:
         )
         self._poster.post([over])
         said = "Alertmanager was told that it is over" + (f": {note}" if note else "")
-        self._store.remark(episode.key, at=now, by=by, note=said)
-        return Answer(
-            self._found(episode_id),
-            warning="Alertmanager was told that it is over; while its condition holds, Prometheus "
-            "raises it again within a minute or two",
+        warning = (
+            "Alertmanager was told that it is over; while its condition holds, Prometheus "
+            "raises it again within a minute or two"
         )
+        return self._noted(episode, now, by, said, warning)
 
     def judge(
         self, episode_id: int, feedback: alerts.Feedback, *, by: str, note: str = ""
@@ -233,6 +231,16 @@ class Answering:
             return Answer(self._found(marked.id), silence_id)
         except errors.StoreError:
             return Answer(marked, silence_id, UNREAD)
+
+    def _noted(
+        self, episode: alerts.Episode, at: datetime, by: str, note: str, warning: str = ""
+    ) -> Answer:
+        """What was done is written down, or stays done where the memory does not answer."""
+        try:
+            self._store.remark(episode.key, at=at, by=by, note=note)
+            return Answer(self._found(episode.id), warning=warning)
+        except errors.StoreError:
+            return Answer(episode, warning=UNREAD)
 
     def _firing(self, episode_id: int) -> alerts.Episode:
         episode = self._found(episode_id)

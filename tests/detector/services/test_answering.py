@@ -22,12 +22,13 @@ HOUR = timedelta(hours=1)
 
 
 class Store(FakeEpisodeStore):
-    """Fails at marks alone while it is told to, or at all that follows one; `meanwhile` happens
-    before one."""
+    """Fails at marks or remarks alone while it is told to, or at all that follows a mark;
+    `meanwhile` happens before one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.failure_of_marks: errors.StoreError | None = None
+        self.failure_of_remarks: errors.StoreError | None = None
         self.failure_after_marks: errors.StoreError | None = None
         self.meanwhile: Callable[[], object] = lambda: None
 
@@ -49,6 +50,19 @@ class Store(FakeEpisodeStore):
         count = super().mark(keys, status, at=at, by=by, note=note, silence_id=silence_id, was=was)
         self.failure = self.failure_after_marks
         return count
+
+    def remark(
+        self,
+        key: alerts.Key,
+        *,
+        at: datetime,
+        by: str,
+        note: str = "",
+        feedback: alerts.Feedback | None = None,
+    ) -> bool:
+        if self.failure_of_remarks is not None:
+            raise self.failure_of_remarks
+        return super().remark(key, at=at, by=by, note=note, feedback=feedback)
 
 
 class Alertmanager(FakeAlertmanager):
@@ -213,6 +227,16 @@ def test_alert_that_began_by_a_clock_ahead_of_ours_does_not_end_before(desk: Des
     desk.now = T0 - timedelta(seconds=5)
     desk.answers.resolve(1, by="ann", even_if_it_comes_back=True)
     assert [each.ends_at for each in desk.alertmanager.posts[-1]] == [T0]
+
+
+def test_alert_that_was_ended_is_said_to_be_though_no_note_can_be_kept(desk: Desk) -> None:
+    made = desk.raised.start((("alertname", "Door open"),), (), lasting=HOUR, by="ann")
+    assert made.episode is not None
+    desk.store.failure_of_remarks = GONE
+    for each in (1, made.episode.id):
+        done = desk.answers.resolve(each, by="ann", even_if_it_comes_back=True)
+        assert (done.episode.id, done.warning) == (each, answering.UNREAD)
+    assert desk.alertmanager.held() == ()
 
 
 def test_manual_alert_is_ended_at_once(desk: Desk) -> None:
