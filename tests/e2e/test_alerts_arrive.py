@@ -90,7 +90,7 @@ def test_a_spike_arrives_everywhere_is_acknowledged_ends_and_is_remembered(
         driver, desk = Driver(running, injected), Desk(running)
         driver.until("the query to be sure", 240, driver.is_sure)
         driver.until("a quiet score", 60, lambda: 0 <= driver.score() < 1)
-        driver.shift = 25.0
+        driver.raise_alert()
         (firing,) = driver.until("the stored episode", 120, lambda: driver.episodes(state="firing"))
 
         def ours(texts: list[str]) -> list[str]:

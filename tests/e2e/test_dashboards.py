@@ -66,8 +66,7 @@ def test_every_panel_shows_data(own_stack: tuple[live.LiveStack, Injected]) -> N
         driver.until("the query to be sure", 240, driver.is_sure)
         driver.until("a quiet score", 60, lambda: 0 <= driver.score() < 1)
         driver.until("panels of quiet times", 180, lambda: shown(but=OF_ANOMALIES))
-        driver.shift = 25.0
-        driver.until("the rule to fire", 60, lambda: "firing" in driver.alert_states())
+        driver.raise_alert()
         driver.until("all panels", 30, shown)
     except TimeoutError as exc:
         raise AssertionError("\n".join([f"{exc}; no data for:", *map(str, empty)])) from exc
