@@ -16,7 +16,7 @@ from tests.e2e.conftest import QUERY, Injected
 
 SELECTOR = f'{{query="{QUERY}"}}'
 SHIFTS = (25.0, -250.0, 2500.0)
-"""Of the injected values, until one makes the rule fire: it waits for 15 s, here 15 steps, while the
+"""Of the injected values, until one makes the rule fire: it waits for 15 s, here 15 steps, and the
 detector takes a new level for the usual one after some 20, or fewer where a busy machine shows it
 the same value again and again."""
 
