@@ -93,7 +93,7 @@ def _decoded(document: str) -> Any:
     try:
         return msgspec.json.decode(document)
     except msgspec.DecodeError:
-        return json.loads(document)  # numbers that no float holds, and half a character
+        return json.loads(document)  # a number that no float holds
 
 
 def _parse(url: str) -> sa.URL:

@@ -7,8 +7,8 @@ looked through in their order: that fills the page of whatever is common, and te
 condition is. If it does not, the rest of the range is asked for through the indexes of the rare
 conditions alone, some months at a time. A month in which too many match is looked through.
 Where an index holds the order of those of which a condition holds, only these are looked through.
-Days within a month are told apart by the pages that hold them (episodes_by_time): to read these off
-the index of the order takes ten times as long.
+Days within a month are told apart by the pages that hold them (episodes_by_time): to read them off
+the index of the order takes longer than all the rest of a question.
 """
 
 from __future__ import annotations

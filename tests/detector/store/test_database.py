@@ -162,6 +162,14 @@ def test_pool_outlives_a_killed_server(own_postgres: stack.Postgres) -> None:
     pool.close()
 
 
+def test_documents_may_hold_numbers_that_no_float_holds(connections: database.Database) -> None:
+    with connections.begin() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT jsonb_build_array('é', 10, 1e400 + 0.5)"
+        ).scalar()
+    assert found == ["é", 10, float("inf")]
+
+
 def test_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that accepts and never speaks, as behind a broken balancer."""
     monkeypatch.setattr(database, "CONNECT_TIMEOUT", database.CONNECT_TIMEOUT * 0.4)
